@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Build - from rows of f32 to a sealed segment
+ *
+ * Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
+ * search using HNSW graphs" (TPAMI 2020): algorithms 1 (insert), 2 (search
+ * layer), 4 (heuristic selection).
+ *
+ * The result depends on rows, options and seed alone, not on the number of
+ * threads.
+ *
+ * Threads: one call at a time a build; it starts and joins its own workers.
+ */
+
+#include "base/metric.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct build_options {
+	enum metric metric;
+	uint32_t m;               /* 0: 16 */
+	uint32_t ef_construction; /* 0: 200 */
+	uint32_t threads;         /* 0: 1 */
+	uint64_t seed;
+	uint64_t generation;
+	float recall_target; /* what ef_default is tuned for, on a sample of the rows; 0: 0.95 */
+	/* Called now and then from the calling thread; may be NULL. */
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+enum {
+	BUILD_E_VALUE = 1, /* a NaN or an infinity in row '*ret_bad_row' */
+};
+
+struct build_image {
+	void *bytes; /* owned: build_image_free() */
+	size_t size;
+};
+
+/*
+ * Builds and seals an index over 'count' rows of 'dim' floats, row-major, not
+ * padded. 'labels' has the vector id of each row, ascending or not, unique;
+ * NULL: the row's number.
+ *
+ * Returns 0, BUILD_E_VALUE, -EINVAL (an option or dim is out of range) or -ENOMEM.
+ */
+int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		  const struct build_options *options, struct build_image *ret_image,
+		  uint64_t *ret_bad_row);
+void build_image_free(struct build_image *image);
+
+/* Writes the image to a temporary beside 'path', syncs, and renames. Returns 0 or a negative errno.
+ */
+int build_image_save(const struct build_image *image, const char *path);

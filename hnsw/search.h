@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Search - k nearest neighbours in a segment, as a resumable machine
+ *
+ * The machine never touches a node's record without having asked for it: a
+ * step names the records it wants and returns; the next step uses them. Who
+ * answers is the caller's choice: search_step() computes addresses in a local
+ * segment and prefetches; a remote reader fetches the named byte ranges. So
+ * search_burst() runs many queries interleaved on one core, and the miss of one
+ * is the work of another.
+ *
+ * Malkov and Yashunin, algorithms 2 and 5. Equal distances are ordered by label
+ * everywhere, so that an answer doesn't depend on how the query was run.
+ *
+ * Memory: search_new() takes everything for the given limits.
+ *
+ * Threads: a machine belongs to one thread; segments are shared.
+ */
+
+#include "hnsw/filter.h"
+#include "hnsw/segment.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEARCH_EF_MAX 8192
+
+struct search;
+
+struct search_limits {
+	uint32_t node_max; /* vectors of the largest segment */
+	uint32_t dim_max;
+	uint32_t ef_max; /* at most SEARCH_EF_MAX, or the largest k if that is more */
+};
+
+struct search_hit {
+	uint32_t label;
+	float distance; /* as base/metric.h has it */
+};
+
+struct search_params {
+	uint32_t k;
+	uint32_t ef;                 /* 0: the segment's default; raised to k */
+	const struct filter *filter; /* NULL: everything is allowed; borrowed until done */
+};
+
+struct search_stats {
+	uint64_t hops;      /* nodes expanded */
+	uint64_t distances; /* vectors compared */
+};
+
+/* Returns 0, -EINVAL or -ENOMEM. */
+int search_new(const struct search_limits *limits, struct search **ret_search);
+void search_free(struct search *search);
+
+/*
+ * Starts over with a query of segment->dim finite floats, which is copied (and
+ * normalised under cosine). Borrows the segment until the search is done.
+ */
+void search_begin(struct search *search, const struct segment *segment, const float *query,
+		  const struct search_params *params);
+
+/* Runs to the next wanted records and prefetches them. Returns true when done. */
+bool search_step(struct search *search);
+
+/* Up to 'count' hits, nearest first; fewer only when fewer are allowed. Valid after done. */
+unsigned search_hits(const struct search *search, struct search_hit *hits, unsigned count);
+
+struct search_stats search_stats(const struct search *search);
+
+/* Runs all of them to their end, interleaved. */
+void search_burst(struct search *const *searches, unsigned count);

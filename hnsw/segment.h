@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Segment - a sealed HNSW index, as one position-independent image
+ *
+ * One contiguous, 64-byte-aligned, checksummed arena: the same bytes in a
+ * file, in (huge) pages and under RDMA. Inside it only offsets and node
+ * numbers. It never changes after the seal; docs/format/segment.md has the bytes.
+ *
+ * A node has a number (its place) and a label: the collection-wide vector id
+ * that filters and answers speak of.
+ *
+ * Opening checks everything that a search relies on (sizes, offsets, every
+ * neighbour and label, checksum), so that a crafted file is refused and the
+ * search itself needs no checks.
+ *
+ * Threads: opening and closing by one; a segment that is open can be read by any.
+ */
+
+#include "base/metric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENT_ALIGN     64
+#define SEGMENT_LEVEL_MAX 16
+#define SEGMENT_DIM_MAX   4096
+
+enum {
+	SEGMENT_E_CORRUPT = 1, /* not a segment, or a damaged one; the text says where */
+	SEGMENT_E_VERSION,     /* a segment of a version that we don't read */
+};
+
+/* How much of a segment's image to check: everything is the rule for bytes from outside. */
+struct segment {
+	const uint8_t *image; /* borrows or owns: see segment_attach() and segment_open() */
+	uint64_t image_size;
+	uint64_t generation;
+	enum metric metric;
+	uint32_t dim;
+	uint32_t count; /* vectors */
+	uint32_t entry; /* node number of the entry point; undefined when count is 0 */
+	uint32_t entry_level;
+	uint32_t m;          /* neighbours above level 0; twice as many there */
+	uint32_t ef_default; /* what a request with ef_search 0 gets */
+	/* The rest is between segment.c and search.c. */
+	const uint8_t *rows;
+	uint64_t row_stride; /* bytes */
+	const uint32_t *labels;
+	const uint8_t *upper;
+	void *mapping; /* owned when not NULL */
+};
+
+/*
+ * Checks 'image' and fills '*ret_segment', which borrows it. 'error' (of
+ * 'error_size' bytes) gets one line on failure.
+ *
+ * Returns 0 or SEGMENT_E_*.
+ */
+int segment_attach(const void *image, size_t size, struct segment *ret_segment, char *error,
+		   size_t error_size);
+
+/*
+ * Loads the file at 'path' into memory of its own: huge pages when there are
+ * any and 'huge' asks for them, bound to NUMA node 'numa_node' unless it is -1;
+ * else it is mapped. Returns 0, SEGMENT_E_* or a negative errno.
+ */
+struct segment_open_options {
+	bool huge;
+	int numa_node; /* -1: wherever */
+};
+
+int segment_open(const char *path, const struct segment_open_options *options,
+		 struct segment *ret_segment, char *error, size_t error_size);
+void segment_close(struct segment *segment);
+
+/* The vector of node 'node': dist_padded(dim) floats; normalised under cosine. */
+const float *segment_vector(const struct segment *segment, uint32_t node);
