@@ -1,12 +1,17 @@
 # The front door. Each goal does the set-up that it needs by itself.
 BUILD ?= build
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 60
 
-.PHONY: all setup build test demo perf asan ubsan tsan fuzz format lint clean
+.PHONY: all setup develop build test demo perf asan ubsan tsan valgrind fuzz coverage format lint clean
 
 all: build
 
 setup:
 	@scripts/setup
+
+develop:
+	@scripts/setup develop
 
 $(BUILD)/build.ninja: | setup
 	meson setup $(BUILD) --buildtype=release
@@ -17,6 +22,12 @@ build: $(BUILD)/build.ninja
 test: build
 	meson test -C $(BUILD) --print-errorlogs --no-rebuild
 
+demo: build
+	@scripts/demo
+
+perf: build
+	@perf/run $(BUILD)
+
 asan: setup
 	scripts/sanitize address,undefined build-asan
 
@@ -26,7 +37,20 @@ ubsan: setup
 tsan: setup
 	scripts/sanitize thread build-tsan
 
-format:
+valgrind: develop build
+	meson test -C $(BUILD) --no-rebuild --print-errorlogs --timeout-multiplier 20 --suite unit --suite conform \
+		--wrapper 'valgrind -q --leak-check=full --error-exitcode=99'
+
+fuzz: develop
+	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
+coverage: develop
+	scripts/coverage build-coverage
+
+lint: develop build
+	scripts/lint $(BUILD)
+
+format: develop
 	git ls-files '*.[ch]' | xargs clang-format -i
 
 clean:
