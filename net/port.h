@@ -17,6 +17,7 @@
  */
 
 #include "base/addr.h"
+#include "base/check.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -24,7 +25,12 @@
 /* Frames one burst hands over at most. */
 #define PORT_BURST_MAX 32
 
-struct port;
+/* Queues, and with them cores, of one port. */
+#define PORT_QUEUE_MAX 64
+
+/* Characters of an error text, final zero included, that a port's opening can need. */
+#define PORT_ERROR_TEXT_MAX 512
+
 struct port_queue;
 
 struct port_frame {
@@ -66,7 +72,31 @@ struct port_ops {
 	int (*wait_fd)(struct port_queue *queue);
 };
 
-/* Hands over up to 'count' frames; each has to be given back by port_release(). */
+/* First member of every port's own structure. */
+struct port {
+	void (*close)(struct port *port);
+	uint32_t queue_count;
+	struct port_queue *queues[PORT_QUEUE_MAX]; /* owned by the port */
+};
+
+/* The queue of core 'index'; borrows from the port. */
+static inline struct port_queue *port_queue(struct port *port, uint32_t index)
+{
+	CHECK(index < port->queue_count);
+	return port->queues[index];
+}
+
+/* Closes all queues and frees the port; its frames are gone. NULL is fine. */
+static inline void port_close(struct port *port)
+{
+	if (port)
+		port->close(port);
+}
+
+/*
+ * Hands over up to 'count' frames, PORT_BURST_MAX at most; each has to be given
+ * back by port_release(), in any order and number.
+ */
 static inline unsigned port_receive(struct port_queue *queue, struct port_frame *frames,
 				    unsigned count)
 {
@@ -88,7 +118,10 @@ static inline void port_send(struct port_queue *queue, const struct addr *to, co
 	queue->ops->send(queue, to, head, head_size, body, body_size);
 }
 
-/* Puts everything queued on the wire. */
+/*
+ * Puts everything queued on the wire. What the wire can't take at this moment
+ * stays queued, in order, for the next flush.
+ */
 static inline void port_flush(struct port_queue *queue)
 {
 	queue->ops->flush(queue);
