@@ -25,7 +25,9 @@
 #define MANIFEST_SHARD_MAX      1024 /* the protocol's number of vShards */
 #define MANIFEST_COLLECTION_MAX 255  /* bytes */
 #define MANIFEST_FILE_MAX       255  /* bytes of a file's name, inside the manifest's folder */
-#define MANIFEST_SIZE_MAX       (UINT32_C(1) << 20)
+#define MANIFEST_DIM_MAX        4096 /* values of a vector */
+#define MANIFEST_SIZE_MAX       (UINT32_C(1) << 20) /* bytes of manifest.json */
+#define MANIFEST_NAME           "manifest.json"
 
 enum {
 	MANIFEST_E_INVALID = 1, /* not a manifest that we read; the text says why */
@@ -57,6 +59,12 @@ struct manifest {
 	struct manifest_shard *shards; /* owned; in the order of the collection's shards */
 };
 
+/* "kmeans" or "hash". */
+const char *manifest_partition_name(enum manifest_partition partition);
+
+/* Returns 0, or -EINVAL when 'name' is none of them. */
+int manifest_partition_parse(const char *name, enum manifest_partition *ret_partition);
+
 /* The vShard of a collection's shard 'index'. */
 uint32_t manifest_vshard(const char *collection, uint32_t index);
 
@@ -69,7 +77,14 @@ uint32_t manifest_vshard(const char *collection, uint32_t index);
  */
 int manifest_load(const char *path, struct manifest *ret_manifest, char *error, size_t error_size);
 
-/* Writes to a temporary beside it, syncs and renames. Returns 0 or a negative errno. */
+/* The same from 'size' bytes of JSON in memory. Returns 0, MANIFEST_E_INVALID or -ENOMEM. */
+int manifest_decode(const void *bytes, size_t size, struct manifest *ret_manifest, char *error,
+		    size_t error_size);
+
+/*
+ * Writes FOLDER/manifest.json by way of a temporary beside it, synced and renamed.
+ * The manifest must be one that manifest_load() accepts. Returns 0 or a negative errno.
+ */
 int manifest_save(const struct manifest *manifest, const char *folder);
 
 void manifest_deinit(struct manifest *manifest);
