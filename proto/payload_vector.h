@@ -13,6 +13,8 @@
  * Threads: any; nothing here has state or allocates.
  */
 
+#include "proto/pack.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,13 +31,7 @@
 enum {
 	PAYLOAD_E_MALFORMED = 1, /* not the bytes that the format asks for */
 	PAYLOAD_E_VERSION,       /* the `v` element is not 1 */
-	PAYLOAD_E_LIMIT,         /* well formed, but over one of the limits above */
-};
-
-/* A string inside the decoded bytes; not zero-terminated. */
-struct text_view {
-	const char *text;
-	uint32_t length;
+	PAYLOAD_E_LIMIT,         /* well formed, but outside of one of the limits above */
 };
 
 /* 50 */
