@@ -24,7 +24,7 @@
 #include <stdio.h>
 
 /* Bytes of a configuration file. */
-#define CONFIG_FILE_SIZE_MAX (256 * 1024)
+#define CONFIG_FILE_SIZE_MAX (64 * 1024)
 
 /* Bytes of a path or a device string, final zero included. */
 #define CONFIG_TEXT_MAX 1024

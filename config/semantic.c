@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/semantic.h"
+
+#include "base/byteorder.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const struct addr no_address;
+
+static bool is_set(const struct addr *addr)
+{
+	return !addr_equal(addr, &no_address);
+}
+
+/* Everybody on the host is trusted, everybody on a network is not. */
+static int check_auth(struct config *config, struct refusal *refusal)
+{
+	bool public = !addr_is_loopback(&config->port.listen) ||
+		      (is_set(&config->port.ipv6) && !addr_is_loopback(&config->port.ipv6));
+	bool secret = config->secret_file[0] != '\0';
+	char text[ADDR_TEXT_MAX];
+
+	if (config->auth == CONFIG_AUTH_NONE && secret)
+		return refusal_at(
+			refusal, refusal_mark_of(refusal, "auth"),
+			"auth: none asks for no proof, and secret_file is given; take one "
+			"of the two out");
+	if (config->auth == CONFIG_AUTH_HMAC && !secret && public)
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.listen"),
+				  "%s is reached from other machines and there is no secret_file; "
+				  "give one, or listen on 127.0.0.1, or write auth: none",
+				  addr_format(is_set(&config->port.ipv6) ? &config->port.ipv6
+									 : &config->port.listen,
+					      text));
+	return 0;
+}
+
+static int check_ports(struct config *config, struct refusal *refusal)
+{
+	if (config->port.listen.port + config->core_count - 1 > UINT16_MAX)
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.listen"),
+				  "port %u and one more for each of %" PRIu32
+				  " cores pass 65535; write a smaller port",
+				  config->port.listen.port, config->core_count);
+	return 0;
+}
+
+/* A socket's device, second address and routes are the kernel's business. */
+static int check_socket(struct config *config, struct refusal *refusal)
+{
+	const struct config_port *port = &config->port;
+	const char *key = port->device[0]          ? "port.device"
+			  : is_set(&port->ipv6)    ? "port.ipv6"
+			  : is_set(&port->gateway) ? "port.gateway"
+						   : NULL;
+
+	if (!key)
+		return 0;
+	return refusal_at(refusal, refusal_mark_of(refusal, key),
+			  "%s is for DPDK; take it out, or write port.kind: dpdk", key);
+}
+
+static int check_dpdk_addresses(struct config *config, struct refusal *refusal)
+{
+	const struct config_port *port = &config->port;
+	uint32_t mask = UINT32_MAX << (32 - port->prefix_length);
+	uint32_t own = load_be32(port->listen.ip + 12);
+
+	if (!addr_is_ipv4(&port->listen) || own == 0)
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.listen"),
+				  "DPDK needs an IPv4 address of its own here; write it like "
+				  "10.0.0.1:7400, and an IPv6 address at port.ipv6");
+	if (is_set(&port->ipv6) && addr_is_ipv4(&port->ipv6))
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.ipv6"),
+				  "this is an IPv4 address; write it at port.listen");
+	if (is_set(&port->gateway) && (!addr_is_ipv4(&port->gateway) ||
+				       ((load_be32(port->gateway.ip + 12) ^ own) & mask) != 0))
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.gateway"),
+				  "the gateway is not in the /%" PRIu32
+				  " network of port.listen; correct it or port.prefix_length",
+				  port->prefix_length);
+	return 0;
+}
+
+static int check_dpdk(struct config *config, struct refusal *refusal)
+{
+	if (config->port.device[0] == '\0')
+		return refusal_at(refusal, refusal_mark_of(refusal, "port.kind"),
+				  "port.kind: dpdk has no port.device; write a PCI address or a "
+				  "virtual device (`tern info` lists what there is)");
+	return check_dpdk_addresses(config, refusal);
+}
+
+static int check_port_kind(struct config *config, struct refusal *refusal)
+{
+	return config->port.kind == CONFIG_PORT_DPDK ? check_dpdk(config, refusal)
+						     : check_socket(config, refusal);
+}
+
+static int check_numbers(struct config *config, struct refusal *refusal)
+{
+	if (config->session.lost_ns <= config->session.keepalive_ns)
+		return refusal_at(refusal, refusal_mark_of(refusal, "session.lost"),
+				  "session.lost is not more than session.keepalive, so that every "
+				  "idle session would be lost; write a longer time");
+	if (config->search.ef_default > config->search.ef_max)
+		return refusal_at(refusal, refusal_mark_of(refusal, "search.ef_default"),
+				  "search.ef_default %" PRIu32 " is above search.ef_max %" PRIu32
+				  "; lower it or raise that",
+				  config->search.ef_default, config->search.ef_max);
+	return 0;
+}
+
+/* One file's peers can then serve every node of the cluster. */
+static void drop_own_entry(struct config *config)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < config->peer_count; i++) {
+		if (config->peers[i].node != config->node)
+			config->peers[kept++] = config->peers[i];
+	}
+	memset(&config->peers[kept], 0, (config->peer_count - kept) * sizeof(config->peers[0]));
+	config->peer_count = kept;
+}
+
+static int check_peers(struct config *config, struct refusal *refusal)
+{
+	drop_own_entry(config);
+	for (uint32_t i = 0; i < config->peer_count; i++) {
+		for (uint32_t j = 0; j < i; j++) {
+			if (config->peers[i].node == config->peers[j].node)
+				return refusal_at(refusal, refusal_mark_of(refusal, "peers"),
+						  "peers has node %" PRIu64
+						  " twice; give each node one address",
+						  config->peers[i].node);
+		}
+	}
+	if (config->data_count == 0 && config->peer_count == 0)
+		return refusal_at(refusal, refusal_mark_of(refusal, "data"),
+				  "there is nothing to do without data and without peers; name a "
+				  "folder that `tern build` wrote");
+	return 0;
+}
+
+int semantic_check(struct config *config, struct refusal *refusal)
+{
+	static int (*const checks[])(struct config *, struct refusal *) = {
+		check_auth, check_ports, check_port_kind, check_numbers, check_peers};
+
+	for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
+		int error = checks[i](config, refusal);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
