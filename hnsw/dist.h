@@ -6,11 +6,15 @@
  *
  * One table an instruction set; dist_best() gives the best that this processor
  * has, or the one that the environment variable TERN_ISA names (scalar, avx2,
- * avx512), so that tests can force one. Sums are kept in f32 lanes; results of
- * different tables differ by rounding only.
+ * avx512), so that tests can force one.
  *
- * Kernels work on rows padded with zeros to a multiple of DIST_PAD floats and
- * aligned to 64 bytes: a zero adds nothing to any of the sums.
+ * Every table adds the same numbers in the same order (see dist_order.h), so all
+ * of them give the same bits and an index doesn't depend on the processor that
+ * built it. Sums are kept in f32 lanes.
+ *
+ * Kernels work on rows padded with zeros to a multiple of DIST_PAD floats: a
+ * zero adds nothing to any of the sums. They are fastest on rows aligned to 64
+ * bytes and right on any.
  *
  * Threads: any.
  */
@@ -39,4 +43,22 @@ const struct dist_table *dist_find(const char *isa);
 static inline size_t dist_padded(size_t dim)
 {
 	return (dim + DIST_PAD - 1) & ~(size_t)(DIST_PAD - 1);
+}
+
+/*
+ * A metric as one expression without a branch: offset + sign * kernel(a, b).
+ * Adding the offset turns a negative zero into a positive one.
+ */
+struct dist_measure {
+	dist_fn kernel;
+	float offset;
+	float sign;
+};
+
+struct dist_measure dist_measure(const struct dist_table *table, enum metric metric);
+
+static inline float dist_between(const struct dist_measure *measure, const float *a, const float *b,
+				 size_t padded_dim)
+{
+	return measure->offset + measure->sign * measure->kernel(a, b, padded_dim);
 }

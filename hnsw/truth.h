@@ -30,7 +30,7 @@ struct truth_options {
  * Writes 'k' hits a query, nearest first, to 'hits' (query-major); rows missing
  * because base_count is less than k have row UINT32_MAX and distance infinity.
  *
- * Returns 0 or -ENOMEM.
+ * Returns 0 or a negative errno (no memory, no thread).
  */
 int truth_compute(const float *base, uint32_t base_count, const float *queries,
 		  uint32_t query_count, uint32_t dim, const struct truth_options *options,

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Dist order - the one order in which every kernel adds
+ *
+ * Floating-point addition is not associative, so tables agree to the bit only
+ * when they add the same numbers in the same order:
+ *
+ *   1. The row is cut into blocks of 16 floats. Block b goes to accumulator b % 4,
+ *      lane by lane: a product is rounded, then added (no fused multiply-add,
+ *      which rounds once; these files are compiled with -ffp-contract=off).
+ *   2. (accumulator 0 + 1) + (accumulator 2 + 3), lane by lane: 16 lanes.
+ *   3. Lanes fold in halves: i + (i + 8), then 4, 2, 1.
+ *
+ * Four accumulators hide the four cycles of an addition. The separate
+ * multiplication costs nothing that shows: beyond the second-level cache a
+ * vector's bytes take ten times as long as its arithmetic.
+ *
+ * Threads: any.
+ */
+
+#include "hnsw/dist.h"
+
+#define DIST_ACCUMULATORS 4
+
+extern const struct dist_table dist_scalar;
+#if defined(__x86_64__)
+extern const struct dist_table dist_avx2;
+extern const struct dist_table dist_avx512;
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/truth.h"
+
+#include "base/defs.h"
+#include "hnsw/workers.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/*
+ * A worker takes this many queries and compares them with each row while the row
+ * is in the cache; it is also how often progress is told.
+ */
+#define TRUTH_QUERIES_A_ITEM 8
+
+/* Several sums, since one chain of additions waits for itself: 4 cycles an element. */
+#define LANES 8
+
+struct truth {
+	const float *base;
+	const float *queries;
+	const double *base_norms; /* under cosine */
+	struct truth_hit *hits;
+	uint32_t base_count;
+	uint32_t query_count;
+	uint32_t dim;
+	uint32_t k;
+	enum metric metric;
+};
+
+static double sum_lanes(const double lanes[LANES])
+{
+	double sum = 0;
+
+	for (unsigned i = 0; i < LANES; i++)
+		sum += lanes[i];
+	return sum;
+}
+
+static double dot(const float *a, const float *b, uint32_t dim)
+{
+	double lanes[LANES] = {0};
+	uint32_t i = 0;
+
+	for (; i + LANES <= dim; i += LANES)
+		for (unsigned j = 0; j < LANES; j++)
+			lanes[j] += (double)a[i + j] * (double)b[i + j];
+	for (; i < dim; i++)
+		lanes[0] += (double)a[i] * (double)b[i];
+	return sum_lanes(lanes);
+}
+
+static double squared_difference(const float *a, const float *b, uint32_t dim)
+{
+	double lanes[LANES] = {0};
+	uint32_t i = 0;
+
+	for (; i + LANES <= dim; i += LANES) {
+		for (unsigned j = 0; j < LANES; j++) {
+			double difference = (double)a[i + j] - (double)b[i + j];
+
+			lanes[j] += difference * difference;
+		}
+	}
+	for (; i < dim; i++) {
+		double difference = (double)a[i] - (double)b[i];
+
+		lanes[0] += difference * difference;
+	}
+	return sum_lanes(lanes);
+}
+
+static double norm(const float *a, uint32_t dim)
+{
+	return sqrt(dot(a, a, dim));
+}
+
+static double cosine_distance(double product, double norm_a, double norm_b)
+{
+	return norm_a > 0 && norm_b > 0 ? 1 - product / (norm_a * norm_b) : 1;
+}
+
+double truth_distance(enum metric metric, const float *a, const float *b, uint32_t dim)
+{
+	switch (metric) {
+	case METRIC_L2:
+		return squared_difference(a, b, dim);
+	case METRIC_COSINE:
+		return cosine_distance(dot(a, b, dim), norm(a, dim), norm(b, dim));
+	default:
+		return -dot(a, b, dim);
+	}
+}
+
+static bool hit_before(const struct truth_hit *a, const struct truth_hit *b)
+{
+	return a->distance < b->distance || (a->distance == b->distance && a->row < b->row);
+}
+
+/* Insertion into the sorted hits: nearly every row falls off at the first comparison. */
+static void hits_offer(struct truth_hit *hits, uint32_t k, struct truth_hit hit)
+{
+	uint32_t at = k - 1;
+
+	if (!hit_before(&hit, &hits[at]))
+		return;
+	for (; at > 0 && hit_before(&hit, &hits[at - 1]); at--)
+		hits[at] = hits[at - 1];
+	hits[at] = hit;
+}
+
+static void truth_item(const struct truth *truth, uint32_t item)
+{
+	uint32_t first = item * TRUTH_QUERIES_A_ITEM;
+	uint32_t end = MIN(first + TRUTH_QUERIES_A_ITEM, truth->query_count);
+	uint32_t dim = truth->dim, k = truth->k;
+	double norms[TRUTH_QUERIES_A_ITEM];
+
+	for (uint32_t q = first; q < end; q++) {
+		norms[q - first] = norm(truth->queries + (size_t)q * dim, dim);
+		for (uint32_t i = 0; i < k; i++)
+			truth->hits[(size_t)q * k + i] = (struct truth_hit){UINT32_MAX, INFINITY};
+	}
+	for (uint32_t row = 0; row < truth->base_count; row++) {
+		const float *vector = truth->base + (size_t)row * dim;
+
+		for (uint32_t q = first; q < end; q++) {
+			const float *query = truth->queries + (size_t)q * dim;
+			struct truth_hit hit = {.row = row};
+
+			if (truth->metric == METRIC_COSINE)
+				hit.distance =
+					cosine_distance(dot(query, vector, dim), norms[q - first],
+							truth->base_norms[row]);
+			else
+				hit.distance = truth_distance(truth->metric, query, vector, dim);
+			hits_offer(truth->hits + (size_t)q * k, k, hit);
+		}
+	}
+}
+
+static double *row_norms(const float *base, uint32_t count, uint32_t dim)
+{
+	double *norms = malloc(((size_t)count + 1) * sizeof(*norms));
+
+	for (uint32_t i = 0; norms && i < count; i++)
+		norms[i] = norm(base + (size_t)i * dim, dim);
+	return norms;
+}
+
+/* Items between two reports, at least. */
+#define TRUTH_ITEMS_A_ROUND 32
+
+/* Some of the items, starting at 'first'. */
+struct round {
+	const struct truth *truth;
+	uint32_t first;
+};
+
+static void round_item(void *context, uint32_t worker, uint32_t item)
+{
+	const struct round *round = context;
+
+	truth_item(round->truth, round->first + item);
+}
+
+static void run_rounds(const struct truth *truth, struct workers *workers,
+		       const struct truth_options *options)
+{
+	uint32_t items = (truth->query_count + TRUTH_QUERIES_A_ITEM - 1) / TRUTH_QUERIES_A_ITEM;
+
+	for (uint32_t first = 0; first < items; first += TRUTH_ITEMS_A_ROUND) {
+		struct round round = {truth, first};
+		uint32_t count = MIN(items - first, TRUTH_ITEMS_A_ROUND);
+		uint64_t done = (uint64_t)(first + count) * TRUTH_QUERIES_A_ITEM;
+
+		workers_run(workers, count, round_item, &round);
+		if (options->progress)
+			options->progress(options->context, MIN(done, truth->query_count),
+					  truth->query_count);
+	}
+}
+
+int truth_compute(const float *base, uint32_t base_count, const float *queries,
+		  uint32_t query_count, uint32_t dim, const struct truth_options *options,
+		  struct truth_hit *hits)
+{
+	struct truth truth = {
+		.base = base,
+		.queries = queries,
+		.hits = hits,
+		.base_count = base_count,
+		.query_count = query_count,
+		.dim = dim,
+		.k = options->k,
+		.metric = options->metric,
+	};
+	double *norms = NULL;
+	struct workers *workers;
+	int error;
+
+	if (options->k == 0)
+		return 0;
+	if (options->metric == METRIC_COSINE) {
+		norms = row_norms(base, base_count, dim);
+		if (!norms)
+			return -ENOMEM;
+		truth.base_norms = norms;
+	}
+	error = workers_new(MIN(MAX(options->threads, 1), WORKERS_MAX), &workers);
+	if (!error)
+		run_rounds(&truth, workers, options);
+	if (!error)
+		workers_free(workers);
+	free(norms);
+	return error;
+}
