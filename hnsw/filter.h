@@ -6,6 +6,7 @@
  *
  * Reads a Roaring bitmap of u32 in its portable form (the public RoaringFormat
  * specification) from hostile bytes: every container is checked before use.
+ * hnsw/README.md says why CRoaring doesn't do it.
  *
  * Memory is taken by filter_new() for the largest label; reading a bitmap
  * allocates nothing and sets one bit a member, so a poll core may do it.
@@ -32,6 +33,8 @@ int filter_read(struct filter *filter, const uint8_t *bytes, size_t size);
 
 /* Allowed labels that are at most label_max. */
 uint64_t filter_count(const struct filter *filter);
+
+uint32_t filter_label_max(const struct filter *filter);
 
 /* Bit 'label' of the words; label must be at most label_max. */
 const uint64_t *filter_words(const struct filter *filter);

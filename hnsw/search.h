@@ -58,7 +58,13 @@ void search_free(struct search *search);
 
 /*
  * Starts over with a query of segment->dim finite floats, which is copied (and
- * normalised under cosine). Borrows the segment until the search is done.
+ * normalised under cosine). Borrows the segment until the hits are read. The
+ * segment and k must be within the machine's limits; an ef beyond them is
+ * lowered to ef_max.
+ *
+ * With a filter the machine walks the graph or compares with every allowed
+ * vector, whichever it expects to cost less, and so never finds fewer than k
+ * while k are allowed.
  */
 void search_begin(struct search *search, const struct segment *segment, const float *query,
 		  const struct search_params *params);

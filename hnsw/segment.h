@@ -24,16 +24,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEGMENT_ALIGN     64
+#define SEGMENT_ALIGN 64
+
+/* Levels above 0 that a node can have: with m = 2 a node in 65,536 would ask for more. */
 #define SEGMENT_LEVEL_MAX 16
-#define SEGMENT_DIM_MAX   4096
+
+#define SEGMENT_DIM_MAX 4096
+
+/* Neighbours above level 0; twice as many there. */
+#define SEGMENT_M_MAX 128
+
+/* A node's number must leave one bit of 32 to the search. */
+#define SEGMENT_COUNT_MAX (UINT32_C(1) << 31)
 
 enum {
 	SEGMENT_E_CORRUPT = 1, /* not a segment, or a damaged one; the text says where */
 	SEGMENT_E_VERSION,     /* a segment of a version that we don't read */
 };
 
-/* How much of a segment's image to check: everything is the rule for bytes from outside. */
 struct segment {
 	const uint8_t *image; /* borrows or owns: see segment_attach() and segment_open() */
 	uint64_t image_size;
@@ -45,19 +53,26 @@ struct segment {
 	uint32_t entry_level;
 	uint32_t m;          /* neighbours above level 0; twice as many there */
 	uint32_t ef_default; /* what a request with ef_search 0 gets */
-	/* The rest is between segment.c and search.c. */
+	/* The rest is between segment.c, build.c and search.c: see layout.h. */
+	uint32_t entry_record;
+	uint32_t padded_dim;
 	const uint8_t *rows;
-	uint64_t row_stride; /* bytes */
-	const uint32_t *labels;
+	uint64_t row_stride;    /* bytes */
+	uint64_t vector_offset; /* of the vector in its row */
+	const uint32_t *labels; /* ascending */
+	const uint32_t *twins;  /* NULL when no two vectors are equal */
 	const uint8_t *upper;
+	uint64_t upper_stride;
+	uint32_t upper_count;
 	void *mapping; /* owned when not NULL */
+	uint64_t mapping_size;
 };
 
 /*
- * Checks 'image' and fills '*ret_segment', which borrows it. 'error' (of
- * 'error_size' bytes) gets one line on failure.
+ * Checks 'image', which lies at a multiple of SEGMENT_ALIGN, and fills '*ret_segment', which
+ * borrows it. 'error' (of 'error_size' bytes) gets one line on failure.
  *
- * Returns 0 or SEGMENT_E_*.
+ * Returns 0, SEGMENT_E_* or -ENOMEM (for a bit a node while it checks).
  */
 int segment_attach(const void *image, size_t size, struct segment *ret_segment, char *error,
 		   size_t error_size);

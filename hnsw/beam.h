@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Beam - the nearest nodes seen, in order
+ *
+ * An entry is one 64-bit key: the distance's bits, made to sort like integers,
+ * above the node's number. So one comparison orders by (distance, node), which
+ * is (distance, label), since nodes are numbered in label order. The lowest bit
+ * says that the node has been expanded, which changes no order as a node is in a
+ * beam once.
+ *
+ *       63          32 31        1   0
+ *      | distance bits |   node   | expanded |
+ *
+ * The keys are a sorted array: at the sizes searches use (16 to 256) shifting a
+ * few cache lines beats a heap, and the nearest unexpanded node is found by
+ * walking on from the last.
+ *
+ * Threads: a beam belongs to one thread.
+ */
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BEAM_EXPANDED UINT64_C(1)
+
+struct beam {
+	uint64_t *keys; /* borrows: 'capacity' of them */
+	uint32_t count;
+	uint32_t capacity;
+	uint32_t next; /* every key before it is expanded */
+};
+
+/* A NaN, which only vectors near the end of f32's range can give, counts as farthest. */
+static inline uint64_t beam_key(float distance, uint32_t node)
+{
+	uint32_t bits;
+
+	if (distance != distance)
+		distance = INFINITY;
+	memcpy(&bits, &distance, sizeof(bits));
+	bits ^= bits >> 31 ? UINT32_MAX : UINT32_C(1) << 31;
+	return (uint64_t)bits << 32 | (uint64_t)node << 1;
+}
+
+static inline float beam_key_distance(uint64_t key)
+{
+	uint32_t bits = (uint32_t)(key >> 32);
+	float distance;
+
+	bits ^= bits >> 31 ? UINT32_C(1) << 31 : UINT32_MAX;
+	memcpy(&distance, &bits, sizeof(distance));
+	return distance;
+}
+
+static inline uint32_t beam_key_node(uint64_t key)
+{
+	return (uint32_t)key >> 1;
+}
+
+static inline void beam_reset(struct beam *beam, uint32_t capacity)
+{
+	beam->count = 0;
+	beam->next = 0;
+	beam->capacity = capacity;
+}
+
+/* Would a node of this key be kept? */
+static inline bool beam_wants(const struct beam *beam, uint64_t key)
+{
+	return beam->count < beam->capacity || key < beam->keys[beam->count - 1];
+}
+
+/* Keeps the key, which beam_wants() has approved; the farthest falls off a full beam. */
+static inline void beam_insert(struct beam *beam, uint64_t key)
+{
+	uint32_t low = 0, high = beam->count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (beam->keys[middle] < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (beam->count < beam->capacity)
+		beam->count++;
+	memmove(&beam->keys[low + 1], &beam->keys[low],
+		(beam->count - 1 - low) * sizeof(beam->keys[0]));
+	beam->keys[low] = key;
+	if (low < beam->next)
+		beam->next = low;
+}
+
+/* Marks the nearest unexpanded node as expanded. Returns false when there is none. */
+static inline bool beam_expand(struct beam *beam, uint32_t *ret_node)
+{
+	while (beam->next < beam->count && (beam->keys[beam->next] & BEAM_EXPANDED))
+		beam->next++;
+	if (beam->next == beam->count)
+		return false;
+	beam->keys[beam->next] |= BEAM_EXPANDED;
+	*ret_node = beam_key_node(beam->keys[beam->next++]);
+	return true;
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/build.h"
+
+#include "base/check.h"
+#include "base/crc.h"
+#include "base/rand.h"
+#include "hnsw/graph.h"
+#include "hnsw/search.h"
+#include "hnsw/tune.h"
+#include "hnsw/twins.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * The image is made in place: rows are copied (and normalised) to where they
+ * stay, the graph is linked inside the image, the header comes last. Nodes are
+ * numbered in label order; they are inserted in an order shuffled by the seed,
+ * since rows are often sorted by something and neighbours would fall into one
+ * batch.
+ */
+
+#define BUILD_M_DEFAULT      16
+#define BUILD_EF_DEFAULT     200
+#define BUILD_RECALL_DEFAULT 0.95F
+
+struct build {
+	const float *input;    /* the caller's rows */
+	const uint32_t *given; /* the caller's labels, or NULL */
+	uint32_t dim;
+	uint32_t count;
+	struct build_options options; /* defaults filled in */
+	struct node_source *sources;  /* of each node, ascending by label */
+	uint8_t *levels;
+	uint32_t *first_records;
+	uint32_t *twins;
+	uint32_t *order; /* nodes that are in the graph, in the order of insertion */
+	uint32_t order_count;
+	uint8_t *image;
+	size_t image_size;
+	struct layout layout;
+	struct workers *workers;
+};
+
+struct node_source {
+	uint32_t label;
+	uint32_t row;
+};
+
+static int fill_options(struct build *build, const struct build_options *given)
+{
+	struct build_options *options = &build->options;
+
+	*options = *given;
+	options->m = given->m ? given->m : BUILD_M_DEFAULT;
+	options->ef_construction =
+		given->ef_construction ? given->ef_construction : BUILD_EF_DEFAULT;
+	options->ef_construction = MAX(options->ef_construction, options->m);
+	options->threads = given->threads ? given->threads : 1;
+	if (!(given->recall_target > 0))
+		options->recall_target = BUILD_RECALL_DEFAULT;
+	if (build->dim < 1 || build->dim > SEGMENT_DIM_MAX || build->count >= SEGMENT_COUNT_MAX ||
+	    options->m < 2 || options->m > SEGMENT_M_MAX ||
+	    options->ef_construction > SEARCH_EF_MAX || options->threads > WORKERS_MAX ||
+	    options->recall_target > 1 || (uint32_t)options->metric >= METRIC_COUNT)
+		return -EINVAL;
+	return 0;
+}
+
+static int check_values(const struct build *build, uint64_t *ret_bad_row)
+{
+	for (uint32_t row = 0; row < build->count; row++) {
+		const float *values = build->input + (size_t)row * build->dim;
+
+		for (uint32_t i = 0; i < build->dim; i++) {
+			if (!isfinite(values[i])) {
+				*ret_bad_row = row;
+				return BUILD_E_VALUE;
+			}
+		}
+	}
+	return 0;
+}
+
+static int compare_sources(const void *a, const void *b)
+{
+	const struct node_source *left = a, *right = b;
+
+	return (left->label > right->label) - (left->label < right->label);
+}
+
+static int order_nodes(struct build *build)
+{
+	for (uint32_t i = 0; i < build->count; i++)
+		build->sources[i] =
+			(struct node_source){build->given ? build->given[i] : i, .row = i};
+	if (build->given)
+		qsort(build->sources, build->count, sizeof(build->sources[0]), compare_sources);
+	for (uint32_t i = 1; i < build->count; i++)
+		if (build->sources[i].label == build->sources[i - 1].label)
+			return -EINVAL;
+	return 0;
+}
+
+/* The paper's l = floor(-ln(unif(0..1)) * mL) with mL = 1 / ln(m). */
+static void draw_levels(struct build *build)
+{
+	double scale = 1 / log(build->options.m);
+	struct rand rand;
+
+	rand_init(&rand, build->options.seed);
+	for (uint32_t node = 0; node < build->count; node++) {
+		double level = -log(1 - rand_unit(&rand)) * scale;
+
+		build->levels[node] = (uint8_t)MIN(level, SEGMENT_LEVEL_MAX);
+	}
+}
+
+static uint32_t count_records(const struct build *build)
+{
+	uint64_t records = 0;
+
+	for (uint32_t node = 0; node < build->count; node++)
+		records += build->levels[node];
+	CHECK(records < SEGMENT_COUNT_MAX);
+	return (uint32_t)records;
+}
+
+static void copy_row(const struct build *build, uint32_t node)
+{
+	layout_copy_vector(build->options.metric,
+			   build->input + (size_t)build->sources[node].row * build->dim, build->dim,
+			   (float *)(void *)(build->image + build->layout.rows +
+					     node * build->layout.row_stride +
+					     build->layout.vector_offset));
+}
+
+/* Takes memory for the largest image there can be and puts the vectors in place. */
+static int take_image(struct build *build)
+{
+	uint8_t *image;
+
+	build->layout = layout_of(build->dim, build->count, build->options.m, count_records(build),
+				  /* has_twins= */ true);
+	build->image_size = build->layout.size;
+	image = mmap(NULL, build->image_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
+	if (image == MAP_FAILED)
+		return -ENOMEM;
+	(void)madvise(image, build->image_size, MADV_HUGEPAGE);
+	build->image = image;
+	for (uint32_t node = 0; node < build->count; node++)
+		copy_row(build, node);
+	return 0;
+}
+
+/* Finds twins, which get no level, and then the layout that the image will have. */
+static int settle_layout(struct build *build)
+{
+	const size_t page = 4096;
+	uint32_t twin_count;
+	size_t used;
+	int error = twins_find((const float *)(const void *)(build->image + build->layout.rows +
+							     build->layout.vector_offset),
+			       build->layout.row_stride / sizeof(float), build->dim, build->count,
+			       build->twins, build->levels, &twin_count);
+
+	if (error)
+		return error;
+	build->layout = layout_of(build->dim, build->count, build->options.m, count_records(build),
+				  twin_count > 0);
+	used = align_up(build->layout.size, page);
+	if (used < build->image_size)
+		munmap(build->image + used, build->image_size - used);
+	build->image_size = build->layout.size;
+	return 0;
+}
+
+static void write_sections(struct build *build)
+{
+	const struct layout *layout = &build->layout;
+	uint8_t *image = build->image;
+	uint32_t *labels = (void *)(image + layout->labels);
+	struct layout_owner *owners = (void *)(image + layout->owners);
+	uint32_t records = 0;
+
+	for (uint32_t node = 0; node < build->count; node++) {
+		memset(image + layout->rows + node * layout->row_stride, 0xFF,
+		       layout->vector_offset);
+		labels[node] = build->sources[node].label;
+		build->first_records[node] = build->levels[node] ? records : LAYOUT_NONE;
+		for (uint32_t level = 1; level <= build->levels[node]; level++)
+			owners[records++] = (struct layout_owner){node, level};
+	}
+	if (layout->twins)
+		memcpy(image + layout->twins, build->twins, build->count * sizeof(uint32_t));
+	memset(image + layout->upper, 0xFF, records * layout->upper_stride);
+}
+
+static void write_header(const struct build *build)
+{
+	const struct layout *layout = &build->layout;
+	uint8_t *image = build->image;
+	const struct {
+		unsigned at;
+		uint32_t value;
+	} fields32[] = {
+		{LAYOUT_AT_VERSION, LAYOUT_VERSION},
+		{LAYOUT_AT_HEADER_SIZE, LAYOUT_HEADER_SIZE},
+		{LAYOUT_AT_METRIC, build->options.metric},
+		{LAYOUT_AT_DIM, build->dim},
+		{LAYOUT_AT_COUNT, build->count},
+		{LAYOUT_AT_M, build->options.m},
+		{LAYOUT_AT_EF_DEFAULT, 1},
+		{LAYOUT_AT_ENTRY_RECORD, LAYOUT_NONE},
+		{LAYOUT_AT_UPPER_COUNT,
+		 (uint32_t)((layout->size - layout->upper) / layout->upper_stride)},
+		{LAYOUT_AT_EF_CONSTRUCTION, build->options.ef_construction},
+	};
+	const struct {
+		unsigned at;
+		uint64_t value;
+	} fields64[] = {
+		{LAYOUT_AT_IMAGE_SIZE, layout->size},
+		{LAYOUT_AT_GENERATION, build->options.generation},
+		{LAYOUT_AT_ROWS, layout->rows},
+		{LAYOUT_AT_ROW_STRIDE, layout->row_stride},
+		{LAYOUT_AT_VECTOR_OFFSET, layout->vector_offset},
+		{LAYOUT_AT_LABELS, layout->labels},
+		{LAYOUT_AT_TWINS, layout->twins},
+		{LAYOUT_AT_OWNERS, layout->owners},
+		{LAYOUT_AT_UPPER, layout->upper},
+		{LAYOUT_AT_UPPER_STRIDE, layout->upper_stride},
+		{LAYOUT_AT_SEED, build->options.seed},
+	};
+
+	memset(image, 0, LAYOUT_HEADER_SIZE);
+	memcpy(image, LAYOUT_MAGIC, strlen(LAYOUT_MAGIC));
+	for (size_t i = 0; i < ARRAY_COUNT(fields32); i++)
+		store_le32(image + fields32[i].at, fields32[i].value);
+	for (size_t i = 0; i < ARRAY_COUNT(fields64); i++)
+		store_le64(image + fields64[i].at, fields64[i].value);
+}
+
+/* The nodes that are no twin of an earlier one, shuffled (Fisher and Yates). */
+static void draw_order(struct build *build)
+{
+	uint64_t seed = ~build->options.seed; /* another sequence than the levels' */
+	uint32_t count = 0;
+	struct rand rand;
+
+	for (uint32_t node = 0; node < build->count; node++)
+		build->order[node] = 0;
+	for (uint32_t node = 0; node < build->count; node++)
+		if (build->twins[node] != LAYOUT_NONE)
+			build->order[build->twins[node]] = 1;
+	for (uint32_t node = 0; node < build->count; node++)
+		if (!build->order[node])
+			build->order[count++] = node;
+	rand_init(&rand, seed);
+	for (uint32_t left = count; left > 1; left--) {
+		uint32_t other = (uint32_t)rand_below(&rand, left);
+		uint32_t node = build->order[left - 1];
+
+		build->order[left - 1] = build->order[other];
+		build->order[other] = node;
+	}
+	build->order_count = count;
+}
+
+static int link_graph(struct build *build)
+{
+	const struct build_options *options = &build->options;
+	struct graph graph = {
+		.measure = dist_measure(dist_best(), options->metric),
+		.ef = options->ef_construction,
+		.levels = build->levels,
+		.first_records = build->first_records,
+		.workers = build->workers,
+	};
+	int error;
+
+	layout_view(build->image, &graph.view);
+	graph.rows = build->image + build->layout.rows;
+	graph.upper = build->image + build->layout.upper;
+	error = graph_link(&graph, build->order, build->order_count, options->progress,
+			   options->context);
+	if (error || build->count == 0)
+		return error;
+	store_le32(build->image + LAYOUT_AT_ENTRY, graph.view.entry);
+	store_le32(build->image + LAYOUT_AT_ENTRY_LEVEL, graph.view.entry_level);
+	if (graph.view.entry_level)
+		store_le32(build->image + LAYOUT_AT_ENTRY_RECORD,
+			   build->first_records[graph.view.entry] + graph.view.entry_level - 1);
+	return 0;
+}
+
+static int seal(struct build *build)
+{
+	uint8_t *image = build->image;
+	struct segment segment;
+	uint32_t ef;
+	int error;
+
+	layout_view(image, &segment);
+	error = tune_ef(&segment, build->options.recall_target, build->options.seed, build->workers,
+			&ef);
+	if (error)
+		return error;
+	store_le32(image + LAYOUT_AT_EF_DEFAULT, ef);
+	store_le32(image + LAYOUT_AT_BODY_CRC,
+		   crc32c(image + LAYOUT_HEADER_SIZE, build->layout.size - LAYOUT_HEADER_SIZE));
+	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
+	return 0;
+}
+
+static int run(struct build *build)
+{
+	int error = order_nodes(build);
+
+	if (error)
+		return error;
+	draw_levels(build);
+	error = take_image(build);
+	if (error)
+		return error;
+	error = settle_layout(build);
+	if (error)
+		return error;
+	write_sections(build);
+	write_header(build);
+	draw_order(build);
+	error = workers_new(build->options.threads, &build->workers);
+	if (!error)
+		error = link_graph(build);
+	if (!error)
+		error = seal(build);
+	return error;
+}
+
+static int take_arrays(struct build *build)
+{
+	size_t count = (size_t)build->count + 1;
+
+	build->sources = malloc(count * sizeof(build->sources[0]));
+	build->levels = malloc(count * sizeof(build->levels[0]));
+	build->first_records = malloc(count * sizeof(build->first_records[0]));
+	build->twins = malloc(count * sizeof(build->twins[0]));
+	build->order = malloc(count * sizeof(build->order[0]));
+	if (!build->sources || !build->levels || !build->first_records || !build->twins ||
+	    !build->order)
+		return -ENOMEM;
+	return 0;
+}
+
+int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		  const struct build_options *options, struct build_image *ret_image,
+		  uint64_t *ret_bad_row)
+{
+	struct build build = {.input = rows, .given = labels, .count = count, .dim = dim};
+	int result = fill_options(&build, options);
+
+	if (!result)
+		result = check_values(&build, ret_bad_row);
+	if (result)
+		return result;
+	result = take_arrays(&build);
+	if (!result)
+		result = run(&build);
+	if (!result)
+		*ret_image = (struct build_image){build.image, build.image_size};
+	else if (build.image)
+		munmap(build.image, build.image_size);
+	workers_free(build.workers);
+	free(build.sources);
+	free(build.levels);
+	free(build.first_records);
+	free(build.twins);
+	free(build.order);
+	return result;
+}
+
+void build_image_free(struct build_image *image)
+{
+	if (image && image->bytes)
+		munmap(image->bytes, image->size);
+	if (image)
+		*image = (struct build_image){0};
+}

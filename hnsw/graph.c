@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/graph.h"
+
+#include "base/check.h"
+#include "hnsw/beam.h"
+#include "hnsw/visited.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A batch is at most this share of the nodes that are linked already. */
+#define GRAPH_BATCH_SHARE 32
+
+/* A node's links back are sorted by one thread; larger batches gain nothing. */
+#define GRAPH_BATCH_MAX 2048
+
+/* One worker's memory. */
+struct scratch {
+	struct visited visited;
+	struct beam beam;
+	uint64_t *keys;   /* ef of them: the beam's */
+	uint64_t *merged; /* what a target could keep: its list and the links of a batch */
+	uint64_t chosen[2 * SEGMENT_M_MAX];
+	uint32_t met[2 * SEGMENT_M_MAX];
+};
+
+/* A link back: 'source' wants to be in the list of 'target'. */
+struct edge {
+	uint64_t place; /* level << 32 | target */
+	uint32_t source;
+};
+
+struct linking {
+	struct graph *graph;
+	struct scratch *scratch; /* one a worker */
+	const uint32_t *batch;
+	uint32_t batch_count;
+	struct edge *edges;
+	uint32_t edge_count;
+	uint32_t edge_max;
+	uint32_t *groups; /* index of each place's first edge */
+	uint32_t group_count;
+};
+
+static uint32_t *row_of(const struct graph *graph, uint32_t node)
+{
+	return (uint32_t *)(void *)(graph->rows + node * graph->view.row_stride);
+}
+
+static struct layout_link *record_of(const struct graph *graph, uint32_t node, uint32_t level)
+{
+	uint64_t record = graph->first_records[node] + level - 1;
+
+	return (struct layout_link *)(void *)(graph->upper + record * graph->view.upper_stride);
+}
+
+static uint32_t list_max(const struct graph *graph, uint32_t level)
+{
+	return level == 0 ? 2 * graph->view.m : graph->view.m;
+}
+
+/* Copies a list, whatever its level. Returns how many there are. */
+static uint32_t list_read(const struct graph *graph, uint32_t node, uint32_t level, uint32_t *to)
+{
+	uint32_t max = list_max(graph, level), count = 0;
+
+	if (level == 0) {
+		const uint32_t *links = row_of(graph, node);
+
+		for (; count < max && links[count] != LAYOUT_NONE; count++)
+			to[count] = links[count];
+	} else {
+		const struct layout_link *links = record_of(graph, node, level);
+
+		for (; count < max && links[count].node != LAYOUT_NONE; count++)
+			to[count] = links[count].node;
+	}
+	return count;
+}
+
+static void list_put(const struct graph *graph, uint32_t node, uint32_t level, uint32_t index,
+		     uint32_t neighbour)
+{
+	if (level == 0)
+		row_of(graph, node)[index] = neighbour;
+	else if (neighbour == LAYOUT_NONE)
+		record_of(graph, node, level)[index] =
+			(struct layout_link){LAYOUT_NONE, LAYOUT_NONE};
+	else
+		record_of(graph, node, level)[index] = (struct layout_link){
+			neighbour, graph->first_records[neighbour] + level - 1};
+}
+
+static void list_write(const struct graph *graph, uint32_t node, uint32_t level,
+		       const uint64_t *keys, uint32_t count)
+{
+	uint32_t max = list_max(graph, level);
+
+	for (uint32_t i = 0; i < max; i++)
+		list_put(graph, node, level, i, i < count ? beam_key_node(keys[i]) : LAYOUT_NONE);
+}
+
+static float between(const struct graph *graph, uint32_t a, uint32_t b)
+{
+	return dist_between(&graph->measure, layout_vector(&graph->view, a),
+			    layout_vector(&graph->view, b), graph->view.padded_dim);
+}
+
+static void prefetch_vector(const struct graph *graph, uint32_t node)
+{
+	const float *vector = layout_vector(&graph->view, node);
+
+	for (uint32_t i = 0; i < graph->view.padded_dim; i += DIST_PAD)
+		__builtin_prefetch(vector + i);
+}
+
+/* Notes the neighbours that were not met before and asks for their vectors. */
+static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scratch, uint32_t node,
+				uint32_t level)
+{
+	uint32_t *met = scratch->met;
+	uint32_t listed = list_read(graph, node, level, met), count = 0;
+
+	for (uint32_t i = 0; i < listed; i++)
+		if (visited_add(&scratch->visited, met[i]))
+			met[count++] = met[i];
+	for (uint32_t i = 0; i < count; i++)
+		prefetch_vector(graph, met[i]);
+	return count;
+}
+
+/*
+ * Algorithm 2: leaves the 'ef' nodes nearest to 'query' at 'level' in the beam.
+ * Its condition to stop, that the nearest candidate is farther than the farthest
+ * result, is the beam having no unexpanded node.
+ */
+static void search_layer(const struct graph *graph, struct scratch *scratch, uint32_t query,
+			 uint32_t level, uint32_t ef, uint32_t entry)
+{
+	struct beam *beam = &scratch->beam;
+	uint32_t node;
+
+	beam_reset(beam, ef);
+	visited_clear(&scratch->visited);
+	(void)visited_add(&scratch->visited, entry);
+	beam_insert(beam, beam_key(between(graph, query, entry), entry));
+	while (beam_expand(beam, &node)) {
+		uint32_t count = meet_neighbours(graph, scratch, node, level);
+
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t met = scratch->met[i];
+			uint64_t key = beam_key(between(graph, query, met), met);
+
+			if (beam_wants(beam, key))
+				beam_insert(beam, key);
+		}
+	}
+}
+
+/*
+ * Algorithm 4, without its extensions: of candidates from near to far it keeps
+ * one that is nearer to the node than to every one kept before, so that links
+ * point in different directions. Returns how many are in scratch->chosen.
+ */
+static uint32_t choose(const struct graph *graph, struct scratch *scratch, const uint64_t *keys,
+		       uint32_t count, uint32_t max)
+{
+	uint32_t chosen = 0;
+
+	for (uint32_t i = 0; i < count && chosen < max; i++) {
+		uint32_t node = beam_key_node(keys[i]);
+		float distance = beam_key_distance(keys[i]);
+		uint32_t j = 0;
+
+		while (j < chosen &&
+		       !(between(graph, node, beam_key_node(scratch->chosen[j])) < distance))
+			j++;
+		if (j == chosen)
+			scratch->chosen[chosen++] = keys[i];
+	}
+	return chosen;
+}
+
+/* Algorithm 1 up to the links back: finds and writes a node's own lists. */
+static void insert_item(void *context, uint32_t worker, uint32_t item)
+{
+	const struct linking *linking = context;
+	const struct graph *graph = linking->graph;
+	struct scratch *scratch = &linking->scratch[worker];
+	uint32_t node = linking->batch[item];
+	uint32_t level = graph->levels[node], at = graph->view.entry_level;
+	uint32_t entry = graph->view.entry;
+
+	for (; at > level; at--) {
+		search_layer(graph, scratch, node, at, 1, entry);
+		entry = beam_key_node(scratch->beam.keys[0]);
+	}
+	for (;; at--) {
+		uint32_t count;
+
+		search_layer(graph, scratch, node, at, graph->ef, entry);
+		entry = beam_key_node(scratch->beam.keys[0]);
+		count = choose(graph, scratch, scratch->beam.keys, scratch->beam.count,
+			       graph->view.m);
+		list_write(graph, node, at, scratch->chosen, count);
+		if (at == 0)
+			break;
+	}
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+static int compare_edges(const void *a, const void *b)
+{
+	const struct edge *left = a, *right = b;
+
+	if (left->place != right->place)
+		return left->place > right->place ? 1 : -1;
+	return (left->source > right->source) - (left->source < right->source);
+}
+
+/* A list too long for its place: what algorithm 4 keeps of the old and the new. */
+static void shrink_list(const struct graph *graph, struct scratch *scratch, uint32_t target,
+			uint32_t level, uint32_t listed, const struct edge *edges, uint32_t count)
+{
+	uint64_t *merged = scratch->merged;
+	uint32_t chosen;
+
+	for (uint32_t i = 0; i < listed; i++)
+		merged[i] = beam_key(between(graph, target, scratch->met[i]), scratch->met[i]);
+	for (uint32_t i = 0; i < count; i++)
+		merged[listed + i] =
+			beam_key(between(graph, target, edges[i].source), edges[i].source);
+	qsort(merged, listed + count, sizeof(merged[0]), compare_keys);
+	chosen = choose(graph, scratch, merged, listed + count, list_max(graph, level));
+	list_write(graph, target, level, scratch->chosen, chosen);
+}
+
+/* Adds the links of one batch back from one target. */
+static void link_item(void *context, uint32_t worker, uint32_t item)
+{
+	const struct linking *linking = context;
+	const struct graph *graph = linking->graph;
+	struct scratch *scratch = &linking->scratch[worker];
+	uint32_t first = linking->groups[item];
+	uint32_t end =
+		item + 1 < linking->group_count ? linking->groups[item + 1] : linking->edge_count;
+	uint32_t target = (uint32_t)linking->edges[first].place;
+	uint32_t level = (uint32_t)(linking->edges[first].place >> 32);
+	uint32_t listed = list_read(graph, target, level, scratch->met);
+
+	if (listed + (end - first) > list_max(graph, level)) {
+		shrink_list(graph, scratch, target, level, listed, &linking->edges[first],
+			    end - first);
+		return;
+	}
+	for (uint32_t i = first; i < end; i++)
+		list_put(graph, target, level, listed + i - first, linking->edges[i].source);
+}
+
+static int take_edges(struct linking *linking, uint32_t needed)
+{
+	struct edge *edges;
+	uint32_t *groups;
+
+	if (needed <= linking->edge_max)
+		return 0;
+	edges = realloc(linking->edges, needed * sizeof(*edges));
+	if (!edges)
+		return -ENOMEM;
+	linking->edges = edges;
+	groups = realloc(linking->groups, needed * sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	linking->groups = groups;
+	linking->edge_max = needed;
+	return 0;
+}
+
+/* Lists the links back of the batch, sorted, and where each target's begin. */
+static int collect_edges(struct linking *linking)
+{
+	const struct graph *graph = linking->graph;
+	uint32_t list[2 * SEGMENT_M_MAX];
+	uint32_t needed = 0;
+	int error;
+
+	for (uint32_t i = 0; i < linking->batch_count; i++)
+		needed += (graph->levels[linking->batch[i]] + 1U) * graph->view.m;
+	error = take_edges(linking, needed);
+	if (error)
+		return error;
+	linking->edge_count = 0;
+	for (uint32_t i = 0; i < linking->batch_count; i++) {
+		uint32_t node = linking->batch[i];
+
+		for (uint32_t level = 0; level <= graph->levels[node]; level++) {
+			uint32_t count = list_read(graph, node, level, list);
+
+			for (uint32_t j = 0; j < count; j++)
+				linking->edges[linking->edge_count++] =
+					(struct edge){(uint64_t)level << 32 | list[j], node};
+		}
+	}
+	CHECK(linking->edge_count <= needed);
+	qsort(linking->edges, linking->edge_count, sizeof(linking->edges[0]), compare_edges);
+	linking->group_count = 0;
+	for (uint32_t i = 0; i < linking->edge_count; i++)
+		if (i == 0 || linking->edges[i].place != linking->edges[i - 1].place)
+			linking->groups[linking->group_count++] = i;
+	return 0;
+}
+
+/*
+ * A batch ends behind a node that is higher than the graph: the next batch
+ * starts from it, and two such nodes don't miss each other.
+ */
+static uint32_t batch_length(const struct graph *graph, const uint32_t *nodes, uint32_t done,
+			     uint32_t count)
+{
+	uint32_t max = MIN(MAX(done / GRAPH_BATCH_SHARE, 1), GRAPH_BATCH_MAX);
+	uint32_t length = 1;
+
+	max = MIN(max, count - done);
+	while (length < max && graph->levels[nodes[done + length - 1]] <= graph->view.entry_level)
+		length++;
+	return length;
+}
+
+static void raise_entry(struct graph *graph, uint32_t node)
+{
+	if (graph->levels[node] <= graph->view.entry_level)
+		return;
+	graph->view.entry = node;
+	graph->view.entry_level = graph->levels[node];
+}
+
+static int link_all(struct linking *linking, const uint32_t *nodes, uint32_t count,
+		    void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
+{
+	struct graph *graph = linking->graph;
+	uint32_t done = 1;
+
+	graph->view.entry = nodes[0];
+	graph->view.entry_level = graph->levels[nodes[0]];
+	while (done < count) {
+		int error;
+
+		linking->batch = nodes + done;
+		linking->batch_count = batch_length(graph, nodes, done, count);
+		workers_run(graph->workers, linking->batch_count, insert_item, linking);
+		error = collect_edges(linking);
+		if (error)
+			return error;
+		workers_run(graph->workers, linking->group_count, link_item, linking);
+		done += linking->batch_count;
+		raise_entry(graph, nodes[done - 1]);
+		if (progress)
+			progress(context, done, count);
+	}
+	return 0;
+}
+
+static void scratch_free(struct scratch *scratch, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		visited_deinit(&scratch[i].visited);
+		free(scratch[i].keys);
+		free(scratch[i].merged);
+	}
+	free(scratch);
+}
+
+static struct scratch *scratch_new(const struct graph *graph, uint32_t count)
+{
+	struct scratch *scratch = calloc(count, sizeof(*scratch));
+
+	for (uint32_t i = 0; scratch && i < count; i++) {
+		scratch[i].keys = malloc(graph->ef * sizeof(scratch[i].keys[0]));
+		scratch[i].merged = malloc((2 * SEGMENT_M_MAX + GRAPH_BATCH_MAX) *
+					   sizeof(scratch[i].merged[0]));
+		scratch[i].beam.keys = scratch[i].keys;
+		if (visited_init(&scratch[i].visited, graph->view.count) || !scratch[i].keys ||
+		    !scratch[i].merged) {
+			scratch_free(scratch, count);
+			return NULL;
+		}
+	}
+	return scratch;
+}
+
+int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
+	       void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
+{
+	uint32_t threads = workers_count(graph->workers);
+	struct linking linking = {.graph = graph};
+	int error = -ENOMEM;
+
+	if (count == 0)
+		return 0;
+	linking.scratch = scratch_new(graph, threads);
+	if (linking.scratch)
+		error = link_all(&linking, nodes, count, progress, context);
+	if (linking.scratch)
+		scratch_free(linking.scratch, threads);
+	free(linking.edges);
+	free(linking.groups);
+	return error;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Layout - where things are in a segment's image
+ *
+ * docs/format/segment.md is normative; this is the same in C, shared by the
+ * build, which writes an image in place, by segment.c, which checks it, and by
+ * the search.
+ *
+ *      header | rows | labels | twins? | owners | upper records
+ *
+ *      row     | 2m neighbours at level 0 | vector |      one a node
+ *      record  | m links { node, record } |               one a node and level >= 1
+ *
+ * Neighbour lists end at LAYOUT_NONE or when full. A node's records follow each
+ * other, level 1 first, so descending a level is the record before. Links above
+ * level 0 name the neighbour's record at the same level beside its number, so
+ * that nothing has to be looked up on the way.
+ *
+ * Equal vectors are in the graph once, as the one with the lowest number; the
+ * others hang on it in a chain of twins. A thousand copies of one vector would
+ * otherwise fill each other's lists and shut off what lies behind them.
+ *
+ * Every offset is a function of dim, count, m, upper_count and whether there are
+ * twins: the header repeats them for other readers, and they must agree.
+ *
+ * Threads: any.
+ */
+
+#include "base/byteorder.h"
+#include "base/defs.h"
+#include "hnsw/dist.h"
+#include "hnsw/segment.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LAYOUT_MAGIC       "TERNSEG\n"
+#define LAYOUT_VERSION     1
+#define LAYOUT_HEADER_SIZE 256
+#define LAYOUT_NONE        UINT32_MAX
+
+/* The header's fields, at their offsets; all little endian. */
+enum {
+	LAYOUT_AT_MAGIC = 0,
+	LAYOUT_AT_VERSION = 8,
+	LAYOUT_AT_HEADER_SIZE = 12,
+	LAYOUT_AT_IMAGE_SIZE = 16,
+	LAYOUT_AT_GENERATION = 24,
+	LAYOUT_AT_METRIC = 32,
+	LAYOUT_AT_DIM = 36,
+	LAYOUT_AT_COUNT = 40,
+	LAYOUT_AT_M = 44,
+	LAYOUT_AT_EF_DEFAULT = 48,
+	LAYOUT_AT_ENTRY = 52,
+	LAYOUT_AT_ENTRY_LEVEL = 56,
+	LAYOUT_AT_ENTRY_RECORD = 60,
+	LAYOUT_AT_ROWS = 64,
+	LAYOUT_AT_ROW_STRIDE = 72,
+	LAYOUT_AT_VECTOR_OFFSET = 80,
+	LAYOUT_AT_LABELS = 88,
+	LAYOUT_AT_TWINS = 96,
+	LAYOUT_AT_OWNERS = 104,
+	LAYOUT_AT_UPPER = 112,
+	LAYOUT_AT_UPPER_STRIDE = 120,
+	LAYOUT_AT_UPPER_COUNT = 128,
+	LAYOUT_AT_EF_CONSTRUCTION = 132,
+	LAYOUT_AT_SEED = 136,
+	LAYOUT_AT_RESERVED = 144,
+	LAYOUT_AT_BODY_CRC = 248,
+	LAYOUT_AT_HEADER_CRC = 252,
+};
+
+/* A link above level 0. */
+struct layout_link {
+	uint32_t node;
+	uint32_t record;
+};
+static_assert(sizeof(struct layout_link) == 8, "in the image");
+
+/* Whose record it is. Only checks and dumps read it. */
+struct layout_owner {
+	uint32_t node;
+	uint32_t level;
+};
+static_assert(sizeof(struct layout_owner) == 8, "in the image");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are used in place");
+
+struct layout {
+	uint64_t rows;
+	uint64_t row_stride;
+	uint64_t vector_offset;
+	uint64_t labels;
+	uint64_t twins; /* 0: there are none */
+	uint64_t owners;
+	uint64_t upper;
+	uint64_t upper_stride;
+	uint64_t size;
+};
+
+/* The arguments are within SEGMENT_*_MAX, so nothing here can overflow 64 bits. */
+static inline struct layout layout_of(uint32_t dim, uint32_t count, uint32_t m,
+				      uint32_t upper_count, bool has_twins)
+{
+	uint64_t words = align_up((uint64_t)count * sizeof(uint32_t), SEGMENT_ALIGN);
+	struct layout layout;
+
+	layout.vector_offset = align_up(2 * m * sizeof(uint32_t), SEGMENT_ALIGN);
+	layout.row_stride = layout.vector_offset + dist_padded(dim) * sizeof(float);
+	layout.upper_stride = align_up(m * sizeof(struct layout_link), SEGMENT_ALIGN);
+	layout.rows = LAYOUT_HEADER_SIZE;
+	layout.labels = layout.rows + count * layout.row_stride;
+	layout.twins = has_twins ? layout.labels + words : 0;
+	layout.owners = layout.labels + (has_twins ? 2 * words : words);
+	layout.upper = layout.owners +
+		       align_up((uint64_t)upper_count * sizeof(struct layout_owner), SEGMENT_ALIGN);
+	layout.size = layout.upper + upper_count * layout.upper_stride;
+	return layout;
+}
+
+static inline const uint32_t *layout_row(const struct segment *segment, uint32_t node)
+{
+	return (const uint32_t *)(const void *)(segment->rows + node * segment->row_stride);
+}
+
+static inline const float *layout_vector(const struct segment *segment, uint32_t node)
+{
+	return (const float *)(const void *)(segment->rows + node * segment->row_stride +
+					     segment->vector_offset);
+}
+
+static inline const struct layout_link *layout_record(const struct segment *segment,
+						      uint32_t record)
+{
+	return (const void *)(segment->upper + record * segment->upper_stride);
+}
+
+/*
+ * Copies a vector as rows and queries hold it: normalised under cosine (zero
+ * stays zero), padded with zeros. Adding zero makes a negative zero positive, so
+ * that equal vectors have equal bytes.
+ */
+static inline void layout_copy_vector(enum metric metric, const float *from, uint32_t dim,
+				      float *to)
+{
+	size_t padded_dim = dist_padded(dim);
+	double sum = 0, scale = 1;
+
+	if (metric == METRIC_COSINE) {
+		for (uint32_t i = 0; i < dim; i++)
+			sum += (double)from[i] * (double)from[i];
+		scale = sum > 0 ? 1 / sqrt(sum) : 0;
+	}
+	for (uint32_t i = 0; i < dim; i++)
+		to[i] = (float)((double)from[i] * scale) + 0.0F;
+	for (size_t i = dim; i < padded_dim; i++)
+		to[i] = 0;
+}
+
+/* Fills in a segment from a header whose fields are right. */
+void layout_view(const uint8_t *image, struct segment *ret_segment);

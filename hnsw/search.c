@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/search.h"
+
+#include "base/check.h"
+#include "hnsw/beam.h"
+#include "hnsw/heap.h"
+#include "hnsw/layout.h"
+#include "hnsw/visited.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * What a machine asked for in its last step is what its state says it uses next:
+ *
+ *   START ----------> DESCEND_LINKS <--> DESCEND_VECTORS      levels above 0
+ *     |                                        |
+ *     +--------------> LINKS <--> VECTORS <----+              level 0
+ *     |                              |
+ *     +----> SCAN <------------------+---------> DONE
+ *            |  ^ (itself, a batch of vectors a step)
+ *            +-----------------------------------^
+ *
+ * Without a filter the beam is everything: its nearest unexpanded node is the
+ * candidate, its farthest the bound (algorithm 2 with one list). With a filter
+ * the beam holds only what may be answered, and candidates wait in a heap.
+ *
+ * SCAN compares with every allowed vector. It is taken at once when the filter
+ * leaves so few that the graph would cost more, when a filtered walk has
+ * cost as much as the scan would have, and when the graph has given
+ * fewer than k: so a search never answers fewer than are allowed.
+ *
+ * Equal vectors are in the graph once; the answer is spread to their twins at
+ * the end.
+ */
+
+enum state {
+	STATE_DONE,
+	STATE_START,
+	STATE_DESCEND_LINKS,
+	STATE_DESCEND_VECTORS,
+	STATE_LINKS,
+	STATE_VECTORS,
+	STATE_SCAN,
+};
+
+/* Candidates a filtered walk can hold; past it the scan is taken. */
+#define SEARCH_HEAP_MAX 65536
+
+/* Vectors of one step of a scan: as many as lists are long at m = 16. */
+#define SEARCH_SCAN_BATCH 32
+
+/* Distances that an unfiltered walk costs for each node of its beam (measured: 7 to 11). */
+#define SEARCH_WALK_COST 8
+
+/* Nodes looked at to estimate how many a filter allows. */
+#define SEARCH_SAMPLE 1024
+
+/* Machines that search_burst() has under way at a time: more only crowd the cache. */
+#define SEARCH_BURST_WIDTH 16
+
+/* Cache lines asked for ahead: enough to keep the memory busy, few enough to stay in L1. */
+#define SEARCH_PREFETCH_LINES 256
+
+#define FLOATS_A_LINE (CACHE_LINE / sizeof(float))
+
+struct search {
+	const struct segment *segment;
+	struct dist_measure measure;
+	const struct filter *filter; /* NULL: all are allowed */
+	const uint64_t *allowed;     /* the filter's words */
+	uint32_t label_max;          /* of the filter */
+	uint32_t k;
+	uint32_t ef;
+	enum state state;
+	uint32_t ahead; /* vectors to prefetch before the one being compared */
+
+	/* While descending: the nearest node, its record at this level, the level. */
+	uint64_t nearest;
+	uint32_t record;
+	uint32_t level;
+
+	uint32_t node;      /* LINKS: whose */
+	uint32_t scan_next; /* SCAN: the first node not looked at */
+	uint64_t budget;    /* distances after which a filtered walk gives up */
+
+	uint32_t wanted_count;
+	uint32_t wanted[2 * SEGMENT_M_MAX];
+	uint32_t wanted_records[SEGMENT_M_MAX];
+
+	struct beam beam;
+	struct beam spread;        /* the answer with twins */
+	const struct beam *answer; /* one of the two */
+	struct heap heap;
+	struct visited visited;
+	struct search_stats stats;
+	struct search_limits limits;
+	float *query; /* padded, normalised under cosine */
+};
+
+static_assert(SEARCH_SCAN_BATCH <= 2 * SEGMENT_M_MAX, "a batch is in 'wanted'");
+
+static void prefetch_links(const struct search *search, uint32_t node)
+{
+	const uint8_t *row = (const uint8_t *)layout_row(search->segment, node);
+
+	for (uint64_t at = 0; at < search->segment->vector_offset; at += CACHE_LINE)
+		__builtin_prefetch(row + at);
+}
+
+static void prefetch_record(const struct search *search)
+{
+	const uint8_t *record = (const uint8_t *)layout_record(search->segment, search->record);
+
+	for (uint64_t at = 0; at < search->segment->upper_stride; at += CACHE_LINE)
+		__builtin_prefetch(record + at);
+}
+
+static void prefetch_vector(const struct search *search, uint32_t node)
+{
+	const float *vector = layout_vector(search->segment, node);
+
+	for (uint32_t i = 0; i < search->segment->padded_dim; i += FLOATS_A_LINE)
+		__builtin_prefetch(vector + i);
+}
+
+/* The rest of the wanted vectors is asked for while these are compared. */
+static void prefetch_wanted(const struct search *search)
+{
+	uint32_t count = MIN(search->wanted_count, search->ahead);
+
+	for (uint32_t i = 0; i < count; i++)
+		prefetch_vector(search, search->wanted[i]);
+}
+
+/* Compares with the 'index'-th wanted vector. */
+static uint64_t wanted_key(struct search *search, uint32_t index)
+{
+	uint32_t node = search->wanted[index];
+
+	if (index + search->ahead < search->wanted_count)
+		prefetch_vector(search, search->wanted[index + search->ahead]);
+	search->stats.distances++;
+	return beam_key(dist_between(&search->measure, search->query,
+				     layout_vector(search->segment, node),
+				     search->segment->padded_dim),
+			node);
+}
+
+static bool is_allowed(const struct search *search, uint32_t node)
+{
+	uint32_t label = search->segment->labels[node];
+
+	return label <= search->label_max && (search->allowed[label / 64] >> label % 64 & 1);
+}
+
+/* May the node or one of its twins be answered? */
+static bool is_any_allowed(const struct search *search, uint32_t node)
+{
+	const uint32_t *twins = search->segment->twins;
+
+	if (!search->filter)
+		return true;
+	while (!is_allowed(search, node)) {
+		if (!twins || twins[node] == LAYOUT_NONE)
+			return false;
+		node = twins[node];
+	}
+	return true;
+}
+
+/* The first member of the filter at or after 'label', or UINT64_MAX. */
+static uint64_t next_allowed_label(const struct search *search, uint32_t label)
+{
+	uint32_t last = search->label_max / 64;
+	uint32_t index = label / 64;
+	uint64_t word;
+
+	if (label > search->label_max)
+		return UINT64_MAX;
+	word = search->allowed[index] >> label % 64 << label % 64;
+	while (!word && index < last)
+		word = search->allowed[++index];
+	return word ? (uint64_t)index * 64 + (unsigned)__builtin_ctzll(word) : UINT64_MAX;
+}
+
+/* The first node at or after 'node' whose label is at least 'label': gallops, then halves. */
+static uint32_t node_at_label(const struct segment *segment, uint32_t node, uint64_t label)
+{
+	uint32_t low = node, high = node, step = 1;
+
+	while (high < segment->count && segment->labels[high] < label) {
+		low = high + 1;
+		high = step < segment->count - high ? high + step : segment->count;
+		step *= 2;
+	}
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (segment->labels[middle] < label)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The first allowed node at or after 'node', or the count. Both sides are ascending and skip. */
+static uint32_t next_allowed_node(const struct search *search, uint32_t node)
+{
+	const struct segment *segment = search->segment;
+
+	if (!search->filter)
+		return node;
+	while (node < segment->count) {
+		uint64_t label = next_allowed_label(search, segment->labels[node]);
+
+		if (label == UINT64_MAX)
+			return segment->count;
+		node = node_at_label(segment, node, label);
+		if (node < segment->count && segment->labels[node] == label)
+			break;
+	}
+	return node;
+}
+
+static void scan_want(struct search *search)
+{
+	uint32_t node = search->scan_next;
+
+	search->wanted_count = 0;
+	while (search->wanted_count < SEARCH_SCAN_BATCH &&
+	       (node = next_allowed_node(search, node)) < search->segment->count)
+		search->wanted[search->wanted_count++] = node++;
+	search->scan_next = node;
+	prefetch_wanted(search);
+}
+
+static void scan_begin(struct search *search)
+{
+	beam_reset(&search->beam, search->k);
+	search->answer = &search->beam;
+	search->scan_next = 0;
+	search->state = STATE_SCAN;
+	scan_want(search);
+}
+
+static void scan_step(struct search *search)
+{
+	for (uint32_t i = 0; i < search->wanted_count; i++) {
+		uint64_t key = wanted_key(search, i);
+
+		if (beam_wants(&search->beam, key))
+			beam_insert(&search->beam, key);
+	}
+	scan_want(search);
+	if (search->wanted_count == 0)
+		search->state = STATE_DONE;
+}
+
+/* Every node of the beam stands for its twins too. */
+static void spread_twins(struct search *search)
+{
+	const uint32_t *twins = search->segment->twins;
+
+	beam_reset(&search->spread, search->k);
+	for (uint32_t i = 0; i < search->beam.count; i++) {
+		float distance = beam_key_distance(search->beam.keys[i]);
+		uint32_t node = beam_key_node(search->beam.keys[i]);
+
+		for (; node != LAYOUT_NONE; node = twins[node]) {
+			uint64_t key = beam_key(distance, node);
+
+			if (!beam_wants(&search->spread, key))
+				break;
+			if (!search->filter || is_allowed(search, node))
+				beam_insert(&search->spread, key);
+		}
+	}
+	search->answer = &search->spread;
+}
+
+static void finish_walk(struct search *search)
+{
+	uint64_t allowed = search->segment->count;
+
+	search->answer = &search->beam;
+	if (search->segment->twins)
+		spread_twins(search);
+	if (search->filter)
+		allowed = MIN(allowed, filter_count(search->filter));
+	if (search->answer->count < MIN(search->k, allowed))
+		scan_begin(search);
+	else
+		search->state = STATE_DONE;
+}
+
+/* Keeps a node that was compared, if it is near enough. Returns false when memory is out. */
+static bool offer(struct search *search, uint64_t key)
+{
+	if (!beam_wants(&search->beam, key))
+		return true;
+	if (search->filter) {
+		if (search->heap.count == search->heap.capacity)
+			return false;
+		heap_push(&search->heap, key);
+	}
+	if (is_any_allowed(search, beam_key_node(key)))
+		beam_insert(&search->beam, key);
+	return true;
+}
+
+static bool next_candidate(struct search *search)
+{
+	uint64_t key;
+
+	if (!search->filter)
+		return beam_expand(&search->beam, &search->node);
+	if (search->heap.count == 0)
+		return false;
+	key = heap_pop(&search->heap);
+	search->node = beam_key_node(key);
+	return beam_wants(&search->beam, key);
+}
+
+/* Chooses the node to expand and asks for its links. */
+static void expand_next(struct search *search)
+{
+	if (!next_candidate(search)) {
+		finish_walk(search);
+	} else if (search->filter && search->stats.distances > search->budget) {
+		scan_begin(search);
+	} else {
+		prefetch_links(search, search->node);
+		search->state = STATE_LINKS;
+	}
+}
+
+static void links_step(struct search *search)
+{
+	const uint32_t *links = layout_row(search->segment, search->node);
+	uint32_t max = 2 * search->segment->m;
+
+	search->stats.hops++;
+	search->wanted_count = 0;
+	for (uint32_t i = 0; i < max && links[i] != LAYOUT_NONE; i++)
+		if (visited_add(&search->visited, links[i]))
+			search->wanted[search->wanted_count++] = links[i];
+	if (search->wanted_count == 0) {
+		expand_next(search);
+		return;
+	}
+	prefetch_wanted(search);
+	search->state = STATE_VECTORS;
+}
+
+static void vectors_step(struct search *search)
+{
+	for (uint32_t i = 0; i < search->wanted_count; i++) {
+		if (!offer(search, wanted_key(search, i))) {
+			scan_begin(search);
+			return;
+		}
+	}
+	expand_next(search);
+}
+
+static void walk_begin(struct search *search)
+{
+	(void)visited_add(&search->visited, beam_key_node(search->nearest));
+	(void)offer(search, search->nearest);
+	expand_next(search);
+}
+
+static void descend_begin(struct search *search)
+{
+	if (search->level == 0) {
+		walk_begin(search);
+		return;
+	}
+	prefetch_record(search);
+	search->state = STATE_DESCEND_LINKS;
+}
+
+static void start_step(struct search *search)
+{
+	search->wanted[0] = search->segment->entry;
+	search->wanted_count = 1;
+	search->nearest = wanted_key(search, 0);
+	search->level = search->segment->entry_level;
+	search->record = search->segment->entry_record;
+	descend_begin(search);
+}
+
+static void descend_links_step(struct search *search)
+{
+	const struct layout_link *links = layout_record(search->segment, search->record);
+
+	search->stats.hops++;
+	search->wanted_count = 0;
+	for (uint32_t i = 0; i < search->segment->m && links[i].node != LAYOUT_NONE; i++) {
+		search->wanted[search->wanted_count] = links[i].node;
+		search->wanted_records[search->wanted_count++] = links[i].record;
+	}
+	prefetch_wanted(search);
+	search->state = STATE_DESCEND_VECTORS;
+}
+
+/* Goes to the nearest neighbour, or a level down when none is nearer: keys only fall, so it ends.
+ */
+static void descend_vectors_step(struct search *search)
+{
+	uint64_t before = search->nearest;
+
+	for (uint32_t i = 0; i < search->wanted_count; i++) {
+		uint64_t key = wanted_key(search, i);
+
+		if (key < search->nearest) {
+			search->nearest = key;
+			search->record = search->wanted_records[i];
+		}
+	}
+	if (search->nearest == before) {
+		search->level--;
+		search->record--;
+	}
+	descend_begin(search);
+}
+
+bool search_step(struct search *search)
+{
+	switch (search->state) {
+	case STATE_START:
+		start_step(search);
+		break;
+	case STATE_DESCEND_LINKS:
+		descend_links_step(search);
+		break;
+	case STATE_DESCEND_VECTORS:
+		descend_vectors_step(search);
+		break;
+	case STATE_LINKS:
+		links_step(search);
+		break;
+	case STATE_VECTORS:
+		vectors_step(search);
+		break;
+	case STATE_SCAN:
+		scan_step(search);
+		break;
+	case STATE_DONE:
+		break;
+	}
+	return search->state == STATE_DONE;
+}
+
+/* How much of the segment the filter allows, from nodes evenly spread. */
+static double allowed_share(const struct search *search)
+{
+	uint32_t count = search->segment->count;
+	uint32_t sampled = MIN(count, SEARCH_SAMPLE), allowed = 0;
+
+	for (uint32_t i = 0; i < sampled; i++)
+		allowed += is_allowed(search, (uint32_t)((uint64_t)i * count / sampled));
+	return (double)allowed / sampled;
+}
+
+/*
+ * A walk has to meet 1/share nodes for each one that it may keep, so it costs
+ * about ef / share * SEARCH_WALK_COST distances; a scan costs one for each
+ * allowed vector. Also sets the budget.
+ */
+static bool scan_is_cheaper(struct search *search)
+{
+	double share, allowed, walk;
+
+	if (!search->filter)
+		return false;
+	share = allowed_share(search);
+	allowed = share * search->segment->count;
+	walk = (double)SEARCH_WALK_COST * search->ef;
+	search->budget = (uint64_t)allowed;
+	return allowed * share <= walk;
+}
+
+static void set_filter(struct search *search, const struct filter *filter)
+{
+	search->filter = filter;
+	if (!filter)
+		return;
+	search->allowed = filter_words(filter);
+	search->label_max = filter_label_max(filter);
+}
+
+static void set_segment(struct search *search, const struct segment *segment, const float *query)
+{
+	uint32_t lines = segment->padded_dim / FLOATS_A_LINE;
+
+	CHECK(segment->count <= search->limits.node_max && segment->dim <= search->limits.dim_max);
+	search->segment = segment;
+	search->measure = dist_measure(dist_best(), segment->metric);
+	search->ahead = MAX(SEARCH_PREFETCH_LINES / lines, 1);
+	layout_copy_vector(segment->metric, query, segment->dim, search->query);
+}
+
+void search_begin(struct search *search, const struct segment *segment, const float *query,
+		  const struct search_params *params)
+{
+	uint32_t ef = params->ef ? params->ef : segment->ef_default;
+
+	CHECK(params->k <= search->limits.ef_max);
+	set_segment(search, segment, query);
+	set_filter(search, params->filter);
+	search->k = params->k;
+	search->ef = MIN(MAX(ef, params->k), search->limits.ef_max);
+	search->stats = (struct search_stats){0};
+	beam_reset(&search->beam, search->ef);
+	search->answer = &search->beam;
+	search->heap.count = 0;
+	search->state = STATE_DONE;
+	if (search->k == 0 || segment->count == 0)
+		return;
+	if (scan_is_cheaper(search)) {
+		scan_begin(search);
+		return;
+	}
+	visited_clear(&search->visited);
+	prefetch_vector(search, segment->entry);
+	search->state = STATE_START;
+}
+
+unsigned search_hits(const struct search *search, struct search_hit *hits, unsigned count)
+{
+	unsigned found = MIN(MIN(count, search->k), search->answer->count);
+
+	for (unsigned i = 0; i < found; i++) {
+		uint64_t key = search->answer->keys[i];
+
+		hits[i].label = search->segment->labels[beam_key_node(key)];
+		hits[i].distance = beam_key_distance(key);
+	}
+	return found;
+}
+
+struct search_stats search_stats(const struct search *search)
+{
+	return search->stats;
+}
+
+void search_burst(struct search *const *searches, unsigned count)
+{
+	struct search *active[SEARCH_BURST_WIDTH];
+	unsigned active_count = 0, next = 0;
+
+	for (;;) {
+		while (active_count < SEARCH_BURST_WIDTH && next < count)
+			active[active_count++] = searches[next++];
+		if (active_count == 0)
+			return;
+		for (unsigned i = 0; i < active_count;) {
+			if (search_step(active[i]))
+				active[i] = active[--active_count];
+			else
+				i++;
+		}
+	}
+}
+
+int search_new(const struct search_limits *limits, struct search **ret_search)
+{
+	uint32_t ef_max = limits->ef_max;
+	struct search *search;
+	size_t query_size;
+
+	if (ef_max < 1 || ef_max >= SEGMENT_COUNT_MAX || limits->dim_max < 1 ||
+	    limits->dim_max > SEGMENT_DIM_MAX || limits->node_max >= SEGMENT_COUNT_MAX)
+		return -EINVAL;
+	search = calloc(1, sizeof(*search));
+	if (!search)
+		return -ENOMEM;
+	query_size = dist_padded(limits->dim_max) * sizeof(float);
+	search->limits = *limits;
+	search->answer = &search->beam;
+	search->heap.capacity = MIN(limits->node_max, SEARCH_HEAP_MAX);
+	search->query = aligned_alloc(CACHE_LINE, query_size);
+	search->beam.keys = malloc(ef_max * sizeof(search->beam.keys[0]));
+	search->spread.keys = malloc(ef_max * sizeof(search->spread.keys[0]));
+	search->heap.keys = malloc((search->heap.capacity + 1) * sizeof(search->heap.keys[0]));
+	if (visited_init(&search->visited, limits->node_max) || !search->query ||
+	    !search->beam.keys || !search->spread.keys || !search->heap.keys) {
+		search_free(search);
+		return -ENOMEM;
+	}
+	*ret_search = search;
+	return 0;
+}
+
+void search_free(struct search *search)
+{
+	if (!search)
+		return;
+	visited_deinit(&search->visited);
+	free(search->query);
+	free(search->beam.keys);
+	free(search->spread.keys);
+	free(search->heap.keys);
+	free(search);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/segment.h"
+
+#include "base/crc.h"
+#include "hnsw/layout.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Checks go from the outside in: the header's own checksum, its fields, the
+ * body's checksum, then everything that a search follows. What they establish:
+ *
+ *   1. Every neighbour at level 0 is a node.
+ *   2. Every link above level 0 is a node and that node's record at that level,
+ *      and the record before a record of level >= 2 is the same node's.
+ *   3. Labels ascend, so no two are equal and node order is label order.
+ *   4. A twin has a higher number than the one it hangs on, the same vector, and
+ *      hangs on no other: chains end and don't meet.
+ *   5. The entry point is a node, and its record that of the entry level.
+ *
+ * That the graph is a good one can't be seen here; a search in a bad one ends
+ * too, and looks at everything when the graph gives it too little.
+ */
+
+struct check {
+	const uint8_t *image;
+	struct segment segment;
+	struct layout layout;
+	char *error;
+	size_t error_size;
+};
+
+PRINTF_LIKE(2, 3)
+static int corrupt(const struct check *check, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(check->error, check->error_size, format, arguments);
+	va_end(arguments);
+	return SEGMENT_E_CORRUPT;
+}
+
+static uint32_t field32(const uint8_t *image, unsigned at)
+{
+	return load_le32(image + at);
+}
+
+static uint64_t field64(const uint8_t *image, unsigned at)
+{
+	return load_le64(image + at);
+}
+
+void layout_view(const uint8_t *image, struct segment *ret_segment)
+{
+	uint64_t twins = field64(image, LAYOUT_AT_TWINS);
+
+	*ret_segment = (struct segment){
+		.image = image,
+		.image_size = field64(image, LAYOUT_AT_IMAGE_SIZE),
+		.generation = field64(image, LAYOUT_AT_GENERATION),
+		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
+		.dim = field32(image, LAYOUT_AT_DIM),
+		.count = field32(image, LAYOUT_AT_COUNT),
+		.entry = field32(image, LAYOUT_AT_ENTRY),
+		.entry_level = field32(image, LAYOUT_AT_ENTRY_LEVEL),
+		.m = field32(image, LAYOUT_AT_M),
+		.ef_default = field32(image, LAYOUT_AT_EF_DEFAULT),
+		.entry_record = field32(image, LAYOUT_AT_ENTRY_RECORD),
+		.padded_dim = (uint32_t)dist_padded(field32(image, LAYOUT_AT_DIM)),
+		.rows = image + field64(image, LAYOUT_AT_ROWS),
+		.row_stride = field64(image, LAYOUT_AT_ROW_STRIDE),
+		.vector_offset = field64(image, LAYOUT_AT_VECTOR_OFFSET),
+		.labels = (const void *)(image + field64(image, LAYOUT_AT_LABELS)),
+		.twins = twins ? (const void *)(image + twins) : NULL,
+		.upper = image + field64(image, LAYOUT_AT_UPPER),
+		.upper_stride = field64(image, LAYOUT_AT_UPPER_STRIDE),
+		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
+	};
+}
+
+static int check_start(const struct check *check, size_t size)
+{
+	const uint8_t *image = check->image;
+	uint32_t version;
+
+	if ((uintptr_t)image % SEGMENT_ALIGN)
+		return corrupt(check, "the image is not at a multiple of %d bytes", SEGMENT_ALIGN);
+	if (size < LAYOUT_HEADER_SIZE)
+		return corrupt(check, "%zu bytes are fewer than a header's %d", size,
+			       LAYOUT_HEADER_SIZE);
+	if (memcmp(image, LAYOUT_MAGIC, strlen(LAYOUT_MAGIC)) != 0)
+		return corrupt(check, "offset 0: not the magic of a segment");
+	version = field32(image, LAYOUT_AT_VERSION);
+	if (version != LAYOUT_VERSION) {
+		(void)corrupt(check, "version %u of the format; this program reads %d", version,
+			      LAYOUT_VERSION);
+		return SEGMENT_E_VERSION;
+	}
+	if (crc32c(image, LAYOUT_AT_HEADER_CRC) != field32(image, LAYOUT_AT_HEADER_CRC))
+		return corrupt(check, "offset %d: the header's checksum is wrong",
+			       LAYOUT_AT_HEADER_CRC);
+	if (field64(image, LAYOUT_AT_IMAGE_SIZE) != size)
+		return corrupt(check, "offset %d: the header says %llu bytes, there are %zu",
+			       LAYOUT_AT_IMAGE_SIZE,
+			       (unsigned long long)field64(image, LAYOUT_AT_IMAGE_SIZE), size);
+	return 0;
+}
+
+/* The numbers that everything else is computed from. */
+static int check_ranges(const struct check *check)
+{
+	static const struct {
+		const char *name;
+		unsigned at;
+		uint64_t low, high;
+	} ranges[] = {
+		{"header size", LAYOUT_AT_HEADER_SIZE, LAYOUT_HEADER_SIZE, LAYOUT_HEADER_SIZE},
+		{"metric", LAYOUT_AT_METRIC, 0, METRIC_COUNT - 1},
+		{"dim", LAYOUT_AT_DIM, 1, SEGMENT_DIM_MAX},
+		{"count", LAYOUT_AT_COUNT, 0, SEGMENT_COUNT_MAX - 1},
+		{"m", LAYOUT_AT_M, 2, SEGMENT_M_MAX},
+		{"ef_default", LAYOUT_AT_EF_DEFAULT, 1, UINT32_MAX},
+		{"entry level", LAYOUT_AT_ENTRY_LEVEL, 0, SEGMENT_LEVEL_MAX},
+		{"upper count", LAYOUT_AT_UPPER_COUNT, 0, SEGMENT_COUNT_MAX - 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(ranges); i++) {
+		uint32_t value = field32(check->image, ranges[i].at);
+
+		if (value < ranges[i].low || value > ranges[i].high)
+			return corrupt(check, "offset %u: %s is %u, not in %llu to %llu",
+				       ranges[i].at, ranges[i].name, value,
+				       (unsigned long long)ranges[i].low,
+				       (unsigned long long)ranges[i].high);
+	}
+	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_BODY_CRC; at++)
+		if (check->image[at])
+			return corrupt(check, "offset %u: reserved bytes are not zero", at);
+	return 0;
+}
+
+static int check_layout(struct check *check)
+{
+	const uint8_t *image = check->image;
+	const struct layout layout =
+		layout_of(field32(image, LAYOUT_AT_DIM), field32(image, LAYOUT_AT_COUNT),
+			  field32(image, LAYOUT_AT_M), field32(image, LAYOUT_AT_UPPER_COUNT),
+			  field64(image, LAYOUT_AT_TWINS) != 0);
+	const struct {
+		unsigned at;
+		uint64_t expected;
+	} fields[] = {
+		{LAYOUT_AT_ROWS, layout.rows},
+		{LAYOUT_AT_ROW_STRIDE, layout.row_stride},
+		{LAYOUT_AT_VECTOR_OFFSET, layout.vector_offset},
+		{LAYOUT_AT_LABELS, layout.labels},
+		{LAYOUT_AT_TWINS, layout.twins},
+		{LAYOUT_AT_OWNERS, layout.owners},
+		{LAYOUT_AT_UPPER, layout.upper},
+		{LAYOUT_AT_UPPER_STRIDE, layout.upper_stride},
+		{LAYOUT_AT_IMAGE_SIZE, layout.size},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
+		if (field64(image, fields[i].at) != fields[i].expected)
+			return corrupt(check, "offset %u: expected %llu, found %llu", fields[i].at,
+				       (unsigned long long)fields[i].expected,
+				       (unsigned long long)field64(image, fields[i].at));
+	check->layout = layout;
+	layout_view(image, &check->segment);
+	return 0;
+}
+
+static int check_body_crc(const struct check *check)
+{
+	uint32_t found = crc32c(check->image + LAYOUT_HEADER_SIZE,
+				check->segment.image_size - LAYOUT_HEADER_SIZE);
+
+	if (found != field32(check->image, LAYOUT_AT_BODY_CRC))
+		return corrupt(check, "offset %d: the body's checksum is wrong",
+			       LAYOUT_AT_BODY_CRC);
+	return 0;
+}
+
+static int check_rows(const struct check *check)
+{
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t node = 0; node < segment->count; node++) {
+		const uint32_t *links = layout_row(segment, node);
+
+		for (uint32_t i = 0; i < 2 * segment->m && links[i] != LAYOUT_NONE; i++)
+			if (links[i] >= segment->count)
+				return corrupt(check, "node %u: neighbour %u of %u nodes", node,
+					       links[i], segment->count);
+	}
+	return 0;
+}
+
+static int check_labels(const struct check *check)
+{
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t node = 1; node < segment->count; node++)
+		if (segment->labels[node] <= segment->labels[node - 1])
+			return corrupt(check, "node %u: label %u does not ascend", node,
+				       segment->labels[node]);
+	return 0;
+}
+
+static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
+{
+	const struct segment *segment = &check->segment;
+	uint32_t twin = segment->twins[node];
+
+	if (twin == LAYOUT_NONE)
+		return 0;
+	if (twin <= node || twin >= segment->count)
+		return corrupt(check, "node %u: twin %u of %u nodes", node, twin, segment->count);
+	if (taken[twin / 8] & 1u << twin % 8)
+		return corrupt(check, "node %u: its twin %u is another's too", node, twin);
+	taken[twin / 8] = (uint8_t)(taken[twin / 8] | 1u << twin % 8);
+	if (memcmp(layout_vector(segment, node), layout_vector(segment, twin),
+		   segment->padded_dim * sizeof(float)) != 0)
+		return corrupt(check, "node %u: its twin %u has another vector", node, twin);
+	return 0;
+}
+
+static int check_twins(const struct check *check)
+{
+	uint8_t *taken;
+	int result = 0;
+
+	if (!check->segment.twins)
+		return 0;
+	taken = calloc(check->segment.count / 8 + 1, 1);
+	if (!taken)
+		return -ENOMEM;
+	for (uint32_t node = 0; !result && node < check->segment.count; node++)
+		result = check_twin(check, taken, node);
+	free(taken);
+	return result;
+}
+
+static const struct layout_owner *owners_of(const struct check *check)
+{
+	return (const void *)(check->image + check->layout.owners);
+}
+
+/* Records are in order of (node, level), each node's from level 1 on without a gap. */
+static int check_owners(const struct check *check)
+{
+	const struct layout_owner *owners = owners_of(check);
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t i = 0; i < segment->upper_count; i++) {
+		const struct layout_owner *owner = &owners[i];
+		bool first = owner->level == 1 && (i == 0 || owner->node > owners[i - 1].node);
+		bool higher = i > 0 && owner->node == owners[i - 1].node &&
+			      owner->level == owners[i - 1].level + 1;
+
+		if (owner->node >= segment->count || owner->level > SEGMENT_LEVEL_MAX ||
+		    (!first && !higher))
+			return corrupt(check, "record %u: node %u, level %u is out of order", i,
+				       owner->node, owner->level);
+	}
+	return 0;
+}
+
+static int check_records(const struct check *check)
+{
+	const struct layout_owner *owners = owners_of(check);
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t i = 0; i < segment->upper_count; i++) {
+		const struct layout_link *links = layout_record(segment, i);
+
+		for (uint32_t j = 0; j < segment->m && links[j].node != LAYOUT_NONE; j++) {
+			uint32_t record = links[j].record;
+
+			if (record >= segment->upper_count ||
+			    owners[record].node != links[j].node ||
+			    owners[record].level != owners[i].level)
+				return corrupt(check,
+					       "record %u: record %u is not node %u at level %u", i,
+					       record, links[j].node, owners[i].level);
+		}
+	}
+	return 0;
+}
+
+static int check_entry(const struct check *check)
+{
+	const struct segment *segment = &check->segment;
+	const struct layout_owner *owners = owners_of(check);
+	uint32_t record = segment->entry_record;
+
+	if (segment->count == 0)
+		return 0;
+	if (segment->entry >= segment->count)
+		return corrupt(check, "offset %d: entry %u of %u nodes", LAYOUT_AT_ENTRY,
+			       segment->entry, segment->count);
+	if (segment->entry_level > 0 &&
+	    (record >= segment->upper_count || owners[record].node != segment->entry ||
+	     owners[record].level != segment->entry_level))
+		return corrupt(check, "offset %d: record %u is not the entry's at level %u",
+			       LAYOUT_AT_ENTRY_RECORD, record, segment->entry_level);
+	return 0;
+}
+
+int segment_attach(const void *image, size_t size, struct segment *ret_segment, char *error,
+		   size_t error_size)
+{
+	static int (*const steps[])(const struct check *) = {
+		check_body_crc, check_rows,    check_labels, check_twins,
+		check_owners,   check_records, check_entry,
+	};
+	struct check check = {.image = image, .error = error, .error_size = error_size};
+	int result = check_start(&check, size);
+
+	if (!result)
+		result = check_ranges(&check);
+	if (!result)
+		result = check_layout(&check);
+	for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
+		result = steps[i](&check);
+	if (!result)
+		*ret_segment = check.segment;
+	return result;
+}
+
+const float *segment_vector(const struct segment *segment, uint32_t node)
+{
+	return layout_vector(segment, node);
+}

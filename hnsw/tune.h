@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Tune - the ef that reaches a recall
+ *
+ * Searches a sample of the segment's own rows, each without itself, against
+ * exact answers, with growing ef. Rows of the index are easier to find
+ * neighbours of than other queries, so half of the permitted error is aimed at.
+ *
+ * Threads: one caller; the workers share the work.
+ */
+
+#include "hnsw/segment.h"
+#include "hnsw/workers.h"
+
+/* What is tried, at most; a graph that needs more than this is searched with it. */
+#define TUNE_EF_MAX 1024
+
+/* Returns 0 or -ENOMEM. Depends on the segment, the target and the seed alone. */
+int tune_ef(const struct segment *segment, float recall_target, uint64_t seed,
+	    struct workers *workers, uint32_t *ret_ef);

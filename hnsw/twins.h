@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Twins - equal vectors, found before the graph is built
+ *
+ * Threads: any.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Finds vectors with equal bytes among 'count' of 'dim' floats, 'stride' floats
+ * apart. Writes each one's next twin, of a higher number, or UINT32_MAX, to
+ * 'twins', and sets the level of every vector that has an earlier twin to 0.
+ *
+ * Returns 0 and how many have an earlier twin, or -ENOMEM.
+ */
+int twins_find(const float *vectors, size_t stride, uint32_t dim, uint32_t count, uint32_t *twins,
+	       uint8_t *levels, uint32_t *ret_twin_count);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/byteorder.h"
+#include "base/crc.h"
+#include "base/defs.h"
+#include "hnsw/layout.h"
+#include "hnsw/segment.h"
+#include "tests/lib/index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROWS 300
+#define DIM  20
+
+struct fixture {
+	float *rows;
+	struct build_image image;
+	struct segment segment;
+};
+
+/* Some rows are equal, so that there are twins. */
+static int fixture_setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	fixture->rows = index_rows(ROWS, DIM, 1);
+	for (uint32_t row = 200; row < 210; row++)
+		memcpy(fixture->rows + (size_t)row * DIM, fixture->rows, DIM * sizeof(float));
+	index_build(fixture->rows, NULL, ROWS, DIM, METRIC_L2, &fixture->image, &fixture->segment);
+	*state = fixture;
+	return 0;
+}
+
+static int fixture_teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	build_image_free(&fixture->image);
+	free(fixture->rows);
+	free(fixture);
+	return 0;
+}
+
+/* A copy to damage, at an aligned address. */
+static uint8_t *copy_of(const struct fixture *fixture)
+{
+	uint8_t *copy = aligned_alloc(SEGMENT_ALIGN, align_up(fixture->image.size, SEGMENT_ALIGN));
+
+	assert_non_null(copy);
+	memcpy(copy, fixture->image.bytes, fixture->image.size);
+	return copy;
+}
+
+static void fix_checksums(uint8_t *image, size_t size)
+{
+	store_le32(image + LAYOUT_AT_BODY_CRC,
+		   crc32c(image + LAYOUT_HEADER_SIZE, size - LAYOUT_HEADER_SIZE));
+	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
+}
+
+static int attach(const uint8_t *image, size_t size)
+{
+	struct segment segment;
+	char error[200] = "";
+	int result = segment_attach(image, size, &segment, error, sizeof(error));
+
+	assert_true((result == 0) == (error[0] == '\0'));
+	return result;
+}
+
+static void a_built_segment_says_what_it_is(void **state)
+{
+	const struct fixture *fixture = *state;
+	const struct segment *segment = &fixture->segment;
+
+	assert_int_equal(segment->count, ROWS);
+	assert_int_equal(segment->dim, DIM);
+	assert_int_equal(segment->metric, METRIC_L2);
+	assert_int_equal(segment->m, 8);
+	assert_true(segment->ef_default >= 16);
+	assert_int_equal(segment->image_size, fixture->image.size);
+	assert_non_null(segment->twins);
+	for (uint32_t node = 0; node < ROWS; node++)
+		assert_memory_equal(segment_vector(segment, node),
+				    fixture->rows + (size_t)node * DIM, DIM * sizeof(float));
+}
+
+static void a_damaged_byte_anywhere_is_noticed(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *copy = copy_of(fixture);
+	size_t size = fixture->image.size;
+
+	assert_int_equal(attach(copy, size), 0);
+	/* All of the header, and then some of everything. */
+	for (size_t at = 0; at < size; at += at < LAYOUT_HEADER_SIZE ? 1 : 97) {
+		copy[at] ^= 0x10;
+		assert_int_not_equal(attach(copy, size), 0);
+		copy[at] ^= 0x10;
+	}
+	free(copy);
+}
+
+static void a_piece_of_a_segment_is_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+
+	for (size_t size = 0; size < 300; size++)
+		assert_int_equal(attach(fixture->image.bytes, size), SEGMENT_E_CORRUPT);
+	assert_int_equal(attach(fixture->image.bytes, fixture->image.size - 1), SEGMENT_E_CORRUPT);
+}
+
+static void an_image_out_of_line_is_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *memory =
+		aligned_alloc(SEGMENT_ALIGN, align_up(fixture->image.size + 4, SEGMENT_ALIGN));
+
+	assert_non_null(memory);
+	memcpy(memory + 4, fixture->image.bytes, fixture->image.size);
+	assert_int_equal(attach(memory + 4, fixture->image.size), SEGMENT_E_CORRUPT);
+	free(memory);
+}
+
+static void another_version_is_told_apart(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *copy = copy_of(fixture);
+
+	store_le32(copy + LAYOUT_AT_VERSION, LAYOUT_VERSION + 1);
+	fix_checksums(copy, fixture->image.size);
+	assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_VERSION);
+	free(copy);
+}
+
+static void fields_out_of_range_are_refused_behind_a_right_checksum(void **state)
+{
+	static const struct {
+		unsigned at;
+		uint32_t value;
+	} fields[] = {
+		{LAYOUT_AT_HEADER_SIZE, 128},
+		{LAYOUT_AT_METRIC, METRIC_COUNT},
+		{LAYOUT_AT_DIM, 0},
+		{LAYOUT_AT_DIM, DIM + 16},
+		{LAYOUT_AT_DIM, UINT32_MAX},
+		{LAYOUT_AT_COUNT, ROWS + 1},
+		{LAYOUT_AT_COUNT, UINT32_MAX},
+		{LAYOUT_AT_M, 0},
+		{LAYOUT_AT_M, 9},
+		{LAYOUT_AT_M, UINT32_MAX},
+		{LAYOUT_AT_EF_DEFAULT, 0},
+		{LAYOUT_AT_ENTRY, ROWS},
+		{LAYOUT_AT_ENTRY_LEVEL, 17},
+		{LAYOUT_AT_ENTRY_RECORD, UINT32_MAX},
+		{LAYOUT_AT_ROWS, 0},
+		{LAYOUT_AT_ROW_STRIDE, 64},
+		{LAYOUT_AT_LABELS, 1 << 30},
+		{LAYOUT_AT_TWINS, 0},
+		{LAYOUT_AT_OWNERS, 64},
+		{LAYOUT_AT_UPPER, 64},
+		{LAYOUT_AT_UPPER_STRIDE, 0},
+		{LAYOUT_AT_UPPER_COUNT, UINT32_MAX},
+		{LAYOUT_AT_RESERVED, 1},
+		{LAYOUT_AT_BODY_CRC - 4, 1 << 31},
+	};
+	const struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
+		uint8_t *copy = copy_of(fixture);
+
+		store_le32(copy + fields[i].at, fields[i].value);
+		fix_checksums(copy, fixture->image.size);
+		if (attach(copy, fixture->image.size) != SEGMENT_E_CORRUPT)
+			fail_msg("field at %u with value %u was accepted", fields[i].at,
+				 fields[i].value);
+		free(copy);
+	}
+}
+
+/* Offsets of one word in each section, and a value that breaks it. */
+static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **state)
+{
+	const struct fixture *fixture = *state;
+	const uint8_t *image = fixture->image.bytes;
+	uint64_t rows = load_le64(image + LAYOUT_AT_ROWS);
+	uint64_t labels = load_le64(image + LAYOUT_AT_LABELS);
+	uint64_t twins = load_le64(image + LAYOUT_AT_TWINS);
+	uint64_t owners = load_le64(image + LAYOUT_AT_OWNERS);
+	uint64_t upper = load_le64(image + LAYOUT_AT_UPPER);
+	uint32_t first_link_node = load_le32(image + upper);
+	const struct {
+		uint64_t at;
+		uint32_t value;
+	} words[] = {
+		{rows, ROWS},
+		{rows, UINT32_MAX - 1},
+		{labels + 4, 0},
+		{labels, 1000},
+		{twins + 4, ROWS},
+		{twins + 8, 2},
+		{twins + 8, 1},
+		{twins + 8, 3},
+		{twins + 4, 200},
+		{owners, ROWS},
+		{owners + 4, 0},
+		{owners + 4, 2},
+		{owners + 12, 17},
+		{upper, ROWS},
+		{upper, first_link_node ^ 1},
+		{upper + 4, UINT32_MAX - 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+		uint8_t *copy = copy_of(fixture);
+
+		store_le32(copy + words[i].at, words[i].value);
+		fix_checksums(copy, fixture->image.size);
+		if (attach(copy, fixture->image.size) != SEGMENT_E_CORRUPT)
+			fail_msg("word %zu at %llu with value %u was accepted", i,
+				 (unsigned long long)words[i].at, words[i].value);
+		free(copy);
+	}
+}
+
+struct path {
+	char folder[64];
+	char file[128];
+};
+
+static void path_make(struct path *path)
+{
+	snprintf(path->folder, sizeof(path->folder), "/tmp/test_segment.XXXXXX");
+	assert_non_null(mkdtemp(path->folder));
+	snprintf(path->file, sizeof(path->file), "%s/one.seg", path->folder);
+}
+
+/* Only the file itself may be there: a temporary left behind fails the rmdir. */
+static void path_remove(const struct path *path)
+{
+	assert_int_equal(unlink(path->file), 0);
+	assert_int_equal(rmdir(path->folder), 0);
+}
+
+static void a_saved_segment_opens_mapped_and_in_memory(void **state)
+{
+	static const struct segment_open_options all[] = {
+		{.huge = false, .numa_node = -1},
+		{.huge = true, .numa_node = -1},
+	};
+	const struct fixture *fixture = *state;
+	struct segment segment;
+	struct path path;
+	char error[200];
+
+	path_make(&path);
+	assert_int_equal(build_image_save(&fixture->image, path.file), 0);
+	for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+		assert_int_equal(segment_open(path.file, &all[i], &segment, error, sizeof(error)),
+				 0);
+		assert_int_equal(segment.image_size, fixture->image.size);
+		assert_memory_equal(segment.image, fixture->image.bytes, fixture->image.size);
+		segment_close(&segment);
+		assert_null(segment.image);
+	}
+	path_remove(&path);
+}
+
+static void what_is_no_segment_does_not_open(void **state)
+{
+	const struct segment_open_options options = {.numa_node = -1};
+	struct segment segment;
+	struct path path;
+	char error[200] = "";
+	int fd;
+
+	path_make(&path);
+	assert_int_equal(segment_open(path.file, &options, &segment, error, sizeof(error)),
+			 -ENOENT);
+	assert_non_null(strstr(error, path.file));
+	fd = open(path.file, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(segment_open(path.file, &options, &segment, error, sizeof(error)),
+			 SEGMENT_E_CORRUPT);
+	assert_int_equal(write(fd, "hello", 5), 5);
+	close(fd);
+	assert_int_equal(segment_open(path.file, &options, &segment, error, sizeof(error)),
+			 SEGMENT_E_CORRUPT);
+	assert_int_equal(segment_open(path.folder, &options, &segment, error, sizeof(error)),
+			 SEGMENT_E_CORRUPT);
+	path_remove(&path);
+}
+
+static void saving_into_no_folder_fails_and_leaves_nothing(void **state)
+{
+	const struct fixture *fixture = *state;
+
+	assert_int_equal(build_image_save(&fixture->image, "/tmp/no such folder/one.seg"), -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_built_segment_says_what_it_is),
+		cmocka_unit_test(a_damaged_byte_anywhere_is_noticed),
+		cmocka_unit_test(a_piece_of_a_segment_is_refused),
+		cmocka_unit_test(an_image_out_of_line_is_refused),
+		cmocka_unit_test(another_version_is_told_apart),
+		cmocka_unit_test(fields_out_of_range_are_refused_behind_a_right_checksum),
+		cmocka_unit_test(bad_words_in_the_body_are_refused_behind_a_right_checksum),
+		cmocka_unit_test(a_saved_segment_opens_mapped_and_in_memory),
+		cmocka_unit_test(what_is_no_segment_does_not_open),
+		cmocka_unit_test(saving_into_no_folder_fails_and_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown) != 0;
+}
