@@ -74,6 +74,18 @@ int manifest_partition_parse(const char *name, enum manifest_partition *ret_part
 	return -EINVAL;
 }
 
+bool manifest_collection_valid(const char *collection)
+{
+	size_t length = strlen(collection);
+	json_t *string;
+
+	if (length == 0 || length > MANIFEST_COLLECTION_MAX)
+		return false;
+	string = json_stringn(collection, length);
+	json_decref(string);
+	return string != NULL;
+}
+
 uint32_t manifest_vshard(const char *collection, uint32_t index)
 {
 	return (hash_collection(0, collection, strlen(collection)) + index) % HASH_VSHARD_COUNT;

@@ -19,6 +19,7 @@
 
 #include "base/metric.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,6 +65,9 @@ const char *manifest_partition_name(enum manifest_partition partition);
 
 /* Returns 0, or -EINVAL when 'name' is none of them. */
 int manifest_partition_parse(const char *name, enum manifest_partition *ret_partition);
+
+/* Is it 1 to MANIFEST_COLLECTION_MAX bytes of UTF-8? */
+bool manifest_collection_valid(const char *collection);
 
 /* The vShard of a collection's shard 'index'. */
 uint32_t manifest_vshard(const char *collection, uint32_t index);

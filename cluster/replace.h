@@ -26,7 +26,9 @@ int replace_begin(struct replace *replace, const char *path);
 
 /*
  * Puts the file in place. Returns 0, or a negative errno (an error of an earlier
- * write to the stream included), and the file is as it was.
+ * write to the stream included): then the file is as it was, unless only the
+ * folder could not be synced: then it is the one put in place, but a crash may
+ * undo that.
  */
 int replace_commit(struct replace *replace);
 
