@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Cmd_bench_ann - how right and how fast a search is, over a sweep of ef
+ *
+ * The queries are asked in their order; each thread keeps --in-flight of them
+ * running interleaved on its core. A query's latency is from its first step to
+ * its last, so what ran in between is in it.
+ *
+ * A hit is right when it is no farther than the k-th true neighbour: with equal
+ * distances any of the equals is as good (that is how ann-benchmarks counts).
+ * Distances are computed anew in f64, so that no rounding of the search counts.
+ */
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "client/bench_index.h"
+#include "client/cmd.h"
+#include "client/cmd_vectors.h"
+#include "hnsw/dist.h"
+#include "hnsw/truth.h"
+#include "hnsw/workers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BENCH_EF_MAX        64   /* values of one sweep */
+#define BENCH_K_MAX         1000 /* neighbours a query */
+#define BENCH_IN_FLIGHT_MAX 64   /* queries running at the same time on one core */
+
+/* Queries before the clock starts: enough to fault the pages in and to wake the clock rate. */
+#define WARM_UP 200
+
+struct bench_request {
+	const char *base, *query, *truth, *metric_name, *ef_list, *index;
+	enum metric metric;
+	uint64_t k, threads, m, ef_construction, seed;
+	uint64_t search_threads, in_flight, passes;
+	bool json;
+};
+
+/* One of the queries in flight on a core. */
+struct lane {
+	struct bench_lane *search; /* owned */
+	uint64_t number;           /* of the query that runs, counted through all passes */
+	uint64_t start_ns;
+	bool running;
+};
+
+struct bench {
+	const struct bench_request *request;
+	struct cmd_vectors base, queries;
+	struct files truth_file;
+	double *limits; /* the k-th true distance of each query */
+	uint32_t ef[BENCH_EF_MAX];
+	uint32_t ef_count;
+	struct bench_index *index;
+	struct workers *workers;
+	struct lane *lanes; /* in_flight for each search thread */
+	struct search_hit *hits;
+	uint32_t *hit_counts;
+	uint64_t *latencies; /* of every query of every pass */
+	/* Of the sweep's present point. */
+	uint32_t ef_now;
+	uint64_t total;        /* queries to be asked: all passes */
+	_Atomic uint64_t next; /* the one that nobody has taken yet */
+};
+
+static const char about[] = "Builds an index over the base (or opens one that 'tern build' made), "
+			    "asks all the queries\n"
+			    "for each ef, and prints recall, queries a second and latency.\n";
+
+/* "16,32,64" to numbers. */
+static bool read_ef_list(struct bench *bench, const char *text)
+{
+	char number[24];
+
+	for (;;) {
+		size_t length = strcspn(text, ",");
+		uint64_t value;
+
+		if (bench->ef_count == BENCH_EF_MAX) {
+			(void)cmd_usage("--ef takes at most %d numbers", BENCH_EF_MAX);
+			return false;
+		}
+		snprintf(number, sizeof(number), "%.*s", (int)MIN(length, sizeof(number) - 1),
+			 text);
+		if (!cmd_number("--ef", number, 1, SEARCH_EF_MAX, &value))
+			return false;
+		bench->ef[bench->ef_count++] = (uint32_t)value;
+		if (!text[length])
+			return true;
+		text += length + 1;
+	}
+}
+
+/* The farthest of a query's true neighbours. */
+static int truth_limit(struct bench *bench, uint32_t query, const int32_t *neighbours)
+{
+	double limit = -INFINITY;
+
+	for (uint64_t i = 0; i < bench->request->k; i++) {
+		int32_t row = neighbours[i];
+
+		if (row < 0 || (uint32_t)row >= bench->base.count)
+			return cmd_fail("%s: row %" PRIu32 " names vector %" PRId32
+					", the base has %" PRIu32 "; give the truth of this base",
+					bench->request->truth, query, row, bench->base.count);
+		limit = MAX(limit,
+			    truth_distance(bench->request->metric,
+					   bench->base.rows + (size_t)row * bench->base.dim,
+					   bench->queries.rows + (size_t)query * bench->base.dim,
+					   bench->base.dim));
+	}
+	bench->limits[query] = limit;
+	return CMD_DONE;
+}
+
+static int read_truth(struct bench *bench)
+{
+	const struct files *file = &bench->truth_file;
+	const int32_t *rows;
+	char error[FILES_ERROR_MAX];
+	int status = CMD_DONE;
+
+	if (files_ints(&bench->truth_file, &rows, error))
+		return cmd_fail("%s", error);
+	if (file->count < bench->queries.count || file->dim < bench->request->k)
+		return cmd_fail("%s: has %" PRIu32 " neighbours of %" PRIu32
+				" queries, wanted are %" PRIu64 " of %" PRIu32
+				"; make it with 'tern truth'",
+				bench->request->truth, file->dim, file->count, bench->request->k,
+				bench->queries.count);
+	for (uint32_t i = 0; i < bench->queries.count && status == CMD_DONE; i++)
+		status = truth_limit(bench, i, rows + (size_t)i * file->dim);
+	return status;
+}
+
+/* How many of a query's hits are right. A row that stands twice counts once. */
+static uint32_t right_hits(const struct bench *bench, uint32_t query)
+{
+	const struct search_hit *hits = bench->hits + (size_t)query * bench->request->k;
+	uint32_t right = 0;
+
+	for (uint32_t i = 0; i < bench->hit_counts[query]; i++) {
+		bool twice = false;
+
+		for (uint32_t j = 0; j < i && !twice; j++)
+			twice = hits[j].label == hits[i].label;
+		if (twice || hits[i].label >= bench->base.count)
+			continue;
+		right += truth_distance(bench->request->metric,
+					bench->base.rows + (size_t)hits[i].label * bench->base.dim,
+					bench->queries.rows + (size_t)query * bench->base.dim,
+					bench->base.dim) <= bench->limits[query];
+	}
+	return right;
+}
+
+/* Gives the lane the next query, if one is left. */
+static void lane_begin(struct bench *bench, struct lane *lane)
+{
+	lane->number = atomic_fetch_add_explicit(&bench->next, 1, memory_order_relaxed);
+	lane->running = lane->number < bench->total;
+	if (!lane->running)
+		return;
+	lane->start_ns = clock_now_ns();
+	bench_lane_begin(lane->search,
+			 bench->queries.rows +
+				 lane->number % bench->queries.count * bench->queries.dim,
+			 (uint32_t)bench->request->k, bench->ef_now);
+}
+
+/* Keeps latency, and of the first pass the hits: all passes find the same. */
+static void lane_end(struct bench *bench, struct lane *lane)
+{
+	bench->latencies[lane->number] = clock_now_ns() - lane->start_ns;
+	if (lane->number < bench->queries.count)
+		bench->hit_counts[lane->number] = bench_lane_hits(
+			lane->search, bench->hits + lane->number * bench->request->k);
+}
+
+/* One search thread: runs its lanes in turn until no query is left. */
+static void search_thread(void *context, uint32_t worker, uint32_t item)
+{
+	struct bench *bench = context;
+	uint64_t in_flight = bench->request->in_flight, running = 0;
+	struct lane *lanes = bench->lanes + item * in_flight;
+
+	for (uint64_t i = 0; i < in_flight; i++) {
+		lane_begin(bench, &lanes[i]);
+		running += lanes[i].running;
+	}
+	while (running)
+		for (uint64_t i = 0; i < in_flight; i++) {
+			if (!lanes[i].running || !bench_lane_step(lanes[i].search))
+				continue;
+			lane_end(bench, &lanes[i]);
+			lane_begin(bench, &lanes[i]);
+			running -= !lanes[i].running;
+		}
+}
+
+/* Asks the first 'total' queries of all passes; returns the nanoseconds that it took. */
+static uint64_t ask(struct bench *bench, uint64_t total)
+{
+	uint64_t start = clock_now_ns();
+
+	bench->total = total;
+	atomic_store_explicit(&bench->next, 0, memory_order_relaxed);
+	workers_run(bench->workers, (uint32_t)bench->request->search_threads, search_thread, bench);
+	return clock_now_ns() - start;
+}
+
+static int compare_latency(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* In microseconds; the latencies are sorted. */
+static double percentile(const struct bench *bench, uint64_t total, double percent)
+{
+	uint64_t rank = (uint64_t)ceil((double)total * percent / 100);
+
+	return (double)bench->latencies[MAX(rank, 1) - 1] / (double)NS_PER_US;
+}
+
+static void print_point(const struct bench *bench, uint64_t total, double recall, double qps)
+{
+	const struct bench_request *request = bench->request;
+	double p50 = percentile(bench, total, 50), p99 = percentile(bench, total, 99);
+
+	if (request->json)
+		cmd_json(json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "event",
+				   "search", "ef", (json_int_t)bench->ef_now, "k",
+				   (json_int_t)request->k, "recall", recall, "qps", qps, "p50_us",
+				   p50, "p99_us", p99, "search_threads",
+				   (json_int_t)request->search_threads, "in_flight",
+				   (json_int_t)request->in_flight));
+	else
+		printf("%6" PRIu32 "  %8.4f  %10.0f  %8.1f  %8.1f\n", bench->ef_now, recall, qps,
+		       p50, p99);
+	fflush(stdout);
+}
+
+static void measure(struct bench *bench)
+{
+	uint64_t total = bench->queries.count * bench->request->passes, right = 0, took;
+
+	(void)ask(bench, MIN(WARM_UP, bench->queries.count));
+	took = ask(bench, total);
+	for (uint32_t i = 0; i < bench->queries.count; i++)
+		right += right_hits(bench, i);
+	qsort(bench->latencies, total, sizeof(*bench->latencies), compare_latency);
+	print_point(bench, total,
+		    (double)right / ((double)bench->queries.count * (double)bench->request->k),
+		    (double)total * 1e9 / (double)MAX(took, 1));
+}
+
+static int make_lanes(struct bench *bench)
+{
+	const struct bench_request *request = bench->request;
+	uint64_t count = request->search_threads * request->in_flight;
+	uint32_t ef_max = 0;
+
+	for (uint32_t i = 0; i < bench->ef_count; i++)
+		ef_max = MAX(ef_max, bench->ef[i]);
+	bench->lanes = calloc(count, sizeof(*bench->lanes));
+	for (uint64_t i = 0; bench->lanes && i < count; i++)
+		if (bench_lane_new(bench->index, (uint32_t)request->k, ef_max,
+				   &bench->lanes[i].search))
+			return cmd_fail("no memory for %" PRIu64
+					" searches; choose a smaller --in-flight",
+					count);
+	return bench->lanes ? CMD_DONE : cmd_fail("out of memory");
+}
+
+/* All memory that measuring takes, so that none is taken while the clock runs. */
+static int make_room(struct bench *bench)
+{
+	size_t queries = bench->queries.count;
+	int result;
+
+	bench->hits = calloc(queries * bench->request->k, sizeof(*bench->hits));
+	bench->hit_counts = calloc(queries, sizeof(*bench->hit_counts));
+	bench->latencies = calloc(queries * bench->request->passes, sizeof(*bench->latencies));
+	if (!bench->hits || !bench->hit_counts || !bench->latencies)
+		return cmd_fail("no memory for %zu queries; give fewer", queries);
+	result = workers_new((uint32_t)bench->request->search_threads, &bench->workers);
+	if (result)
+		return cmd_fail("%" PRIu64 " threads can't be started: %s; try fewer "
+				"--search-threads",
+				bench->request->search_threads, strerror(-result));
+	return make_lanes(bench);
+}
+
+static void give_back(struct bench *bench)
+{
+	uint64_t count = bench->request->search_threads * bench->request->in_flight;
+
+	for (uint64_t i = 0; bench->lanes && i < count; i++)
+		bench_lane_free(bench->lanes[i].search);
+	free(bench->lanes);
+	free(bench->hits);
+	free(bench->hit_counts);
+	free(bench->latencies);
+	if (bench->workers)
+		workers_free(bench->workers);
+}
+
+static void build_progress(void *context, uint64_t done, uint64_t total)
+{
+	cmd_progress("build", done, total);
+}
+
+/* Prints the line about the index. */
+static void print_index(const struct bench *bench, double seconds)
+{
+	const struct bench_request *request = bench->request;
+
+	if (request->json)
+		cmd_json(json_pack(
+			"{s:s, s:f, s:I, s:I, s:I, s:s, s:s, s:I}", "event",
+			request->index ? "open" : "build", "seconds", seconds, "vectors",
+			(json_int_t)bench->index->vector_count, "dim", (json_int_t)bench->base.dim,
+			"bytes", (json_int_t)bench->index->size, "metric", request->metric_name,
+			"isa", dist_best()->isa, "threads", (json_int_t)request->threads));
+	else
+		printf("%s in %.1f s: %" PRIu64 " vectors of %" PRIu32 " values, %" PRIu64
+		       " bytes, %s, %s\n%6s  %8s  %10s  %8s  %8s\n",
+		       request->index ? "opened" : "built", seconds, bench->index->vector_count,
+		       bench->base.dim, bench->index->size, request->metric_name, dist_best()->isa,
+		       "ef", "recall", "queries/s", "p50 us", "p99 us");
+	fflush(stdout);
+}
+
+static int make_index(struct bench *bench, struct bench_index *ret_index)
+{
+	const struct bench_request *request = bench->request;
+	const struct build_options options = {
+		.metric = request->metric,
+		.m = (uint32_t)request->m,
+		.ef_construction = (uint32_t)request->ef_construction,
+		.threads = (uint32_t)request->threads,
+		.seed = request->seed,
+		.generation = 1,
+		.progress = build_progress,
+	};
+
+	if (request->index)
+		return bench_index_open(request->index, bench->base.count, bench->base.dim,
+					request->metric, ret_index);
+	return bench_index_build(bench->base.rows, bench->base.count, bench->base.dim, &options,
+				 ret_index);
+}
+
+static int sweep(struct bench *bench)
+{
+	struct bench_index index;
+	uint64_t start = clock_now_ns();
+	int status = make_index(bench, &index);
+
+	if (status != CMD_DONE)
+		return status;
+	bench->index = &index;
+	print_index(bench, (double)(clock_now_ns() - start) * 1e-9);
+	status = make_room(bench);
+	for (uint32_t i = 0; i < bench->ef_count && status == CMD_DONE; i++) {
+		bench->ef_now = bench->ef[i];
+		measure(bench);
+	}
+	give_back(bench);
+	bench_index_close(&index);
+	return status;
+}
+
+/* Opens queries and truth, which must fit the base, and runs the sweep. */
+static int run_queries(struct bench *bench)
+{
+	char error[FILES_ERROR_MAX];
+	int status = CMD_FAILED;
+
+	if (!cmd_vectors_match(&bench->base, &bench->queries))
+		return CMD_FAILED;
+	if (files_open(bench->request->truth, "neighbors", &bench->truth_file, error))
+		return cmd_fail("%s", error);
+	bench->limits = calloc(bench->queries.count, sizeof(*bench->limits));
+	status = bench->limits ? read_truth(bench) : cmd_fail("out of memory");
+	if (status == CMD_DONE)
+		status = sweep(bench);
+	free(bench->limits);
+	files_close(&bench->truth_file);
+	return status;
+}
+
+static int run(struct bench *bench)
+{
+	int status = cmd_vectors_open(bench->request->base, "train", &bench->base);
+
+	if (status != CMD_DONE)
+		return status;
+	status = cmd_vectors_open(bench->request->query, "test", &bench->queries);
+	if (status == CMD_DONE) {
+		status = run_queries(bench);
+		cmd_vectors_close(&bench->queries);
+	}
+	cmd_vectors_close(&bench->base);
+	return status;
+}
+
+int cmd_bench_ann(int argc, char **argv)
+{
+	struct bench_request request = {
+		.metric_name = "l2",
+		.ef_list = "16,32,64,128,256",
+		.k = 10,
+		.threads = cmd_cores(),
+		.seed = 1,
+		.search_threads = 1,
+		.in_flight = 1,
+		.passes = 1,
+	};
+	const struct cmd_option options[] = {
+		{"base", "FILE", "the vectors to index", .text = &request.base, .required = true},
+		{"query", "FILE", "the queries", .text = &request.query, .required = true},
+		{"truth", "FILE", "rows of their true neighbours, nearest first",
+		 .text = &request.truth, .required = true},
+		{"metric", "NAME", "l2, ip or cosine (l2)", .text = &request.metric_name},
+		{"ef", "N,N,..", "widths of the search (16,32,64,128,256)",
+		 .text = &request.ef_list},
+		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,
+		 .max = BENCH_K_MAX},
+		{"m", "N", "neighbours a node (16)", .number = &request.m, .min = 2,
+		 .max = SEGMENT_M_MAX},
+		{"ef-construction", "N", "width of the search for them (200)",
+		 .number = &request.ef_construction, .min = 1, .max = SEARCH_EF_MAX},
+		{"threads", "N", "threads to build with (one a core)", .number = &request.threads,
+		 .min = 1, .max = WORKERS_MAX},
+		{"search-threads", "N", "threads to search with (1)",
+		 .number = &request.search_threads, .min = 1, .max = WORKERS_MAX},
+		{"in-flight", "N", "queries interleaved on each of them (1)",
+		 .number = &request.in_flight, .min = 1, .max = BENCH_IN_FLIGHT_MAX},
+		{"passes", "N", "times to ask all queries (1)", .number = &request.passes, .min = 1,
+		 .max = 1000},
+		{"index", "FOLDER", "search what 'tern build' made of the base, don't build",
+		 .text = &request.index},
+		{"seed", "N", "of everything random (1)", .number = &request.seed, .min = 0,
+		 .max = UINT64_MAX},
+		{"json", NULL, "print one JSON object a line", .flag = &request.json},
+	};
+	struct bench bench = {.request = &request};
+	int status;
+
+	if (!cmd_options("bench ann", about, options, ARRAY_COUNT(options), argc, argv, &status))
+		return status;
+	if (!cmd_metric(request.metric_name, &request.metric) ||
+	    !read_ef_list(&bench, request.ef_list))
+		return CMD_USAGE;
+	return run(&bench);
+}

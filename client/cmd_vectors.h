@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Cmd_vectors - what the subcommands that work on vectors share
+ *
+ * Options that name a file, a metric or a number of threads mean the same in all
+ * of them; each function here prints its own error.
+ *
+ * Threads: the main thread.
+ */
+
+#include "base/metric.h"
+#include "client/files.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cmd_vectors {
+	struct files file; /* owned */
+	const float *rows; /* borrows from file */
+	uint32_t count;    /* at least 1 */
+	uint32_t dim;      /* at most SEGMENT_DIM_MAX */
+};
+
+/* Opens a file of vectors. Returns CMD_DONE, or CMD_FAILED and a line is printed. */
+int cmd_vectors_open(const char *path, const char *dataset, struct cmd_vectors *ret_vectors);
+void cmd_vectors_close(struct cmd_vectors *vectors);
+
+/* Have both the same dimension? Else a line is printed. */
+bool cmd_vectors_match(const struct cmd_vectors *base, const struct cmd_vectors *queries);
+
+/* Reads --metric. False, and a line is printed, when it is none. */
+bool cmd_metric(const char *text, enum metric *ret_metric);
+
+/* Cores that this process may run on, 1 to WORKERS_MAX: the default of --threads. */
+uint32_t cmd_cores(void);
+
+/* Prints one object in one line on stdout. Takes it; NULL (out of memory) is a bug. */
+void cmd_json(json_t *object);
