@@ -26,6 +26,9 @@
 /* Bytes of a configuration file. */
 #define CONFIG_FILE_SIZE_MAX (64 * 1024)
 
+/* Opening brackets of a file: libyaml takes seconds for tens of thousands in each other. */
+#define CONFIG_BRACKET_MAX 1024
+
 /* Bytes of a path or a device string, final zero included. */
 #define CONFIG_TEXT_MAX 1024
 

@@ -383,16 +383,34 @@ static int parse(struct load *load, const char *bytes, size_t size)
 	return error;
 }
 
+static int check_size(struct refusal *refusal, const char *bytes, size_t size)
+{
+	unsigned brackets = 0;
+
+	if (size > CONFIG_FILE_SIZE_MAX)
+		return refusal_at(refusal, (struct refusal_mark){1, 1},
+				  "the file is larger than %d bytes; shorten it",
+				  CONFIG_FILE_SIZE_MAX);
+	for (size_t i = 0; i < size; i++) {
+		brackets += bytes[i] == '[' || bytes[i] == '{';
+		if (brackets > CONFIG_BRACKET_MAX)
+			return refusal_at(
+				refusal, mark_of_offset(bytes, size, i),
+				"the file has more than %d opening brackets; write lists as "
+				"lines with dashes",
+				CONFIG_BRACKET_MAX);
+	}
+	return 0;
+}
+
 int config_parse(const char *name, const char *bytes, size_t size, struct config *ret_config,
 		 char *error_text, size_t error_size)
 {
 	struct load load = {.refusal = {.file = name, .text = error_text, .size = error_size}};
-	int error;
+	int error = check_size(&load.refusal, bytes, size);
 
-	if (size > CONFIG_FILE_SIZE_MAX)
-		return refusal_at(&load.refusal, (struct refusal_mark){1, 1},
-				  "the file is larger than %d bytes; shorten it",
-				  CONFIG_FILE_SIZE_MAX);
+	if (error)
+		return error;
 	load.config = calloc(1, sizeof(*load.config));
 	error = load.config ? parse(&load, bytes, size) : -ENOMEM;
 	if (error == -ENOMEM)

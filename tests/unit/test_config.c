@@ -389,6 +389,12 @@ static void limits_of_size_are_refused(void **state)
 		config_parse("t", text, CONFIG_FILE_SIZE_MAX + 1, &config, error, sizeof(error)),
 		-EINVAL);
 	assert_string_equal(error, "t:1:1: the file is larger than 65536 bytes; shorten it");
+	memset(text, '[', CONFIG_BRACKET_MAX + 1);
+	assert_int_equal(
+		config_parse("t", text, CONFIG_BRACKET_MAX + 1, &config, error, sizeof(error)),
+		-EINVAL);
+	assert_string_equal(error, "t:1:1025: the file has more than 1024 opening brackets; write "
+				   "lists as lines with dashes");
 	/* A path that is a byte too long. */
 	memcpy(text, "data: ", 6);
 	memset(text + 6, 'a', CONFIG_TEXT_MAX);
