@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/client.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/defs.h"
+#include "client/collection.h"
+#include "cluster/route.h"
+#include "cluster/survey.h"
+#include "proto/status.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bursts taken from the port in one poll, so that results are handed out in between. */
+#define POLL_BURST_MAX 4
+
+/* A call's tag: the question's index, or TAG_SURVEY, above the number of the leg. */
+#define TAG_SHIFT  16
+#define TAG_SURVEY UINT64_C(0xffffffff)
+
+/* Bytes of a message with a shard's descriptor. */
+#define DESCRIPTOR_SIZE_MAX (UINT32_C(4) << 20)
+
+enum question_state {
+	QUESTION_FREE,
+	QUESTION_WAITING,   /* for its collection's survey */
+	QUESTION_ASKING,    /* its gather is under way */
+	QUESTION_DONE,      /* its result is to be handed out */
+	QUESTION_DELIVERED, /* its result is lent out until the next poll */
+	QUESTION_DRAINING,  /* calls that nobody waits for are still under way */
+};
+
+struct question {
+	enum question_state state;
+	uint16_t status; /* of one that never came to asking */
+	bool strict;
+	bool asked;
+	struct collection *collection;
+	struct gather *gather; /* owned; NULL until first used */
+	struct gather_limits limits;
+	void *copy; /* owned while WAITING: vector, then filter */
+	uint32_t dim, k, ef, probe;
+	size_t filter_size;
+	uint32_t asked_count;
+	uint64_t tag;
+	uint64_t deadline_ns;
+	uint64_t submitted_ns;
+	uint64_t done_ns;
+};
+
+struct peer {
+	struct addr at;
+	struct session *session; /* NULL: the row is free */
+};
+
+struct client {
+	struct client_config config;
+	struct endpoint *endpoint;
+	struct route *route;
+	struct survey *survey;
+	struct collection *surveyed; /* whose survey is under way, or NULL */
+	struct collection collections[CLIENT_COLLECTION_MAX];
+	uint64_t surveyed_ns[CLIENT_COLLECTION_MAX]; /* when its last survey began; 0: never */
+	bool wanted[CLIENT_COLLECTION_MAX];          /* a survey is due */
+	uint32_t collection_count;
+	struct question *questions; /* owned; in_flight_max */
+	uint32_t in_flight;
+	struct peer peers[CLIENT_SESSION_MAX];
+	uint32_t peer_count;
+	uint32_t order[ROUTE_VSHARD_MAX]; /* scratch of collection_choose() */
+	uint32_t vshards[ROUTE_VSHARD_MAX];
+	struct client_stats stats;
+};
+
+static void send_frame(void *context, const struct addr *to, const void *head, size_t head_size,
+		       const void *body, size_t body_size)
+{
+	struct client *client = context;
+
+	port_send(client->config.port, to, head, head_size, body, body_size);
+}
+
+static const struct session_ops session_ops = {.send = send_frame};
+
+/* --- sessions --- */
+
+static struct peer *find_peer(struct client *client, const struct addr *to)
+{
+	for (uint32_t i = 0; i < client->peer_count; i++)
+		if (addr_equal(&client->peers[i].at, to))
+			return &client->peers[i];
+	if (client->peer_count == client->config.session_count)
+		return NULL;
+	client->peers[client->peer_count] = (struct peer){.at = *to};
+	return &client->peers[client->peer_count++];
+}
+
+/* leg_ops: through the session with that address, a new one when the old one was lost. */
+static int ask(void *context, const struct addr *to, const struct session_call *call,
+	       uint64_t now_ns)
+{
+	struct client *client = context;
+	struct peer *peer = find_peer(client, to);
+
+	if (!peer)
+		return SESSION_E_CLOSED;
+	if (peer->session && !session_is_open(peer->session)) {
+		session_close(peer->session, now_ns);
+		peer->session = NULL;
+	}
+	if (!peer->session && endpoint_connect(client->endpoint, to, now_ns, &peer->session) != 0)
+		return SESSION_E_CLOSED;
+	return session_call(peer->session, call, now_ns);
+}
+
+static const struct leg_ops leg_ops = {.ask = ask};
+
+/* --- collections --- */
+
+static struct collection *find_collection(struct client *client, const char *name)
+{
+	struct collection *collection;
+	size_t length = strnlen(name, VECTOR_COLLECTION_MAX + 1);
+
+	for (uint32_t i = 0; i < client->collection_count; i++)
+		if (strcmp(client->collections[i].name, name) == 0)
+			return &client->collections[i];
+	if (client->collection_count == CLIENT_COLLECTION_MAX)
+		return NULL;
+	collection = &client->collections[client->collection_count];
+	if (route_collection(client->route, name, length, &collection->id) != 0)
+		return NULL;
+	memcpy(collection->name, name, length + 1);
+	client->collection_count++;
+	return collection;
+}
+
+static uint16_t shard_found(void *context, uint32_t index, const struct coarse_answer *answer)
+{
+	return collection_found(context, index, answer);
+}
+
+static const struct survey_ops survey_ops = {.found = shard_found};
+
+/* Asks for a survey when nothing is known, or what is known has gaps and some time has gone by. */
+static void want_survey(struct client *client, struct collection *collection, uint64_t now_ns)
+{
+	size_t index = (size_t)(collection - client->collections);
+	bool good = collection->known && collection->certain && collection->complete;
+
+	if (!good && (client->surveyed_ns[index] == 0 || !collection->known ||
+		      now_ns - client->surveyed_ns[index] >= CLIENT_SURVEY_AGAIN_NS))
+		client->wanted[index] = client->surveyed != collection;
+}
+
+static void begin_survey(struct client *client, uint64_t now_ns)
+{
+	struct survey_task task = {
+		.shard_count = client->config.shard_count,
+		.deadline_ns = now_ns + CLIENT_SURVEY_NS,
+		.tag = TAG_SURVEY << TAG_SHIFT,
+	};
+
+	if (client->surveyed || !survey_is_idle(client->survey))
+		return;
+	for (uint32_t i = 0; i < client->collection_count; i++) {
+		if (!client->wanted[i])
+			continue;
+		client->wanted[i] = false;
+		client->surveyed = &client->collections[i];
+		client->surveyed_ns[i] = now_ns;
+		task.collection = client->surveyed->id;
+		collection_begin(client->surveyed);
+		survey_begin(client->survey, &task, &survey_ops, client->surveyed);
+		return;
+	}
+}
+
+/* --- questions --- */
+
+static void end_question(struct question *question, uint16_t status, uint64_t now_ns)
+{
+	free(question->copy);
+	question->copy = NULL;
+	question->status = status;
+	question->state = QUESTION_DONE;
+	question->done_ns = now_ns;
+}
+
+/* A gather large enough for what is asked; the question's own one when it is. */
+static int fit_gather(struct question *question, const struct vector_scatter *scatter,
+		      uint32_t shard_count)
+{
+	struct gather_limits want = {
+		.shard_max = shard_count,
+		.request_size_max = (uint32_t)gather_request_size(scatter),
+		.hit_max = scatter->top_k,
+	};
+	int result;
+
+	if (question->gather && want.shard_max <= question->limits.shard_max &&
+	    want.request_size_max <= question->limits.request_size_max &&
+	    want.hit_max <= question->limits.hit_max)
+		return 0;
+	gather_free(question->gather);
+	question->gather = NULL;
+	result = gather_new(&want, &question->gather);
+	if (result == 0)
+		question->limits = want;
+	return result;
+}
+
+/* The collection is known: chooses the shards and hands the question to its gather. */
+static void begin_question(struct client *client, struct question *question, const float *vector,
+			   const void *filter, uint64_t now_ns)
+{
+	struct collection *collection = question->collection;
+	struct vector_scatter scatter = {
+		.collection = {.text = collection->name,
+			       .length = (uint32_t)strlen(collection->name)},
+		.vector = vector,
+		.dim = question->dim,
+		.top_k = question->k,
+		.ef_search = question->ef,
+		.has_filter = question->filter_size > 0,
+		.filter = filter,
+		.filter_size = (uint32_t)question->filter_size,
+	};
+	struct gather_question task = {
+		.scatter = &scatter,
+		.collection = collection->id,
+		.vshards = client->vshards,
+		.deadline_ns = question->deadline_ns,
+		.tag = (uint64_t)(question - client->questions) << TAG_SHIFT,
+		.strict = question->strict,
+	};
+
+	if (question->dim != collection->dim) {
+		end_question(question, STATUS_INVALID, now_ns);
+		return;
+	}
+	if (question->strict && !collection->certain) {
+		end_question(question, STATUS_UNREACHABLE, now_ns);
+		return;
+	}
+	task.vshard_count = collection_choose(collection, vector, question->probe, client->order,
+					      client->vshards);
+	if (fit_gather(question, &scatter, collection->shard_count) != 0 ||
+	    gather_begin(question->gather, client->route, &task) != 0) {
+		end_question(question, STATUS_INTERNAL, now_ns);
+		return;
+	}
+	question->asked = true;
+	question->asked_count = task.vshard_count;
+	question->state = QUESTION_ASKING;
+	free(question->copy);
+	question->copy = NULL;
+}
+
+/* Keeps vector and filter until the collection is known. */
+static int keep_question(struct question *question, const struct client_question *from)
+{
+	size_t vector_size = from->dim * sizeof(*from->vector);
+
+	question->copy = malloc(vector_size + from->filter_size);
+	if (!question->copy)
+		return -ENOMEM;
+	memcpy(question->copy, from->vector, vector_size);
+	if (from->filter_size)
+		memcpy((char *)question->copy + vector_size, from->filter, from->filter_size);
+	return 0;
+}
+
+static bool question_holds(const struct client_question *question)
+{
+	size_t length = strnlen(question->collection, VECTOR_COLLECTION_MAX + 1);
+
+	if (length == 0 || length > VECTOR_COLLECTION_MAX || question->k == 0 ||
+	    question->k > VECTOR_TOP_K_MAX || question->ef > VECTOR_EF_MAX || question->dim == 0 ||
+	    question->dim > VECTOR_DIM_MAX || (question->filter_size && !question->filter))
+		return false;
+	for (uint32_t i = 0; i < question->dim; i++)
+		if (!isfinite(question->vector[i]))
+			return false;
+	return true;
+}
+
+/* A free place, and a gather that no late call borrows from. */
+static struct question *free_question(struct client *client)
+{
+	for (uint32_t i = 0; i < client->config.in_flight_max; i++)
+		if (client->questions[i].state == QUESTION_FREE)
+			return &client->questions[i];
+	return NULL;
+}
+
+int client_submit(struct client *client, const struct client_question *from, uint64_t now_ns)
+{
+	struct collection *collection;
+	struct question *question;
+
+	if (!question_holds(from))
+		return -EINVAL;
+	if (from->filter_size > SESSION_MESSAGE_SIZE_MAX - VECTOR_DIM_MAX * 8)
+		return CLIENT_E_LIMIT;
+	question = free_question(client);
+	if (!question)
+		return CLIENT_E_BUSY;
+	collection = find_collection(client, from->collection);
+	if (!collection)
+		return CLIENT_E_LIMIT;
+	question->collection = collection;
+	question->dim = from->dim;
+	question->k = from->k;
+	question->ef = from->ef;
+	question->probe = from->probe;
+	question->filter_size = from->filter_size;
+	question->tag = from->tag;
+	question->deadline_ns = from->deadline_ns;
+	question->submitted_ns = now_ns;
+	question->strict = from->strict;
+	question->asked = false;
+	question->asked_count = 0;
+	want_survey(client, collection, now_ns);
+	if (!collection->known) {
+		if (keep_question(question, from) < 0)
+			return -ENOMEM;
+		question->state = QUESTION_WAITING;
+	} else {
+		begin_question(client, question, from->vector, from->filter, now_ns);
+	}
+	client->in_flight++;
+	if (question->state == QUESTION_ASKING)
+		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
+	return 0;
+}
+
+/* The survey is over: everybody who waited for it goes on, or fails for its reason. */
+static void finish_survey(struct client *client, uint64_t now_ns)
+{
+	struct collection *collection = client->surveyed;
+	uint32_t shard_count = survey_shard_count(client->survey);
+	uint16_t status = survey_status(client->survey);
+
+	client->surveyed = NULL;
+	/* A survey with more gaps than the one before teaches nothing. */
+	if (collection->known && shard_count < collection->shard_count &&
+	    !survey_is_certain(client->survey))
+		return;
+	if (shard_count > 0 &&
+	    collection_finish(collection, shard_count, survey_is_certain(client->survey)) < 0)
+		status = STATUS_INTERNAL;
+	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+		struct question *question = &client->questions[i];
+
+		if (question->state != QUESTION_WAITING || question->collection != collection)
+			continue;
+		if (!collection->known)
+			end_question(question, status, now_ns);
+		else
+			begin_question(client, question, question->copy,
+				       (const float *)question->copy + question->dim, now_ns);
+	}
+}
+
+/* --- the loop --- */
+
+static void receive(struct client *client, uint64_t now_ns)
+{
+	struct port_frame frames[PORT_BURST_MAX];
+
+	for (unsigned burst = 0; burst < POLL_BURST_MAX; burst++) {
+		unsigned count = port_receive(client->config.port, frames, PORT_BURST_MAX);
+
+		for (unsigned i = 0; i < count; i++)
+			endpoint_input(client->endpoint, &frames[i].from, frames[i].bytes,
+				       frames[i].size, now_ns);
+		port_release(client->config.port, frames, count);
+		if (count < PORT_BURST_MAX)
+			return;
+	}
+}
+
+static void take_answer(struct client *client, const struct session_answer *answer, uint64_t now_ns)
+{
+	uint64_t number = answer->tag >> TAG_SHIFT;
+	uint32_t leg = (uint32_t)(answer->tag & ((UINT64_C(1) << TAG_SHIFT) - 1));
+
+	if (number == TAG_SURVEY) {
+		survey_take(client->survey, client->route, leg, answer, now_ns);
+		return;
+	}
+	CHECK(number < client->config.in_flight_max);
+	gather_take(client->questions[number].gather, client->route, leg, answer, now_ns);
+}
+
+static void take_answers(struct client *client, uint64_t now_ns)
+{
+	struct session_answer answers[PORT_BURST_MAX];
+	unsigned count;
+
+	do {
+		count = endpoint_take_answers(client->endpoint, answers, PORT_BURST_MAX);
+		for (unsigned i = 0; i < count; i++)
+			take_answer(client, &answers[i], now_ns);
+	} while (count == PORT_BURST_MAX);
+}
+
+static void run_survey(struct client *client, uint64_t now_ns)
+{
+	begin_survey(client, now_ns);
+	if (!client->surveyed)
+		return;
+	survey_run(client->survey, client->route, &leg_ops, client, now_ns);
+	if (survey_is_done(client->survey))
+		finish_survey(client, now_ns);
+}
+
+static void run_question(struct client *client, struct question *question, uint64_t now_ns)
+{
+	switch (question->state) {
+	case QUESTION_WAITING:
+		if (now_ns >= question->deadline_ns)
+			end_question(question, STATUS_DEADLINE, now_ns);
+		return;
+	case QUESTION_ASKING:
+		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
+		if (gather_is_done(question->gather))
+			end_question(question, gather_status(question->gather), now_ns);
+		return;
+	case QUESTION_DELIVERED:
+		question->state = QUESTION_DRAINING;
+		/* fall through */
+	case QUESTION_DRAINING:
+		if (!question->asked || gather_is_idle(question->gather))
+			question->state = QUESTION_FREE;
+		return;
+	default:
+		return;
+	}
+}
+
+static struct client_result deliver(struct client *client, struct question *question)
+{
+	struct client_result result = {
+		.tag = question->tag,
+		.status = question->status,
+		.asked_count = question->asked_count,
+		.submitted_ns = question->submitted_ns,
+		.done_ns = question->done_ns,
+	};
+
+	if (question->asked) {
+		result.gather = question->gather;
+		result.hits = gather_hits(question->gather, &result.hit_count);
+		result.missing_count = gather_missing(question->gather, NULL, 0);
+		client->stats.retries += gather_retry_count(question->gather);
+	}
+	client->stats.questions++;
+	client->stats.failed += result.status != STATUS_OK;
+	client->stats.partial += result.status == STATUS_OK && result.missing_count > 0;
+	client->in_flight--;
+	question->state = QUESTION_DELIVERED;
+	return result;
+}
+
+unsigned client_poll(struct client *client, struct client_result *results, unsigned count,
+		     uint64_t now_ns)
+{
+	unsigned n = 0;
+
+	receive(client, now_ns);
+	endpoint_tick(client->endpoint, now_ns);
+	take_answers(client, now_ns);
+	run_survey(client, now_ns);
+	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+		struct question *question = &client->questions[i];
+
+		if (question->state == QUESTION_FREE)
+			continue;
+		run_question(client, question, now_ns);
+		if (question->state == QUESTION_DONE && n < count)
+			results[n++] = deliver(client, question);
+	}
+	port_flush(client->config.port);
+	return n;
+}
+
+uint64_t client_due_ns(const struct client *client)
+{
+	uint64_t due_ns = endpoint_due_ns(client->endpoint);
+
+	if (client->surveyed)
+		due_ns = MIN(due_ns, survey_due_ns(client->survey));
+	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+		const struct question *question = &client->questions[i];
+
+		if (question->state == QUESTION_WAITING)
+			due_ns = MIN(due_ns, question->deadline_ns);
+		else if (question->state == QUESTION_ASKING)
+			due_ns = MIN(due_ns, gather_due_ns(question->gather));
+		else if (question->state == QUESTION_DONE)
+			return 0;
+	}
+	return due_ns;
+}
+
+uint32_t client_in_flight(const struct client *client)
+{
+	return client->in_flight;
+}
+
+/* --- beginning and end --- */
+
+static int make_parts(struct client *client)
+{
+	const struct client_config *config = &client->config;
+	/* No pool for large messages: ours are lent to the session, and answers come to the
+	 * gathers. */
+	struct endpoint_config endpoint = {
+		.session_count = config->session_count,
+		.frame_size = config->port->frame_size,
+		.message_size_max = SESSION_MESSAGE_SIZE_MAX,
+		.secret = config->secret,
+	};
+	int result;
+
+	client->questions = calloc(config->in_flight_max, sizeof(*client->questions));
+	if (!client->questions)
+		return -ENOMEM;
+	result = route_new(config->servers, config->server_count, CLIENT_COLLECTION_MAX,
+			   &client->route);
+	if (result == 0)
+		result = survey_new(DESCRIPTOR_SIZE_MAX, &client->survey);
+	if (result == 0)
+		result = endpoint_new(&endpoint, &session_ops, client, &client->endpoint);
+	return result;
+}
+
+int client_new(const struct client_config *config, struct client **ret_client)
+{
+	struct client *client;
+	int result;
+
+	if (config->in_flight_max == 0 || config->in_flight_max > CLIENT_IN_FLIGHT_MAX ||
+	    config->session_count == 0 || config->session_count > CLIENT_SESSION_MAX ||
+	    config->shard_count > ROUTE_VSHARD_MAX)
+		return -EINVAL;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->config = *config;
+	result = make_parts(client);
+	if (result < 0) {
+		client_free(client, 0);
+		return result;
+	}
+	*ret_client = client;
+	return 0;
+}
+
+/* Closing a session completes its calls; taking them gives all buffers back. */
+static void close_sessions(struct client *client, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < client->peer_count; i++)
+		if (client->peers[i].session)
+			session_close(client->peers[i].session, now_ns);
+	client->peer_count = 0;
+	take_answers(client, now_ns);
+	port_flush(client->config.port);
+}
+
+void client_free(struct client *client, uint64_t now_ns)
+{
+	if (!client)
+		return;
+	if (client->endpoint)
+		close_sessions(client, now_ns);
+	endpoint_free(client->endpoint);
+	for (uint32_t i = 0; client->questions && i < client->config.in_flight_max; i++) {
+		gather_free(client->questions[i].gather);
+		free(client->questions[i].copy);
+	}
+	for (uint32_t i = 0; i < client->collection_count; i++)
+		collection_deinit(&client->collections[i]);
+	survey_free(client->survey);
+	route_free(client->route);
+	free(client->questions);
+	free(client);
+}
+
+struct client_stats client_stats(const struct client *client)
+{
+	struct client_stats stats = client->stats;
+
+	stats.session = *endpoint_stats(client->endpoint);
+	return stats;
+}
+
+bool client_collection(const struct client *client, const char *name, enum metric *ret_metric,
+		       uint32_t *ret_dim, uint32_t *ret_shard_count, uint64_t *ret_vector_count)
+{
+	for (uint32_t i = 0; i < client->collection_count; i++) {
+		const struct collection *collection = &client->collections[i];
+
+		if (strcmp(collection->name, name) != 0 || !collection->known)
+			continue;
+		*ret_metric = collection->metric;
+		*ret_dim = collection->dim;
+		*ret_shard_count = collection->shard_count;
+		*ret_vector_count = collection->vector_count;
+		return true;
+	}
+	return false;
+}
