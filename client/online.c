@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/online.h"
+
+#include "base/clock.h"
+#include "base/defs.h"
+#include "net/port_socket.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+/* Peers at a time: a poll core of a node is one. */
+#define ONLINE_SESSIONS 256
+
+static int open_socket(const struct peers *peers, struct online *online)
+{
+	struct port_socket_config config = {.local = peers->local, .queue_count = 1};
+	char error[PORT_ERROR_TEXT_MAX];
+
+	if (port_socket_open(&config, &online->port, error, sizeof(error)) < 0)
+		return cmd_fail("%s", error);
+	return CMD_DONE;
+}
+
+static int open_port(const struct online_options *options, const struct peers *peers,
+		     struct online *online)
+{
+	if (strcmp(options->port, "socket") == 0) {
+		if (options->device || options->address)
+			return cmd_usage("--device and --address go with --port dpdk");
+		return open_socket(peers, online);
+	}
+	return cmd_usage("--port is socket or dpdk, not '%s'", options->port);
+}
+
+static int open_client(const struct online_options *options, const struct peers *peers,
+		       uint32_t in_flight, struct online *online)
+{
+	uint8_t secret[SESSION_SECRET_SIZE];
+	struct client_config config = {
+		.port = online->queue,
+		.servers = peers->servers,
+		.server_count = peers->server_count,
+		.in_flight_max = in_flight,
+		.session_count = ONLINE_SESSIONS,
+		.shard_count = (uint32_t)options->shards,
+	};
+	char error[PEERS_ERROR_MAX];
+	int result;
+
+	if (options->secret_file) {
+		if (peers_read_secret(options->secret_file, secret, error, sizeof(error)) < 0)
+			return cmd_fail("%s", error);
+		config.secret = secret;
+	}
+	result = client_new(&config, &online->client);
+	explicit_bzero(secret, sizeof(secret));
+	return result < 0 ? cmd_fail("no client: %s", strerror(-result)) : CMD_DONE;
+}
+
+static int open_parts(const struct online_options *options, uint32_t in_flight,
+		      struct online *online)
+{
+	char error[MAX(FILES_ERROR_MAX, PEERS_ERROR_MAX)];
+	struct peers peers;
+	int status;
+
+	if (peers_resolve(options->servers, &peers, error, sizeof(error)) < 0)
+		return cmd_usage("%s", error);
+	if (files_open(options->query, "test", &online->files, error) != 0)
+		return cmd_fail("%s", error);
+	if (files_floats(&online->files, &online->rows, error) != 0)
+		return cmd_fail("%s", error);
+	online->row_count = online->files.count;
+	online->dim = online->files.dim;
+	if (online->row_count == 0 || online->dim > VECTOR_DIM_MAX)
+		return cmd_fail("%s: %u vectors of %u dimensions; at least one, and at most %d "
+				"dimensions",
+				options->query, online->row_count, online->dim, VECTOR_DIM_MAX);
+	status = open_port(options, &peers, online);
+	if (status != CMD_DONE)
+		return status;
+	online->queue = port_queue(online->port, 0);
+	return open_client(options, &peers, in_flight, online);
+}
+
+int online_open(const struct online_options *options, uint32_t in_flight, struct online *ret_online)
+{
+	struct online online = {0};
+	int status = open_parts(options, in_flight, &online);
+
+	if (status != CMD_DONE) {
+		online_close(&online);
+		return status;
+	}
+	*ret_online = online;
+	return CMD_DONE;
+}
+
+void online_close(struct online *online)
+{
+	client_free(online->client, clock_now_ns());
+	port_close(online->port);
+	files_close(&online->files);
+}
+
+struct client_question online_question(const struct online_options *options,
+				       const struct online *online, uint32_t row, uint64_t now_ns)
+{
+	return (struct client_question){
+		.collection = options->collection,
+		.vector = online->rows + (size_t)row * online->dim,
+		.dim = online->dim,
+		.k = (uint32_t)options->k,
+		.ef = (uint32_t)options->ef,
+		.probe = (uint32_t)options->probe,
+		.deadline_ns = now_ns + options->timeout_ms * NS_PER_MS,
+		.tag = row,
+		.strict = options->strict,
+	};
+}
+
+void online_wait(struct online *online, uint64_t until_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+	uint64_t due_ns = MIN(client_due_ns(online->client), until_ns);
+	struct pollfd poll_fd = {.fd = port_wait_fd(online->queue), .events = POLLIN};
+	uint64_t wait_ns = due_ns > now_ns ? MIN(due_ns - now_ns, NS_PER_S) : 0;
+	struct timespec wait = {.tv_nsec = (long)(wait_ns % NS_PER_S)};
+
+	if (poll_fd.fd < 0 || wait_ns == 0)
+		return;
+	wait.tv_sec = (time_t)(wait_ns / NS_PER_S);
+	(void)ppoll(&poll_fd, 1, &wait, NULL);
+}
+
+int online_refused(const struct online_options *options, const struct online *online, int result)
+{
+	if (result == -ENOMEM)
+		return cmd_fail("out of memory");
+	if (result == CLIENT_E_LIMIT)
+		return cmd_fail("the query and its filter are larger than a message");
+	return cmd_fail("collection '%s', k %lu, %u dimensions: not a query; the name has 1 to %d "
+			"bytes",
+			options->collection, (unsigned long)options->k, online->dim,
+			VECTOR_COLLECTION_MAX);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Online - what the subcommands that talk to a cluster have in common
+ *
+ * The options that say where the cluster is, the port that they go through, and
+ * the vectors that are asked about.
+ *
+ * Threads: the main thread.
+ */
+
+#include "client/client.h"
+#include "client/cmd.h"
+#include "client/files.h"
+#include "client/peers.h"
+#include "net/port.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Set before cmd_options(), with ONLINE_OPTIONS among the options. */
+struct online_options {
+	const char *servers;
+	const char *collection;
+	const char *query; /* a file of vectors */
+	const char *secret_file;
+	const char *port;    /* "socket" or "dpdk" */
+	const char *device;  /* dpdk: what EAL is to make a port of */
+	const char *address; /* dpdk: our own IP/PREFIX */
+	uint64_t k;
+	uint64_t ef;
+	uint64_t probe;
+	uint64_t timeout_ms;
+	uint64_t shards;
+	bool strict;
+	bool json;
+};
+
+#define ONLINE_OPTIONS_INIT                                                                        \
+	{                                                                                          \
+		.port = "socket", .k = 10, .timeout_ms = 5000                                      \
+	}
+
+#define ONLINE_OPTIONS(o)                                                                          \
+	{"server", "LIST", "servers to begin with: HOST:PORT,HOST:PORT...", .text = &(o).servers,  \
+	 .required = true},                                                                        \
+		{"collection", "NAME", "the collection to search", .text = &(o).collection,        \
+		 .required = true},                                                                \
+		{"query", "FILE", "vectors to ask for (.fvecs .fbin .npy .hdf5 ...)",              \
+		 .text = &(o).query, .required = true},                                            \
+		{"k",                                                                              \
+		 "N",                                                                              \
+		 "neighbours a query (default 10)",                                                \
+		 .number = &(o).k,                                                                 \
+		 .min = 1,                                                                         \
+		 .max = VECTOR_TOP_K_MAX},                                                         \
+		{"ef",                                                                             \
+		 "N",                                                                              \
+		 "effort of each shard (default: the node's)",                                     \
+		 .number = &(o).ef,                                                                \
+		 .min = 0,                                                                         \
+		 .max = VECTOR_EF_MAX},                                                            \
+		{"probe",                                                                          \
+		 "N",                                                                              \
+		 "ask the N nearest shards only (default 0: all)",                                 \
+		 .number = &(o).probe,                                                             \
+		 .min = 0,                                                                         \
+		 .max = ROUTE_VSHARD_MAX},                                                         \
+		{"shards",                                                                         \
+		 "N",                                                                              \
+		 "shards of the collection (default 0: find out)",                                 \
+		 .number = &(o).shards,                                                            \
+		 .min = 0,                                                                         \
+		 .max = ROUTE_VSHARD_MAX},                                                         \
+		{"timeout-ms",                                                                     \
+		 "N",                                                                              \
+		 "for each query (default 5000)",                                                  \
+		 .number = &(o).timeout_ms,                                                        \
+		 .min = 1,                                                                         \
+		 .max = 3600000},                                                                  \
+		{"strict", NULL, "a query fails when a shard doesn't answer",                      \
+		 .flag = &(o).strict},                                                             \
+		{"secret", "FILE", "the cluster's secret: 32 bytes, or 64 hex digits",             \
+		 .text = &(o).secret_file},                                                        \
+		{"port", "KIND", "socket (default) or dpdk", .text = &(o).port},                   \
+		{"device", "DEVICE", "with --port dpdk: PCI address, or net_memif0,...",           \
+		 .text = &(o).device},                                                             \
+		{"address", "IP/PREFIX", "with --port dpdk: our own address",                      \
+		 .text = &(o).address},                                                            \
+	{                                                                                          \
+		"json", NULL, "one JSON object a line", .flag = &(o).json                          \
+	}
+
+struct online {
+	struct port *port;
+	struct port_queue *queue;
+	struct client *client;
+	struct files files;
+	const float *rows; /* borrows from files */
+	uint32_t row_count;
+	uint32_t dim;
+};
+
+/*
+ * Opens the query file, the port and a client with room for 'in_flight' questions.
+ *
+ * Returns CMD_DONE; or CMD_FAILED or CMD_USAGE, having printed why.
+ */
+int online_open(const struct online_options *options, uint32_t in_flight,
+		struct online *ret_online);
+void online_close(struct online *online);
+
+/* Row 'row' as a question with that tag. */
+struct client_question online_question(const struct online_options *options,
+				       const struct online *online, uint32_t row, uint64_t now_ns);
+
+/* Waits until a frame is there, something is due, or 'until_ns'. */
+void online_wait(struct online *online, uint64_t until_ns);
+
+/* A line on stderr for why client_submit() refused. Returns CMD_FAILED. */
+int online_refused(const struct online_options *options, const struct online *online, int result);

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""libtern as a user has it: what it exports, what it needs, and the example built against an installed copy."""
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import ternd  # noqa: E402
+
+LIBRARY = os.path.join(ternd.BUILD, "libtern.so")
+MAP = os.path.join(ternd.SOURCE, "client", "tern.map")
+HEADER = os.path.join(ternd.SOURCE, "client", "include", "tern.h")
+EXAMPLE = os.path.join(ternd.SOURCE, "client", "example", "search.c")
+
+
+def output(*args, **more):
+    return subprocess.run(args, capture_output=True, text=True, check=True, **more).stdout
+
+
+class Library(unittest.TestCase):
+    def test_exports_are_exactly_those_of_the_map_and_of_the_header(self):
+        with open(MAP, encoding="utf-8") as file:
+            text = file.read()
+        listed = set(re.findall(r"^\t\t(tern_\w+);$", text, re.M))
+        exported = set()
+        for line in output("nm", "-D", "--defined-only", LIBRARY).splitlines():
+            symbol = line.split()[-1]
+            if symbol != "TERN_1":
+                self.assertTrue(symbol.endswith("@@TERN_1"), symbol)
+                exported.add(symbol.split("@")[0])
+        with open(HEADER, encoding="utf-8") as file:
+            declared = set(re.findall(r"^[a-z][\w *]*\b(tern_\w+)\(", file.read(), re.M))
+        self.assertEqual(exported, listed)
+        self.assertEqual(exported, declared)
+
+    def test_it_has_a_soname_and_needs_no_dpdk(self):
+        dynamic = output("readelf", "-d", LIBRARY)
+        self.assertIn("Library soname: [libtern.so.0]", dynamic)
+        needed = re.findall(r"NEEDED.*\[(.*)\]", dynamic)
+        self.assertFalse([name for name in needed if name.startswith(("librte_", "libhdf5", "libyaml"))], needed)
+
+
+class Example(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        subprocess.run(["meson", "install", "-C", ternd.BUILD, "--no-rebuild", "--destdir", cls.folder.name],
+                       check=True, capture_output=True)
+        found = [os.path.join(where, name) for where, _, names in os.walk(cls.folder.name) for name in names]
+        cls.pc = next(path for path in found if path.endswith("/tern.pc"))
+        cls.libdir = os.path.dirname(next(path for path in found if path.endswith("/libtern.so")))
+        with open(cls.pc, encoding="utf-8") as file:
+            cls.prefix = re.search(r"^prefix=(.*)$", file.read(), re.M).group(1)
+        flags = output("pkg-config", f"--define-variable=prefix={cls.folder.name}{cls.prefix}", "--cflags", "--libs",
+                       "tern", env={**os.environ, "PKG_CONFIG_PATH": os.path.dirname(cls.pc)}).split()
+        cls.program = os.path.join(cls.folder.name, "search")
+        # What the installed library itself was built with (a sanitizer, say) the program needs too.
+        more = ["-fsanitize=address,undefined"] if "libasan" in output("ldd", LIBRARY) else []
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", cls.program, EXAMPLE, *flags, *more], check=True)
+
+    def run_example(self, *args, vector=""):
+        return subprocess.run([self.program, *args], input=vector, capture_output=True, text=True, timeout=60,
+                              check=False, env={**os.environ, "LD_LIBRARY_PATH": self.libdir})
+
+    def test_the_example_is_short(self):
+        with open(EXAMPLE, encoding="utf-8") as file:
+            self.assertLess(len(file.readlines()), 60)
+
+    def test_pkg_config_knows_the_version(self):
+        version = output("pkg-config", "--modversion", "tern",
+                         env={**os.environ, "PKG_CONFIG_PATH": os.path.dirname(self.pc)}).strip()
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
+
+    def test_wrong_usage_and_a_bad_server_are_told(self):
+        self.assertEqual(self.run_example().returncode, 2)
+        result = self.run_example("127.0.0.1:notaport", "words", vector="1 2 3")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("notaport", result.stderr)
+
+    @unittest.skipUnless(os.path.exists(ternd.TERND), "no ternd was built")
+    def test_it_finds_the_true_neighbours_of_a_real_vector(self):
+        with open(os.path.join(ternd.DATA, "words100_query.fbin"), "rb") as file:
+            count, dim = struct.unpack("<II", file.read(8))
+            vector = struct.unpack(f"<{dim}f", file.read(4 * dim))
+        with open(os.path.join(ternd.DATA, "words100_truth.ivecs"), "rb") as file:
+            width, = struct.unpack("<i", file.read(4))
+            truth = struct.unpack(f"<{width}i", file.read(4 * width))
+        self.assertGreater(count, 0)
+        data = ternd.build_collection(self.folder.name)
+        with ternd.Ternd(data) as node:
+            result = self.run_example(node.server, "words", vector=" ".join(map(repr, vector)))
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            found = [int(line.split()[0]) for line in result.stdout.splitlines()]
+            self.assertEqual(len(found), 10)
+            self.assertGreaterEqual(len(set(found) & set(truth[:10])), 9)
+            missing = self.run_example(node.server, "other", vector="1 2 3")
+            self.assertEqual(missing.returncode, 1)
+            self.assertIn("shard not on this node", missing.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
