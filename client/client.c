@@ -17,6 +17,13 @@
 /* Bursts taken from the port in one poll, so that results are handed out in between. */
 #define POLL_BURST_MAX 4
 
+/*
+ * Places for each question that may be under way: results are lent out until the
+ * next poll, and a question that ran out of time keeps its place until the last
+ * of its calls has come back.
+ */
+#define PLACE_FACTOR 4
+
 /* A call's tag: the question's index, or TAG_SURVEY, above the number of the leg. */
 #define TAG_SHIFT  16
 #define TAG_SURVEY UINT64_C(0xffffffff)
@@ -66,7 +73,8 @@ struct client {
 	uint64_t surveyed_ns[CLIENT_COLLECTION_MAX]; /* when its last survey began; 0: never */
 	bool wanted[CLIENT_COLLECTION_MAX];          /* a survey is due */
 	uint32_t collection_count;
-	struct question *questions; /* owned; in_flight_max */
+	struct question *questions; /* owned */
+	uint32_t place_count;
 	uint32_t in_flight;
 	struct peer peers[CLIENT_SESSION_MAX];
 	uint32_t peer_count;
@@ -291,7 +299,7 @@ static bool question_holds(const struct client_question *question)
 /* A free place, and a gather that no late call borrows from. */
 static struct question *free_question(struct client *client)
 {
-	for (uint32_t i = 0; i < client->config.in_flight_max; i++)
+	for (uint32_t i = 0; i < client->place_count; i++)
 		if (client->questions[i].state == QUESTION_FREE)
 			return &client->questions[i];
 	return NULL;
@@ -306,7 +314,7 @@ int client_submit(struct client *client, const struct client_question *from, uin
 		return -EINVAL;
 	if (from->filter_size > SESSION_MESSAGE_SIZE_MAX - VECTOR_DIM_MAX * 8)
 		return CLIENT_E_LIMIT;
-	question = free_question(client);
+	question = client->in_flight < client->config.in_flight_max ? free_question(client) : NULL;
 	if (!question)
 		return CLIENT_E_BUSY;
 	collection = find_collection(client, from->collection);
@@ -353,7 +361,7 @@ static void finish_survey(struct client *client, uint64_t now_ns)
 	if (shard_count > 0 &&
 	    collection_finish(collection, shard_count, survey_is_certain(client->survey)) < 0)
 		status = STATUS_INTERNAL;
-	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+	for (uint32_t i = 0; i < client->place_count; i++) {
 		struct question *question = &client->questions[i];
 
 		if (question->state != QUESTION_WAITING || question->collection != collection)
@@ -393,7 +401,7 @@ static void take_answer(struct client *client, const struct session_answer *answ
 		survey_take(client->survey, client->route, leg, answer, now_ns);
 		return;
 	}
-	CHECK(number < client->config.in_flight_max);
+	CHECK(number < client->place_count);
 	gather_take(client->questions[number].gather, client->route, leg, answer, now_ns);
 }
 
@@ -476,7 +484,7 @@ unsigned client_poll(struct client *client, struct client_result *results, unsig
 	endpoint_tick(client->endpoint, now_ns);
 	take_answers(client, now_ns);
 	run_survey(client, now_ns);
-	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+	for (uint32_t i = 0; i < client->place_count; i++) {
 		struct question *question = &client->questions[i];
 
 		if (question->state == QUESTION_FREE)
@@ -495,7 +503,7 @@ uint64_t client_due_ns(const struct client *client)
 
 	if (client->surveyed)
 		due_ns = MIN(due_ns, survey_due_ns(client->survey));
-	for (uint32_t i = 0; i < client->config.in_flight_max; i++) {
+	for (uint32_t i = 0; i < client->place_count; i++) {
 		const struct question *question = &client->questions[i];
 
 		if (question->state == QUESTION_WAITING)
@@ -528,7 +536,8 @@ static int make_parts(struct client *client)
 	};
 	int result;
 
-	client->questions = calloc(config->in_flight_max, sizeof(*client->questions));
+	client->place_count = PLACE_FACTOR * config->in_flight_max;
+	client->questions = calloc(client->place_count, sizeof(*client->questions));
 	if (!client->questions)
 		return -ENOMEM;
 	result = route_new(config->servers, config->server_count, CLIENT_COLLECTION_MAX,
@@ -580,7 +589,7 @@ void client_free(struct client *client, uint64_t now_ns)
 	if (client->endpoint)
 		close_sessions(client, now_ns);
 	endpoint_free(client->endpoint);
-	for (uint32_t i = 0; client->questions && i < client->config.in_flight_max; i++) {
+	for (uint32_t i = 0; client->questions && i < client->place_count; i++) {
 		gather_free(client->questions[i].gather);
 		free(client->questions[i].copy);
 	}

@@ -198,7 +198,7 @@ static int submit_due(struct bench *bench, uint64_t now_ns)
 
 		question.tag = bench->next;
 		refused = client_submit(online->client, &question, now_ns);
-		if (refused == CLIENT_E_BUSY) /* the last results' gathers are still lent out */
+		if (refused == CLIENT_E_BUSY) /* late answers hold all places */
 			return CMD_DONE;
 		if (refused)
 			return online_refused(&bench->options->online, online, refused);
@@ -402,9 +402,7 @@ int cmd_bench_net(int argc, char **argv)
 
 	if (!cmd_options("bench net", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
-	/* Twice as many places: a late answer holds on to its place after its result. */
-	status = online_open(&o.online, (uint32_t)MIN(2 * o.in_flight, CLIENT_IN_FLIGHT_MAX),
-			     &online);
+	status = online_open(&o.online, (uint32_t)o.in_flight, &online);
 	if (status != CMD_DONE)
 		return status;
 	bench.options = &o;

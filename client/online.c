@@ -138,6 +138,8 @@ int online_refused(const struct online_options *options, const struct online *on
 {
 	if (result == -ENOMEM)
 		return cmd_fail("out of memory");
+	if (result == CLIENT_E_BUSY)
+		return cmd_fail("too many answers are late: %s doesn't keep up", options->servers);
 	if (result == CLIENT_E_LIMIT)
 		return cmd_fail("the query and its filter are larger than a message");
 	return cmd_fail("collection '%s', k %lu, %u dimensions: not a query; the name has 1 to %d "

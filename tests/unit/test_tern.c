@@ -279,6 +279,28 @@ static void many_queries_can_be_under_way(void **state)
 	fake_node_stop(node);
 }
 
+static void one_place_is_enough_for_one_query_after_the_other(void **state)
+{
+	struct fake_node_config config = node_config(7);
+	struct fake_node *node = fake_node_start(&config);
+	struct tern_options options = TERN_OPTIONS_INIT;
+	struct tern_query query = query_for(middle);
+	struct tern_client *client;
+	struct tern_result result;
+	struct tern_hit hits[K];
+
+	options.in_flight_max = 1;
+	client = open_client(node, NULL, options);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(tern_search(client, &query, hits, &result), TERN_OK);
+		expect(middle, 7, hits, result.hit_count);
+	}
+	assert_int_equal(tern_submit(client, &query, hits), TERN_OK);
+	assert_int_equal(tern_submit(client, &query, hits), TERN_E_BUSY);
+	tern_close(client);
+	fake_node_stop(node);
+}
+
 static void a_query_that_waits_for_the_shards_needs_its_vector_no_longer(void **state)
 {
 	struct fake_node_config config = node_config(7);
@@ -513,6 +535,7 @@ int main(void)
 		cmocka_unit_test(a_silent_shard_makes_the_answer_partial_and_fails_a_strict_one),
 		cmocka_unit_test(an_overloaded_node_is_asked_again),
 		cmocka_unit_test(many_queries_can_be_under_way),
+		cmocka_unit_test(one_place_is_enough_for_one_query_after_the_other),
 		cmocka_unit_test(a_query_that_waits_for_the_shards_needs_its_vector_no_longer),
 		cmocka_unit_test(an_unknown_collection_is_not_found),
 		cmocka_unit_test(nobody_there_ends_with_the_timeout_at_the_latest),
