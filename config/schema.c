@@ -170,7 +170,7 @@ const struct schema_row schema_rows[] = {
 	 .fallback = "5s",
 	 .min = 20 * MS,
 	 .max = 3600 * S,
-	 .doc = "Silence after which a session is lost; more than session.keepalive."},
+	 .doc = "Silence after which a session is lost; at least twice session.keepalive."},
 	{.key = "search.ef_max",
 	 .type = SCHEMA_NUMBER,
 	 FIELD(search.ef_max),
@@ -227,8 +227,8 @@ const struct schema_row schema_rows[] = {
 	 FIELD(peers),
 	 .fallback = "[]",
 	 .max = CONFIG_PEER_MAX,
-	 .doc = "The other nodes, for a node that coordinates: a list of { node: 2, address: "
-		"10.0.0.2:7400 }. An entry for this node itself is passed over."},
+	 .doc = "The other nodes: a list of { node: 2, address: 10.0.0.2:7400 }. An entry for this "
+		"node itself is passed over. ternd checks the list and asks none of them."},
 };
 const size_t schema_row_count = ARRAY_COUNT(schema_rows);
 _Static_assert(ARRAY_COUNT(schema_rows) <= SCHEMA_ROW_MAX, "a mark for each row");

@@ -100,10 +100,10 @@ static int check_port_kind(struct config *config, struct refusal *refusal)
 
 static int check_numbers(struct config *config, struct refusal *refusal)
 {
-	if (config->session.lost_ns <= config->session.keepalive_ns)
+	if (config->session.lost_ns / 2 < config->session.keepalive_ns)
 		return refusal_at(refusal, refusal_mark_of(refusal, "session.lost"),
-				  "session.lost is not more than session.keepalive, so that every "
-				  "idle session would be lost; write a longer time");
+				  "session.lost is less than twice session.keepalive, so that one "
+				  "lost ping would end a session; write a longer time");
 	if (config->search.ef_default > config->search.ef_max)
 		return refusal_at(refusal, refusal_mark_of(refusal, "search.ef_default"),
 				  "search.ef_default %" PRIu32 " is above search.ef_max %" PRIu32

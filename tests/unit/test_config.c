@@ -345,12 +345,12 @@ static void every_error_says_where_what_and_what_to_do(void **state)
 		{"port: {kind: dpdk, device: net_tap0, gateway: 127.0.1.1}\n",
 		 "t.yaml:1:47: the gateway is not in the /24 network of port.listen; correct it or "
 		 "port.prefix_length"},
-		{"session: {keepalive: 2s, lost: 2s}\n",
-		 "t.yaml:1:32: session.lost is not more than session.keepalive, so that every idle "
-		 "session would be lost; write a longer time"},
+		{"session: {keepalive: 2s, lost: 3s}\n",
+		 "t.yaml:1:32: session.lost is less than twice session.keepalive, so that one lost "
+		 "ping would end a session; write a longer time"},
 		{"session: {keepalive: 6s}\n",
-		 "t.yaml:1:1: session.lost is not more than session.keepalive, so that every idle "
-		 "session would be lost; write a longer time"},
+		 "t.yaml:1:1: session.lost is less than twice session.keepalive, so that one lost "
+		 "ping would end a session; write a longer time"},
 		{"search: {ef_max: 10, ef_default: 11}\n",
 		 "t.yaml:1:34: search.ef_default 11 is above search.ef_max 10; lower it or raise "
 		 "that"},
