@@ -148,7 +148,7 @@ const struct schema_row schema_rows[] = {
 	 FIELD(session.large_buffers),
 	 .fallback = "64",
 	 .min = 1,
-	 .max = 65536,
+	 .max = 4096,
 	 .doc = "Messages of more than one frame that a core holds at a time; more are shed."},
 	{.key = "session.message_size_max",
 	 .type = SCHEMA_BYTES,

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/defs.h"
+#include "base/hash.h"
+#include "base/topo.h"
 #include "config/config.h"
+#include "config/schema.h"
+#include "proto/payload_vector.h"
 #include "proto/session.h"
+#include "proto/session_internal.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -13,6 +18,27 @@
 
 /* The siblings can't see each other, so here is where they agree. */
 _Static_assert(CONFIG_SECRET_SIZE == SESSION_SECRET_SIZE, "one secret");
+_Static_assert(CONFIG_CORE_MAX == TOPO_PLAN_MAX, "as many cores as can be planned");
+_Static_assert(CONFIG_SHARD_MAX == HASH_VSHARD_COUNT, "as many shards as there are vShards");
+
+static uint64_t max_of(const char *key)
+{
+	const struct schema_row *row = schema_find(key);
+
+	assert_non_null(row);
+	return row->max;
+}
+
+static void what_the_schema_allows_the_parts_take(void **state)
+{
+	assert_int_equal(max_of("session.sessions"), SESSION_COUNT_MAX);
+	assert_int_equal(max_of("session.large_buffers"), SESSION_LARGE_COUNT_MAX);
+	assert_int_equal(max_of("session.message_size_max"), SESSION_MESSAGE_SIZE_MAX);
+	assert_int_equal(max_of("port.frame_size"), SESSION_FRAME_SIZE_MAX);
+	assert_int_equal(schema_find("port.frame_size")->min, SESSION_FRAME_SIZE_MIN);
+	assert_int_equal(max_of("search.ef_max"), VECTOR_EF_MAX);
+	assert_int_equal(max_of("search.ef_default"), VECTOR_EF_MAX);
+}
 
 static struct config config, expected;
 static char error[CONFIG_ERROR_MAX];
@@ -572,6 +598,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_file_is_the_defaults),
 		cmocka_unit_test(the_defaults_are_what_the_limits_allow),
+		cmocka_unit_test(what_the_schema_allows_the_parts_take),
 		cmocka_unit_test(the_printed_defaults_load_to_the_defaults),
 		cmocka_unit_test(defaults_that_cannot_be_printed_are_an_error),
 		cmocka_unit_test(every_key_is_read),
