@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/defs.h"
+#include "base/rand.h"
+#include "hnsw/build.h"
+#include "hnsw/search.h"
+#include "hnsw/segment.h"
+#include "hnsw/truth.h"
+#include "tests/lib/dataset.h"
+
+#include <roaring/roaring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * Recall at 10 on the real vectors in tests/data, for each metric. The floors
+ * are a little below what is measured, which is printed; builds are the same on
+ * every machine, so a floor that breaks is a change of ours.
+ */
+
+#define K     10
+#define EF    64
+#define BURST 16
+
+struct fixture {
+	struct dataset set;
+	enum metric metric;
+	struct build_image image;
+	struct segment segment;
+	struct search *searches[BURST];
+};
+
+static void build(const struct dataset *set, enum metric metric, uint32_t threads,
+		  struct build_image *ret_image)
+{
+	const struct build_options options = {.metric = metric, .seed = 1, .threads = threads};
+	uint64_t bad_row;
+
+	assert_int_equal(build_segment(set->base.values, NULL, set->base.count, set->base.dim,
+				       &options, ret_image, &bad_row),
+			 0);
+}
+
+static void open_searches(struct fixture *fixture)
+{
+	const struct search_limits limits = {.node_max = fixture->segment.count,
+					     .dim_max = fixture->segment.dim,
+					     .ef_max = 1024};
+
+	for (unsigned i = 0; i < BURST; i++)
+		assert_int_equal(search_new(&limits, &fixture->searches[i]), 0);
+}
+
+static void fixture_init(struct fixture *fixture, const char *name, enum metric metric)
+{
+	char error[200];
+
+	dataset_load(name, &fixture->set);
+	fixture->metric = metric;
+	build(&fixture->set, metric, 2, &fixture->image);
+	assert_int_equal(segment_attach(fixture->image.bytes, fixture->image.size,
+					&fixture->segment, error, sizeof(error)),
+			 0);
+	open_searches(fixture);
+}
+
+static void fixture_deinit(struct fixture *fixture)
+{
+	for (unsigned i = 0; i < BURST; i++)
+		search_free(fixture->searches[i]);
+	build_image_free(&fixture->image);
+	dataset_free(&fixture->set);
+}
+
+/* Runs all queries; 'ret_labels' gets K labels each, UINT32_MAX where there are fewer. */
+static void ask_all(const struct fixture *fixture, const struct segment *segment, uint32_t ef,
+		    const struct filter *filter, uint32_t *ret_labels)
+{
+	const struct search_params params = {.k = K, .ef = ef, .filter = filter};
+	const struct dataset_vectors *queries = &fixture->set.queries;
+
+	for (uint32_t first = 0; first < queries->count; first += BURST) {
+		uint32_t count = MIN(BURST, queries->count - first);
+
+		for (uint32_t i = 0; i < count; i++)
+			search_begin(fixture->searches[i], segment,
+				     queries->values + (size_t)(first + i) * queries->dim, &params);
+		search_burst(fixture->searches, count);
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t *labels = ret_labels + (size_t)(first + i) * K;
+			struct search_hit hits[K];
+			unsigned found = search_hits(fixture->searches[i], hits, K);
+
+			for (unsigned j = 0; j < K; j++)
+				labels[j] = j < found ? hits[j].label : UINT32_MAX;
+		}
+	}
+}
+
+static uint32_t *labels_new(const struct fixture *fixture)
+{
+	uint32_t *labels = calloc((size_t)fixture->set.queries.count * K, sizeof(*labels));
+
+	assert_non_null(labels);
+	return labels;
+}
+
+/* Against the truth that ships, which is the metric's own. */
+static double shipped_recall(const struct fixture *fixture, const uint32_t *labels)
+{
+	uint32_t queries = fixture->set.queries.count, right = 0;
+
+	for (uint32_t query = 0; query < queries; query++)
+		right += dataset_right(&fixture->set, query, labels + (size_t)query * K, K);
+	return (double)right / (queries * K);
+}
+
+/* Against exact search of the allowed rows (NULL: all). Queries with fewer answers than K fail. */
+static double exact_recall(const struct fixture *fixture, const uint32_t *allowed,
+			   uint32_t allowed_count, const uint32_t *labels)
+{
+	const struct dataset_vectors *base = &fixture->set.base, *queries = &fixture->set.queries;
+	const struct truth_options options = {.metric = fixture->metric, .k = K, .threads = 2};
+	size_t row_size = base->dim * sizeof(float);
+	float *rows = malloc(allowed_count * row_size);
+	struct truth_hit *hits = malloc((size_t)queries->count * K * sizeof(*hits));
+	uint32_t right = 0;
+
+	assert_true(rows && hits);
+	for (uint32_t i = 0; i < allowed_count; i++)
+		memcpy(rows + (size_t)i * base->dim,
+		       base->values + (size_t)(allowed ? allowed[i] : i) * base->dim, row_size);
+	assert_int_equal(truth_compute(rows, allowed_count, queries->values, queries->count,
+				       base->dim, &options, hits),
+			 0);
+	for (uint32_t i = 0; i < queries->count * K; i++) {
+		const float *query = queries->values + (size_t)(i / K) * queries->dim;
+		double limit = hits[i / K * K + MIN(K, allowed_count) - 1].distance;
+
+		if (i % K >= allowed_count)
+			continue;
+		assert_true(labels[i] < base->count);
+		right += truth_distance(fixture->metric, query,
+					base->values + (size_t)labels[i] * base->dim,
+					base->dim) <= limit + 1e-4;
+	}
+	free(rows);
+	free(hits);
+	return (double)right / (queries->count * MIN(K, allowed_count));
+}
+
+static void expect_recall(const char *what, double recall, double floor)
+{
+	print_message("%-40s recall@10 %.4f, floor %.3f\n", what, recall, floor);
+	assert_true(recall >= floor);
+}
+
+static void check_set(const char *name, enum metric metric, double floor, double default_floor)
+{
+	struct fixture fixture = {0};
+	uint32_t *labels;
+	char what[80];
+
+	fixture_init(&fixture, name, metric);
+	labels = labels_new(&fixture);
+	for (unsigned i = 0; i < 2; i++) {
+		ask_all(&fixture, &fixture.segment, i ? 0 : EF, NULL, labels);
+		snprintf(what, sizeof(what), "%s, %s, ef %u", name, metric_name(metric),
+			 i ? fixture.segment.ef_default : EF);
+		expect_recall(
+			what,
+			fixture.metric == fixture.set.metric
+				? shipped_recall(&fixture, labels)
+				: exact_recall(&fixture, NULL, fixture.set.base.count, labels),
+			i ? default_floor : floor);
+	}
+	free(labels);
+	fixture_deinit(&fixture);
+}
+
+static void cosine_finds_the_neighbours(void **state)
+{
+	check_set("words100", METRIC_COSINE, 0.99, 0.95);
+}
+
+static void l2_finds_the_neighbours(void **state)
+{
+	check_set("mnist784", METRIC_L2, 0.995, 0.95);
+	check_set("words100", METRIC_L2, 0.995, 0.95);
+}
+
+static void the_inner_product_finds_the_neighbours(void **state)
+{
+	check_set("words100", METRIC_IP, 0.99, 0.95);
+}
+
+/* Reads a set of labels into the filter, as a request would bring it. */
+static void set_filter(struct filter *filter, const uint32_t *allowed, uint32_t count)
+{
+	roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(count, allowed);
+	size_t size = roaring_bitmap_portable_size_in_bytes(bitmap);
+	char *bytes = malloc(size);
+
+	assert_non_null(bytes);
+	roaring_bitmap_portable_serialize(bitmap, bytes);
+	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
+	free(bytes);
+	roaring_bitmap_free(bitmap);
+}
+
+/* Allows each row with the given chance. */
+static uint32_t choose_rows(uint32_t *allowed, uint32_t count, double share, struct rand *rand)
+{
+	uint32_t chosen = 0;
+
+	for (uint32_t row = 0; row < count; row++)
+		if (rand_unit(rand) < share)
+			allowed[chosen++] = row;
+	return chosen;
+}
+
+static void check_filters(const char *name, double floor)
+{
+	static const double shares[] = {0.5, 0.1, 0.01, 0.001};
+	struct fixture fixture = {0};
+	struct filter *filter;
+	uint32_t *labels, *allowed;
+	struct rand rand;
+	char what[80];
+
+	fixture_init(&fixture, name, strcmp(name, "words100") ? METRIC_L2 : METRIC_COSINE);
+	labels = labels_new(&fixture);
+	allowed = malloc(fixture.set.base.count * sizeof(*allowed));
+	assert_non_null(allowed);
+	assert_int_equal(filter_new(fixture.set.base.count - 1, &filter), 0);
+	rand_init(&rand, 1);
+	for (size_t i = 0; i < ARRAY_COUNT(shares); i++) {
+		uint32_t count = choose_rows(allowed, fixture.set.base.count, shares[i], &rand);
+
+		assert_true(count > 0);
+		set_filter(filter, allowed, count);
+		ask_all(&fixture, &fixture.segment, EF, filter, labels);
+		snprintf(what, sizeof(what), "%s, filter %.1f%%", name, shares[i] * 100);
+		expect_recall(what, exact_recall(&fixture, allowed, count, labels), floor);
+	}
+	filter_free(filter);
+	free(allowed);
+	free(labels);
+	fixture_deinit(&fixture);
+}
+
+static void filters_of_any_share_find_the_allowed_neighbours(void **state)
+{
+	check_filters("words100", 0.99);
+	check_filters("mnist784", 0.995);
+}
+
+static void a_saved_segment_answers_as_the_built_one(void **state)
+{
+	const struct segment_open_options options = {.huge = true, .numa_node = -1};
+	char path[] = "/tmp/recall_hnsw.XXXXXX", error[200];
+	struct fixture fixture = {0};
+	uint32_t *built, *opened;
+	struct segment segment;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	close(fd);
+	fixture_init(&fixture, "words100", METRIC_COSINE);
+	built = labels_new(&fixture);
+	opened = labels_new(&fixture);
+	assert_int_equal(build_image_save(&fixture.image, path), 0);
+	assert_int_equal(segment_open(path, &options, &segment, error, sizeof(error)), 0);
+	ask_all(&fixture, &fixture.segment, EF, NULL, built);
+	ask_all(&fixture, &segment, EF, NULL, opened);
+	assert_memory_equal(built, opened, (size_t)fixture.set.queries.count * K * sizeof(*built));
+	segment_close(&segment);
+	assert_int_equal(unlink(path), 0);
+	free(built);
+	free(opened);
+	fixture_deinit(&fixture);
+}
+
+static void one_two_and_four_threads_build_the_same_bytes(void **state)
+{
+	static const uint32_t threads[] = {1, 2, 4};
+	struct build_image images[ARRAY_COUNT(threads)];
+	struct dataset set;
+
+	dataset_load("words100", &set);
+	for (size_t i = 0; i < ARRAY_COUNT(threads); i++) {
+		build(&set, METRIC_COSINE, threads[i], &images[i]);
+		assert_int_equal(images[i].size, images[0].size);
+		assert_memory_equal(images[i].bytes, images[0].bytes, images[0].size);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(threads); i++)
+		build_image_free(&images[i]);
+	dataset_free(&set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cosine_finds_the_neighbours),
+		cmocka_unit_test(l2_finds_the_neighbours),
+		cmocka_unit_test(the_inner_product_finds_the_neighbours),
+		cmocka_unit_test(filters_of_any_share_find_the_allowed_neighbours),
+		cmocka_unit_test(a_saved_segment_answers_as_the_built_one),
+		cmocka_unit_test(one_two_and_four_threads_build_the_same_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
