@@ -366,6 +366,78 @@ static int link_all(struct linking *linking, const uint32_t *nodes, uint32_t cou
 	return 0;
 }
 
+/* What can be reached from the entry at level 0. */
+struct reach {
+	struct visited reached;
+	uint32_t *queue; /* reached, not yet followed */
+	uint32_t queue_count;
+};
+
+static void reach_node(struct reach *reach, uint32_t node)
+{
+	if (visited_add(&reach->reached, node))
+		reach->queue[reach->queue_count++] = node;
+}
+
+static void reach_follow(struct reach *reach, const struct graph *graph)
+{
+	uint32_t list[2 * SEGMENT_M_MAX];
+
+	while (reach->queue_count > 0) {
+		uint32_t node = reach->queue[--reach->queue_count];
+		uint32_t count = list_read(graph, node, 0, list);
+
+		for (uint32_t i = 0; i < count; i++)
+			reach_node(reach, list[i]);
+	}
+}
+
+/* Gives the node to the nearest node that has room; all that a search meets are reached. */
+static void attach_node(struct linking *linking, uint32_t node)
+{
+	const struct graph *graph = linking->graph;
+	struct scratch *scratch = &linking->scratch[0];
+	const struct beam *beam = &scratch->beam;
+
+	search_layer(graph, scratch, node, 0, graph->ef, graph->view.entry);
+	for (uint32_t i = 0; i < beam->count; i++) {
+		uint32_t target = beam_key_node(beam->keys[i]);
+		uint32_t count = list_read(graph, target, 0, scratch->met);
+
+		if (count < list_max(graph, 0)) {
+			list_put(graph, target, 0, count, node);
+			return;
+		}
+	}
+}
+
+/*
+ * Lists that were cut can leave a node in none of them (0.1% of 100,000 word
+ * vectors). Such nodes are handed to a near one with room, one after the other.
+ */
+static int connect_lost(struct linking *linking, const uint32_t *nodes, uint32_t count)
+{
+	const struct graph *graph = linking->graph;
+	struct reach reach = {.queue = malloc(count * sizeof(reach.queue[0]))};
+	int error = -ENOMEM;
+
+	if (reach.queue && !visited_init(&reach.reached, graph->view.count)) {
+		reach_node(&reach, graph->view.entry);
+		reach_follow(&reach, graph);
+		for (uint32_t i = 0; i < count; i++) {
+			if (visited_has(&reach.reached, nodes[i]))
+				continue;
+			attach_node(linking, nodes[i]);
+			reach_node(&reach, nodes[i]);
+			reach_follow(&reach, graph);
+		}
+		visited_deinit(&reach.reached);
+		error = 0;
+	}
+	free(reach.queue);
+	return error;
+}
+
 static void scratch_free(struct scratch *scratch, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -406,6 +478,8 @@ int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
 	linking.scratch = scratch_new(graph, threads);
 	if (linking.scratch)
 		error = link_all(&linking, nodes, count, progress, context);
+	if (!error)
+		error = connect_lost(&linking, nodes, count);
 	if (linking.scratch)
 		scratch_free(linking.scratch, threads);
 	free(linking.edges);

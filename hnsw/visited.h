@@ -65,6 +65,11 @@ static inline void visited_clear(struct visited *visited)
 	visited->listed_count = 0;
 }
 
+static inline bool visited_has(const struct visited *visited, uint32_t node)
+{
+	return visited->words[node / 64] >> node % 64 & 1;
+}
+
 /* Adds the node. Returns true when it was not there. */
 static inline bool visited_add(struct visited *visited, uint32_t node)
 {

@@ -258,6 +258,27 @@ static void a_thousand_copies_of_a_row_do_not_cut_the_graph(void **state)
 	free(rows);
 }
 
+/* With so few neighbours, cutting lists leaves some nodes in none of them. */
+static void every_node_can_be_reached(void **state)
+{
+	const struct build_options options = {.m = 3, .ef_construction = 20, .seed = 1};
+	float *rows = index_rows(ROWS, DIM, 3);
+	bool *reached = calloc(ROWS, sizeof(*reached));
+	struct build_image image;
+	struct segment segment;
+	char error[200];
+	uint64_t bad_row;
+
+	assert_non_null(reached);
+	assert_int_equal(build_segment(rows, NULL, ROWS, DIM, &options, &image, &bad_row), 0);
+	assert_int_equal(segment_attach(image.bytes, image.size, &segment, error, sizeof(error)),
+			 0);
+	assert_int_equal(count_reached(&segment, reached), ROWS);
+	build_image_free(&image);
+	free(reached);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +292,7 @@ int main(void)
 		cmocka_unit_test(progress_reaches_the_total),
 		cmocka_unit_test(nothing_and_one_row_are_indexes_too),
 		cmocka_unit_test(a_thousand_copies_of_a_row_do_not_cut_the_graph),
+		cmocka_unit_test(every_node_can_be_reached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
