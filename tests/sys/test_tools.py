@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""The offline commands on the vectors that ship: build, info, truth, bench ann, and what they refuse.
+
+Usage: test_tools.py SOURCE_FOLDER BUILD_FOLDER
+"""
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SOURCE, BUILD = sys.argv[1:3]
+TERN = os.path.join(BUILD, "tern")
+DATA = os.path.join(SOURCE, "tests/data")
+MNIST = [os.path.join(DATA, "mnist784_" + name) for name in ("base.u8bin", "query.u8bin", "truth.ivecs")]
+WORDS = [os.path.join(DATA, "words100_" + name) for name in ("base.fbin", "query.fbin", "truth.ivecs")]
+TIMEOUT_S = 120
+
+
+def tern(*words, **options):
+    return subprocess.run([TERN, *map(str, words)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+                          **options)
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 & -(crc & 1))
+    return crc ^ 0xFFFFFFFF
+
+
+class Tools(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="test_tools.")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as file:
+            file.write(data)
+        return self.path(name)
+
+    def done(self, *words):
+        run = tern(*words)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(run.stderr, "")
+        return run.stdout
+
+    def lines(self, *words):
+        return [json.loads(line) for line in self.done(*words, "--json").splitlines()]
+
+    def refused(self, status, says, *words):
+        """Exactly one line on stderr, with the exit status, and nothing on stdout."""
+        run = tern(*words)
+        self.assertEqual(run.returncode, status, run.stderr)
+        self.assertEqual(run.stdout, "")
+        self.assertRegex(run.stderr, r"\Atern: [^\n]+\n\Z")
+        self.assertIn(says, run.stderr)
+
+    def build(self, out, *more, base=MNIST[0]):
+        return self.lines("build", "--base", base, "--out", out, "--collection", "digits", "--shards", 3, *more)
+
+    def test_build_writes_what_the_manifest_says(self):
+        out = self.path("out")
+        events = self.build(out)
+        self.assertEqual([event["event"] for event in events], ["shard"] * 3 + ["build"])
+        self.assertEqual(events[-1]["vectors"], 3000)
+        with open(os.path.join(out, "manifest.json"), encoding="utf-8") as file:
+            manifest = json.load(file)
+        self.assertEqual((manifest["count"], manifest["dim"], manifest["metric"]), (3000, 784, "l2"))
+        names = {"manifest.json"}
+        for shard in manifest["shards"]:
+            names |= {shard["segment"], shard["coarse"]}
+            self.assertEqual(os.path.getsize(os.path.join(out, shard["segment"])), shard["segment_size"])
+            # At most a twentieth more than the share.
+            self.assertLessEqual(shard["count"], 1050)
+            with open(os.path.join(out, shard["coarse"]), "rb") as file:
+                body = file.read()
+            self.assertEqual(crc32c(body), shard["coarse_crc"])
+            rows, flags = struct.unpack_from("<II", body)
+            self.assertEqual((flags, len(body)), (0, 8 + rows * (8 + 4 * 784)))
+            members = [struct.unpack_from("<I", body, 8 + i * (8 + 4 * 784))[0] for i in range(rows)]
+            self.assertEqual(sum(members), shard["count"])
+        self.assertEqual(set(os.listdir(out)), names)
+
+    def test_build_gives_the_same_bytes_with_any_threads(self):
+        folders = []
+        for threads in (1, 3):
+            folders.append(self.path(f"threads{threads}"))
+            self.build(folders[-1], "--threads", threads)
+        for name in os.listdir(folders[0]):
+            with open(os.path.join(folders[0], name), "rb") as one, open(os.path.join(folders[1], name), "rb") as two:
+                self.assertEqual(one.read(), two.read(), name)
+
+    def test_build_overwrites_only_when_told(self):
+        out = self.path("out")
+        self.build(out)
+        before = set(os.listdir(out))
+        self.refused(1, "--force", "build", "--base", MNIST[0], "--out", out, "--collection", "digits",
+                     "--shards", 3)
+        self.assertEqual(set(os.listdir(out)), before)
+        self.assertEqual(self.build(out, "--force")[-1]["generation"], 2)
+        after = set(os.listdir(out))
+        self.assertEqual(after & before, {"manifest.json"})
+        self.assertEqual(len(after), 7)
+
+    def test_a_build_that_is_killed_leaves_the_old_collection(self):
+        out = self.path("out")
+        self.build(out)
+        with open(os.path.join(out, "manifest.json"), "rb") as file:
+            manifest = file.read()
+        for delay in (0.0, 0.1, 0.3, 0.8):
+            process = subprocess.Popen([TERN, "build", "--base", WORDS[0], "--out", out, "--collection", "words",
+                                        "--shards", "4", "--force", "--ef-construction", "8000", "--threads",
+                                        "1"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            process.wait(timeout=TIMEOUT_S)
+            self.assertEqual(process.returncode, -signal.SIGKILL)
+            with open(os.path.join(out, "manifest.json"), "rb") as file:
+                self.assertEqual(file.read(), manifest)
+            for shard in json.loads(manifest)["shards"]:
+                self.assertEqual(os.path.getsize(os.path.join(out, shard["segment"])), shard["segment_size"])
+        self.assertEqual(self.build(out, "--force")[-1]["generation"], 2)
+
+    def test_truth_is_what_ships(self):
+        for base, query, truth, metric in (*[MNIST + ["l2"]], *[WORDS + ["cosine"]]):
+            out = self.path("truth.ivecs")
+            event, = self.lines("truth", "--base", base, "--query", query, "--out", out, "--metric", metric)
+            self.assertEqual((event["event"], event["k"]), ("truth", 100))
+            with open(out, "rb") as ours, open(truth, "rb") as shipped:
+                self.assertEqual(ours.read(), shipped.read())
+
+    def test_bench_ann_prints_the_lines_that_are_promised(self):
+        build, *searches = self.lines("bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2],
+                                      "--ef", "16,64")
+        self.assertLessEqual({"event", "seconds", "vectors", "dim", "bytes"}, set(build))
+        self.assertEqual((build["event"], build["vectors"], build["dim"]), ("build", 3000, 784))
+        self.assertEqual([search["ef"] for search in searches], [16, 64])
+        for search in searches:
+            self.assertLessEqual({"event", "ef", "k", "recall", "qps", "p50_us", "p99_us"}, set(search))
+            self.assertEqual((search["event"], search["k"]), ("search", 10))
+            self.assertTrue(0.9 < search["recall"] <= 1)
+            self.assertTrue(search["qps"] > 0 and 0 < search["p50_us"] <= search["p99_us"])
+        self.assertGreater(searches[1]["recall"], 0.99)
+
+    def test_bench_ann_finds_the_same_however_it_runs(self):
+        out = self.path("out")
+        self.lines("build", "--base", WORDS[0], "--out", out, "--collection", "w", "--shards", 1, "--metric", "cosine")
+        common = ["bench", "ann", "--base", WORDS[0], "--query", WORDS[1], "--truth", WORDS[2], "--metric", "cosine",
+                  "--ef", "20"]
+        recalls = []
+        for more in ([], ["--in-flight", 7], ["--search-threads", 2, "--in-flight", 2, "--passes", 3],
+                     ["--index", out]):
+            event, search = self.lines(*common, *more)
+            self.assertEqual(event["event"], "open" if "--index" in more else "build")
+            recalls.append(search["recall"])
+        self.assertEqual(recalls, [recalls[0]] * 4)
+
+    def test_bench_ann_searches_all_shards_of_a_folder(self):
+        out = self.path("out")
+        self.build(out)
+        _, search = self.lines("bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2],
+                               "--ef", "64", "--index", out, "--k", 100)
+        self.assertGreater(search["recall"], 0.99)
+
+    def test_ties_count_whichever_is_found(self):
+        """Each vector stands four times; the truth names the first of each, any of the four is right."""
+        rows = b"".join(struct.pack("<iff", 2, i % 50, (i % 50) * 7 % 50) for i in range(200))
+        base = self.write("base.fvecs", rows)
+        query = self.write("query.fvecs", rows[:50 * 12])
+        truth = self.write("truth.ivecs", b"".join(struct.pack("<ii", 1, i) for i in range(50)))
+        _, search = self.lines("bench", "ann", "--base", base, "--query", query, "--truth", truth, "--k", 1,
+                               "--ef", "50")
+        self.assertEqual(search["recall"], 1)
+
+    def test_hits_that_are_farther_than_the_truth_are_wrong(self):
+        """The index has the base's rows in reverse, so every label that it finds names a far row of the base."""
+        def rows(numbers):
+            return b"".join(struct.pack("<if", 1, number) for number in numbers)
+
+        base = self.write("base.fvecs", rows(range(100)))
+        out = self.path("out")
+        self.build(out, base=self.write("reverse.fvecs", rows(reversed(range(100)))))
+        query = self.write("query.fvecs", rows([3, 90]))
+        truth = self.write("truth.ivecs", struct.pack("<iiii", 1, 3, 1, 90))
+        common = ["bench", "ann", "--base", base, "--query", query, "--truth", truth, "--k", 1, "--ef", 32]
+        self.assertEqual(self.lines(*common, "--index", out)[1]["recall"], 0)
+        self.assertEqual(self.lines(*common)[1]["recall"], 1)
+
+    def test_info_shows_the_machine(self):
+        info, = self.lines("info")
+        self.assertEqual(info["event"], "info")
+        self.assertEqual(info["cores"]["affine"], len(os.sched_getaffinity(0)))
+        self.assertIn(info["isa"]["chosen"], info["isa"]["usable"])
+        self.assertEqual({driver["name"] for driver in info["dpdk_drivers"]},
+                         {"memif", "af_packet", "af_xdp", "tap", "mlx5", "vfio"})
+        self.assertEqual({interface["name"] for interface in info["interfaces"]}, set(os.listdir("/sys/class/net")))
+        for finding in info["missing"]:
+            self.assertTrue(finding["what"] and finding["why"] and finding["mend"])
+        self.assertIn("isa", self.done("info"))
+
+    def test_info_takes_the_instruction_set_it_is_told(self):
+        run = tern("info", "--json", env={**os.environ, "TERN_ISA": "scalar"})
+        self.assertEqual(json.loads(run.stdout)["isa"]["chosen"], "scalar")
+
+    def test_help_and_version(self):
+        self.assertIn("bench ann", self.done("--help"))
+        self.assertRegex(self.done("--version"), r"\Atern \d+\.\d+\.\d+\n\Z")
+        for words in (["build"], ["truth"], ["bench", "ann"], ["info"]):
+            self.assertIn("usage: tern " + " ".join(words), self.done(*words, "--help"))
+
+    def test_wrong_usage_is_status_2(self):
+        build = ["build", "--base", MNIST[0], "--out", self.path("x"), "--collection", "c", "--shards"]
+        self.refused(2, "no command 'nothing'", "nothing")
+        self.refused(2, "--base FILE is missing", "build")
+        self.refused(2, "there is no option", "build", "--nothing")
+        self.refused(2, "value is missing", "build", "--base")
+        self.refused(2, "'more' is no option", "info", "more")
+        self.refused(2, "1 to 1024", *build, 0)
+        self.refused(2, "1 to 1024", *build, 1025)
+        self.refused(2, "whole number", *build, "two")
+        self.refused(2, "--metric", *build, 2, "--metric", "l3")
+        self.refused(2, "--partition", *build, 2, "--partition", "x")
+        self.refused(2, "UTF-8", *build[:5], "--collection", "", "--shards", 2)
+        self.refused(2, "UTF-8", *build[:5], "--collection", "x" * 256, "--shards", 2)
+        self.refused(2, "--ef", "bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2],
+                     "--ef", "16,,32")
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_bad_files_are_status_1(self):
+        cut = self.write("cut.fbin", struct.pack("<IIf", 2, 1, 0))
+        nan = self.write("nan.fvecs", struct.pack("<iff", 2, 1, float("nan")))
+        none = self.write("none.fvecs", b"")
+        wide = self.write("wide.fvecs", struct.pack("<i4097f", 4097, *[0] * 4097))
+        narrow = self.write("narrow.fvecs", struct.pack("<if", 1, 0))
+        text = self.write("text.txt", b"hello")
+        hdf5 = self.write("no.hdf5", b"hello")
+        for base, says in ((cut, "cut off"), (nan, "row 0, value 1"), (none, "no vectors"), (wide, "4096"),
+                           (text, "ending"), (hdf5, "HDF5"), ("/nowhere.fvecs", "No such file")):
+            self.refused(1, says, "build", "--base", base, "--out", self.path("x"), "--collection", "c",
+                         "--shards", 1)
+            self.refused(1, says, "truth", "--base", base, "--query", MNIST[1], "--out", self.path("t.ivecs"))
+        self.refused(1, "queries for this base", "truth", "--base", MNIST[0], "--query", narrow,
+                     "--out", self.path("t.ivecs"))
+        self.refused(1, "smaller --k", "truth", "--base", narrow, "--query", narrow, "--out", self.path("t.ivecs"))
+        self.refused(1, ".ivecs", "truth", "--base", narrow, "--query", narrow, "--k", 1,
+                     "--out", self.path("t.fbin"))
+        self.refused(1, "choose fewer", "build", "--base", narrow, "--out", self.path("x"), "--collection", "c",
+                     "--shards", 2)
+        self.refused(1, "can't be made", "build", "--base", narrow, "--out", "/nowhere/x", "--collection", "c",
+                     "--shards", 1)
+        self.refused(1, "is no folder", "build", "--base", narrow, "--out", text, "--collection", "c", "--shards", 1)
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_bench_ann_refuses_what_does_not_fit(self):
+        common = ["bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth"]
+        few = self.write("few.ivecs", struct.pack("<ii", 1, 0))
+        far = self.write("far.ivecs", struct.pack("<ii", 1, 3000) * 300)
+        self.refused(1, "tern truth", *common, few)
+        self.refused(1, "names vector 3000", *common, far, "--k", 1)
+        self.refused(1, "whole numbers", *common, WORDS[0])
+        out = self.path("out")
+        self.build(out)
+        self.refused(1, "built from", *common, MNIST[2], "--index", out, "--metric", "ip")
+        with open(os.path.join(out, "shard-0001.g1.segment"), "r+b") as file:
+            file.seek(5000)
+            file.write(b"\xff\xff\xff\xff")
+        self.refused(1, "shard-0001", *common, MNIST[2], "--index", out)
+
+    def test_a_damaged_manifest_is_not_built_over(self):
+        out = self.path("out")
+        os.mkdir(out)
+        self.write("out/manifest.json", b"{}")
+        self.refused(1, "manifest.json", "build", "--base", MNIST[0], "--out", out, "--collection", "c",
+                     "--shards", 1, "--force")
+
+    def test_plot_is_drawn_from_json_lines(self):
+        if not shutil.which("gnuplot"):
+            self.skipTest("gnuplot isn't installed")
+        points = self.path("a.jsonl")
+        with open(points, "w", encoding="utf-8") as file:
+            file.write(self.done("bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2],
+                                 "--ef", "16,64", "--json"))
+        script = os.path.join(SOURCE, "perf/plots/recall_qps.gp")
+        subprocess.run(["gnuplot", "-c", script, self.path("a.svg"), points], check=True, timeout=TIMEOUT_S)
+        with open(self.path("a.svg"), encoding="utf-8") as file:
+            self.assertIn("queries a second", file.read())
+        empty = self.write("empty.jsonl", b"")
+        self.assertEqual(subprocess.run(["gnuplot", "-c", script, self.path("b.svg"), empty], check=False,
+                                        capture_output=True, timeout=TIMEOUT_S).returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
