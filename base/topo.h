@@ -90,7 +90,12 @@ void topo_free(struct topo *topo);
 
 void topo_summarise(const struct topo *topo, struct topo_summary *ret_summary);
 
-/* Cores by number; 'index' is below the summary's core_count. Borrows until topo_free(). */
+uint32_t topo_core_count(const struct topo *topo);
+
+/* Writes the numbers of the cores in the cpuset as a list, "0-3,5". */
+void topo_allowed(const struct topo *topo, char *to, size_t size);
+
+/* Cores by number; 'index' is below topo_core_count(). Borrows until topo_free(). */
 const struct topo_core *topo_core_at(const struct topo *topo, uint32_t index);
 
 /* NULL when the machine has no core of that number. */

@@ -7,6 +7,7 @@
 #include "config/secret.h"
 #include "config/semantic.h"
 #include "config/value.h"
+#include "config/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,7 @@
 /*
  * From YAML to the struct in four steps: libyaml makes a tree with places, the
  * tree is walked along the schema, what was not given gets its default, and the
- * whole is checked. The tree's depth that matters is the schema's, so anchors
- * and aliases can do no harm here.
+ * whole is checked.
  */
 
 struct load {
@@ -27,207 +27,6 @@ struct load {
 	struct config *config;
 	yaml_document_t document;
 };
-
-static struct refusal_mark mark_of(const yaml_node_t *node)
-{
-	return (struct refusal_mark){node->start_mark.line + 1, node->start_mark.column + 1};
-}
-
-static yaml_node_t *node_at(struct load *load, int index)
-{
-	yaml_node_t *node = yaml_document_get_node(&load->document, index);
-
-	CHECK(node);
-	return node;
-}
-
-/* A scalar's text, or NULL when it is none or holds a zero byte. */
-static const char *text_of(const yaml_node_t *node)
-{
-	const char *text = (const char *)node->data.scalar.value;
-
-	if (node->type != YAML_SCALAR_NODE || strlen(text) != node->data.scalar.length)
-		return NULL;
-	return text;
-}
-
-/* "key:" with nothing behind it, "~" and "null" are what YAML calls null. */
-static bool is_null(const yaml_node_t *node)
-{
-	const char *text = text_of(node);
-
-	return text && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-	       (text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
-}
-
-static int set_scalar(struct load *load, const struct schema_row *row, const char *name,
-		      yaml_node_t *node, void *base,
-		      int (*set)(const struct schema_row *, const char *, void *, char *))
-{
-	const char *text = text_of(node);
-	char why[VALUE_WHY_MAX];
-
-	if (is_null(node))
-		return refusal_at(&load->refusal, mark_of(node),
-				  "%s has no value; write one, or take the line out", name);
-	if (!text)
-		return refusal_at(&load->refusal, mark_of(node), "%s takes %s; write that", name,
-				  row->type == SCHEMA_PEERS  ? "a list of peers"
-				  : value_is_list(row->type) ? "a list"
-							     : "a single value");
-	if (set(row, text, base, why))
-		return refusal_at(&load->refusal, mark_of(node), "%s: %s", name, why);
-	return 0;
-}
-
-/* What tells a mapping's keys from each other and from strangers. */
-static int refuse_key(struct load *load, yaml_node_t *node, const char *section, const char *name)
-{
-	char nearest[SCHEMA_KEY_MAX];
-
-	if (schema_nearest(section, name, nearest))
-		return refusal_at(&load->refusal, mark_of(node),
-				  "unknown key '%.60s'; did you mean %s?", name, nearest);
-	return refusal_at(&load->refusal, mark_of(node),
-			  "unknown key '%.60s'; take it out (ternd --print-defaults lists all)",
-			  name);
-}
-
-static int refuse_repeated(struct load *load, yaml_node_t *node, const char *name)
-{
-	return refusal_at(&load->refusal, mark_of(node),
-			  "key '%.60s' is there twice; take one of them out", name);
-}
-
-/* Does 'name' stand in an earlier pair of the mapping? Earlier ones are all keys of the schema. */
-static bool is_repeated(struct load *load, yaml_node_t *mapping, const yaml_node_pair_t *pair,
-			const char *name)
-{
-	for (yaml_node_pair_t *at = mapping->data.mapping.pairs.start; at < pair; at++) {
-		if (strcmp(text_of(node_at(load, at->key)), name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int check_key(struct load *load, yaml_node_t *mapping, const yaml_node_pair_t *pair,
-		     const char **ret_name)
-{
-	yaml_node_t *key = node_at(load, pair->key);
-	const char *name = text_of(key);
-
-	if (!name)
-		return refusal_at(&load->refusal, mark_of(key),
-				  "a key is a list or a mapping; write a name");
-	if (is_repeated(load, mapping, pair, name))
-		return refuse_repeated(load, key, name);
-	*ret_name = name;
-	return 0;
-}
-
-static int set_peer(struct load *load, yaml_node_t *mapping, struct config_peer *peer)
-{
-	size_t given = 0;
-
-	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
-	     pair < mapping->data.mapping.pairs.top; pair++) {
-		const struct schema_row *row = schema_peer_rows;
-		const char *name;
-		int error = check_key(load, mapping, pair, &name);
-
-		if (error)
-			return error;
-		while (row < schema_peer_rows + schema_peer_row_count &&
-		       strcmp(row->key, name) != 0)
-			row++;
-		if (row == schema_peer_rows + schema_peer_row_count)
-			return refusal_at(
-				&load->refusal, mark_of(node_at(load, pair->key)),
-				"unknown key '%.60s' of a peer; a peer has node and address", name);
-		error = set_scalar(load, row, row->key, node_at(load, pair->value), peer,
-				   value_set);
-		if (error)
-			return error;
-		given++;
-	}
-	if (given < schema_peer_row_count)
-		return refusal_at(&load->refusal, mark_of(mapping),
-				  "a peer lacks its node or its address; write both");
-	return 0;
-}
-
-static int append_peer(struct load *load, yaml_node_t *mapping)
-{
-	struct config *config = load->config;
-
-	if (config->peer_count == CONFIG_PEER_MAX)
-		return refusal_at(&load->refusal, mark_of(mapping),
-				  "more than %d peers are listed; list fewer", CONFIG_PEER_MAX);
-	return set_peer(load, mapping, &config->peers[config->peer_count++]);
-}
-
-static int set_list(struct load *load, const struct schema_row *row, yaml_node_t *list)
-{
-	for (yaml_node_item_t *at = list->data.sequence.items.start;
-	     at < list->data.sequence.items.top; at++) {
-		yaml_node_t *item = node_at(load, *at);
-		int error;
-
-		if (row->type == SCHEMA_PEERS && item->type == YAML_MAPPING_NODE)
-			error = append_peer(load, item);
-		else
-			error = set_scalar(load, row, row->key, item, load->config, value_append);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-static int set_row(struct load *load, const struct schema_row *row, yaml_node_t *node)
-{
-	load->refusal.marks[row - schema_rows] = mark_of(node);
-	if (value_is_list(row->type) && node->type == YAML_SEQUENCE_NODE)
-		return set_list(load, row, node);
-	return set_scalar(load, row, row->key, node, load->config, value_set);
-}
-
-static int set_section(struct load *load, const char *section, yaml_node_t *mapping);
-
-static int set_pair(struct load *load, const char *section, const char *name,
-		    const yaml_node_pair_t *pair)
-{
-	yaml_node_t *value = node_at(load, pair->value);
-	const struct schema_row *row;
-	char key[SCHEMA_KEY_MAX];
-	int length = snprintf(key, sizeof(key), "%s%s%s", section, section[0] ? "." : "", name);
-
-	row = (size_t)length < sizeof(key) ? schema_find(key) : NULL;
-	/* "port.listen" written at the top would give a key two ways to be there twice. */
-	if (row && (section[0] || !strchr(name, '.')))
-		return set_row(load, row, value);
-	if (section[0] || !schema_is_section(name))
-		return refuse_key(load, node_at(load, pair->key), section, name);
-	if (value->type == YAML_MAPPING_NODE)
-		return set_section(load, name, value);
-	return refusal_at(&load->refusal, mark_of(value),
-			  "%s is a section; write its keys below it, further to the right", name);
-}
-
-/* Goes at most one section deep: a section's own keys are rows of the schema. */
-static int set_section(struct load *load, const char *section, yaml_node_t *mapping)
-{
-	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
-	     pair < mapping->data.mapping.pairs.top; pair++) {
-		const char *name;
-		int error = check_key(load, mapping, pair, &name);
-
-		if (!error)
-			error = set_pair(load, section, name, pair);
-		if (error)
-			return error;
-	}
-	return 0;
-}
 
 /* Our own rows can't be wrong. */
 static void set_default(const struct schema_row *row, struct config *config)
@@ -299,17 +98,10 @@ static int load_secret(struct load *load)
 	return 0;
 }
 
-static int walk(struct load *load)
+static int take(struct load *load)
 {
-	yaml_node_t *root = yaml_document_get_root_node(&load->document);
-	int error;
+	int error = walk_document(&load->document, load->config, &load->refusal);
 
-	/* No root: the file is empty, or comments only. */
-	if (root && root->type != YAML_MAPPING_NODE && !is_null(root))
-		return refusal_at(
-			&load->refusal, mark_of(root),
-			"the file is no list of keys; write lines of the form key: value");
-	error = root && root->type == YAML_MAPPING_NODE ? set_section(load, "", root) : 0;
 	if (error)
 		return error;
 	set_defaults(&load->refusal, load->config);
@@ -355,7 +147,9 @@ static int refuse_second(struct load *load, yaml_parser_t *parser, const char *b
 		return refuse_yaml(load, parser, bytes, size);
 	root = yaml_document_get_root_node(&second);
 	if (root)
-		error = refusal_at(&load->refusal, mark_of(root),
+		error = refusal_at(&load->refusal,
+				   (struct refusal_mark){root->start_mark.line + 1,
+							 root->start_mark.column + 1},
 				   "a second document begins here; one file is one node, so take "
 				   "it out");
 	yaml_document_delete(&second);
@@ -373,7 +167,7 @@ static int parse(struct load *load, const char *bytes, size_t size)
 	if (!yaml_parser_load(&parser, &load->document)) {
 		error = refuse_yaml(load, &parser, bytes, size);
 	} else {
-		error = walk(load);
+		error = take(load);
 		/* An empty stream has ended already. */
 		if (!error && yaml_document_get_root_node(&load->document))
 			error = refuse_second(load, &parser, bytes, size);
