@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_devargs.h>
@@ -73,6 +76,33 @@ static uint32_t memif_buffer_size(const char *device)
 	return value;
 }
 
+/*
+ * A server that was killed leaves its socket behind, and the next one would be
+ * told that the address is in use. Whether anybody listens is asked of the
+ * kernel; a socket somebody listens at is left alone.
+ */
+static void remove_stale_socket(const char *device)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	const char *at = strstr(device, ",socket=");
+	size_t length;
+	int fd;
+
+	if (!at || !strstr(device, "role=server") || !strstr(device, "socket-abstract=no"))
+		return;
+	at += strlen(",socket=");
+	length = strcspn(at, ",");
+	if (length == 0 || length >= sizeof(name.sun_path))
+		return;
+	memcpy(name.sun_path, at, length);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (struct sockaddr *)&name, sizeof(name)) != 0 && errno == ECONNREFUSED)
+		(void)unlink(name.sun_path);
+	(void)close(fd);
+}
+
 static uint32_t wanted_frame_size(const struct port_dpdk_config *config)
 {
 	return config->frame_size ? config->frame_size : SESSION_FRAME_SIZE_MAX;
@@ -112,6 +142,8 @@ static int attach(const struct port_dpdk_config *config, struct dpdk_device *fou
 	name[length] = 0;
 	if (find(name, &found->id) == 0)
 		return 0;
+	if (is_memif(device))
+		remove_stale_socket(device);
 	r = rte_dev_probe(arguments);
 	if (r == 0 && find(name, &found->id) == 0) {
 		found->attached = true;

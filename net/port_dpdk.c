@@ -478,14 +478,15 @@ static int init_ether(struct dpdk_queue *q, const struct port_dpdk_config *confi
 }
 
 /*
- * Buffers hold any frame in one piece; at least 2 KiB, the least that AF_XDP
- * and many cards take.
+ * Buffers hold any frame in one piece: 2 KiB, the least that AF_XDP and many
+ * cards take, or what a jumbo frame needs and 9 KiB blocks of drivers fit in.
  */
 static uint32_t buffer_size(uint32_t frame_size)
 {
 	uint32_t needed = ETHER_OVERHEAD_MAX + frame_size + ETHER_REPLY_ROOM_MAX;
 
-	return RTE_PKTMBUF_HEADROOM + (uint32_t)align_up(MAX(needed, 2048u), CACHE_LINE);
+	return RTE_PKTMBUF_HEADROOM +
+	       (uint32_t)align_up(MAX(needed, 2048u), needed > 2048 ? 1024 : CACHE_LINE);
 }
 
 static int make_pool(struct dpdk_queue *q, const struct port_dpdk_config *config, char *error,
