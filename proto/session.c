@@ -277,9 +277,11 @@ static void session_ping(struct session *session)
 	uint64_t now_ns = session->endpoint->now_ns;
 	uint64_t idle_due_ns = session->heard_ns + session->endpoint->config.keepalive_ns;
 
-	if (session->waiting || now_ns < idle_due_ns) {
+	if (session->waiting) /* calls ask by themselves */
+		idle_due_ns = now_ns + session->endpoint->config.keepalive_ns;
+	if (now_ns < idle_due_ns) {
 		session->backoff = 0;
-		session->repeat_ns = MAX(idle_due_ns, now_ns + 1);
+		session->repeat_ns = idle_due_ns;
 		return;
 	}
 	if (!session->asked_ns)

@@ -35,6 +35,7 @@ struct rig {
 	struct request *held[SESSION_SLOT_COUNT * 4];
 	unsigned held_count;
 	unsigned executed;
+	unsigned ticks;
 	struct session_answer answers[SESSION_SLOT_COUNT * 4];
 	unsigned answer_count;
 	unsigned seen[FRAME_KIND_COUNT]; /* frames by kind, counted as they are sent */
@@ -197,6 +198,7 @@ static void rig_run(struct rig *rig, uint64_t until_ns)
 			sim_net_step(&rig->net);
 			continue;
 		}
+		rig->ticks++;
 		rig->net.now_ns = MAX(rig->net.now_ns, tick_ns);
 		rig_tick(rig);
 	}
@@ -618,6 +620,9 @@ static void long_work_is_polled_and_not_repeated(void **state)
 	rig_run_for(rig, 20 * NS_PER_S);
 	assert_int_equal(rig->executed, 1);
 	assert_int_equal(rig->answer_count, 0);
+	/* Half a second apart in the end; and nobody's timer runs hot. */
+	assert_in_range(rig->seen[FRAME_PULL], 35, 60);
+	assert_true(rig->ticks < 150);
 	rig_echo(rig, rig->held[0]);
 	rig_run_for(rig, NS_PER_MS);
 	assert_one_answer(rig, STATUS_OK);
