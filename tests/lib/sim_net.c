@@ -86,6 +86,8 @@ static void send_copy(struct sim_net *net, const struct addr *from, const struct
 
 	if (net->link.jitter_ns)
 		frame.due_ns += rand_below(&net->rand, net->link.jitter_ns + 1);
+	if (chance(net, net->link.late))
+		frame.due_ns += rand_below(&net->rand, net->link.late_ns + 1);
 	if (size && chance(net, net->link.cut))
 		frame.size = rand_below(&net->rand, size);
 	frame.bytes = malloc(MAX(frame.size, 1));

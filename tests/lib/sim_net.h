@@ -24,7 +24,9 @@ struct sim_link {
 	unsigned loss;
 	unsigned duplicate;
 	unsigned corrupt;
-	unsigned cut;       /* loses its tail */
+	unsigned cut;  /* loses its tail */
+	unsigned late; /* is delayed by up to 'late_ns' */
+	uint64_t late_ns;
 	uint64_t delay_ns;  /* of every frame */
 	uint64_t jitter_ns; /* up to so much more: what reorders */
 };

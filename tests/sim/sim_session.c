@@ -14,7 +14,8 @@
  *  3. An answer has the right bytes, and its status is one that can be.
  *  4. What was refused or unreachable was not executed, before or after.
  *  5. Everything ends within SIM_END_NS of virtual time.
- *  6. In the end no session, buffer or request is left.
+ *  6. No credit is lost: those at home and those under way are always as many.
+ *  7. In the end no session, buffer or request is left.
  */
 
 #include "base/byteorder.h"
@@ -342,6 +343,21 @@ static void client_submit(struct peer *peer)
 				  : UINT64_MAX;
 }
 
+static void client_check_credits(struct peer *peer)
+{
+	for (unsigned i = 0; i < SIM_SERVER_MAX; i++) {
+		const struct session *session = peer->sessions[i];
+		unsigned credits;
+
+		if (!session)
+			continue;
+		credits = session->credits;
+		for (unsigned slot = 0; slot < SESSION_SLOT_COUNT; slot++)
+			credits += session_window_missing(&session->calls[slot].window);
+		SIM_CHECK(peer->sim, credits == SESSION_CREDIT_COUNT, "%u credits", credits);
+	}
+}
+
 /* The calls of a client that dies complete no more. */
 static void client_orphan(struct peer *peer)
 {
@@ -478,6 +494,7 @@ static void peer_run(struct peer *peer)
 	if (peer->submit_ns <= now_ns)
 		client_submit(peer);
 	peer_collect(peer);
+	client_check_credits(peer);
 }
 
 /* --- the whole --- */
@@ -490,13 +507,18 @@ static void sim_dress_link(struct sim *sim)
 		.duplicate = chance(sim, 300) ? 0 : (unsigned)rand_below(&sim->rand, 200),
 		.corrupt = chance(sim, 300) ? 0 : (unsigned)rand_below(&sim->rand, 50),
 		.cut = chance(sim, 500) ? 0 : (unsigned)rand_below(&sim->rand, 20),
+		.late = chance(sim, 300) ? 0 : (unsigned)rand_below(&sim->rand, 50),
+		.late_ns = 3 * NS_PER_S,
 		.delay_ns = delay_ns,
 		.jitter_ns = chance(sim, 300) ? 0 : pick(sim, 1, 10 * delay_ns),
 	};
 
 	sim_net_init(&sim->net, sim->seed ^ 0x5EED, &link);
-	sim_trace(sim, "loss %u duplicate %u corrupt %u cut %u delay %" PRIu64 " jitter %" PRIu64,
-		  link.loss, link.duplicate, link.corrupt, link.cut, link.delay_ns, link.jitter_ns);
+	sim_trace(sim,
+		  "loss %u duplicate %u corrupt %u cut %u late %u delay %" PRIu64
+		  " jitter %" PRIu64,
+		  link.loss, link.duplicate, link.corrupt, link.cut, link.late, link.delay_ns,
+		  link.jitter_ns);
 }
 
 static void sim_dress(struct sim *sim)

@@ -326,6 +326,22 @@ static void large_messages_go_both_ways(void **state)
 	rig_free(rig);
 }
 
+static void the_requests_buffer_comes_back_with_the_answer(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *session = rig_open(rig);
+	uint8_t *bytes = pattern(5000);
+
+	rig->manner = REFUSE;
+	assert_int_equal(rig_call(rig, session, bytes, 5000, NULL, UINT64_MAX), 0);
+	rig_run_for(rig, NS_PER_MS);
+	assert_one_answer(rig, STATUS_SHARD_NOT_HERE);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 0);
+	free(bytes);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
 static void a_requester_stays_within_its_credits(void **state)
 {
 	struct rig *rig = rig_new(client_config(), server_config());
@@ -715,6 +731,43 @@ static void an_expired_request_is_answered_and_not_handed_out(void **state)
 	rig_run_for(rig, 2 * NS_PER_MS);
 	assert_one_answer(rig, STATUS_DEADLINE);
 	assert_int_equal(rig->executed, 0);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
+static void a_request_given_up_before_it_came_is_not_executed(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *session = rig_open(rig);
+
+	rig->drop[FRAME_REQUEST] = UINT32_MAX;
+	assert_int_equal(rig_call(rig, session, "x", 1, NULL, rig->net.now_ns + NS_PER_MS), 0);
+	rig_run_for(rig, 2 * NS_PER_MS);
+	assert_one_answer(rig, STATUS_DEADLINE);
+	assert_int_equal(session->free, UINT32_MAX);
+	/* It was only late. */
+	rig_deliver(&rig->server, &rig->client.addr, rig->last_bytes[FRAME_REQUEST],
+		    rig->last_size[FRAME_REQUEST]);
+	assert_int_equal(rig->executed, 0);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
+static void giving_up_frees_what_came_so_far(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *session = rig_open(rig);
+	uint8_t *bytes = pattern(3000);
+
+	rig->drop[FRAME_REQUEST] = 1;
+	assert_int_equal(rig_call(rig, session, bytes, 3000, NULL, rig->net.now_ns + NS_PER_MS), 0);
+	rig_run_for(rig, NS_PER_MS / 2);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 1);
+	rig->drop[FRAME_REQUEST] = UINT32_MAX;
+	rig_run_for(rig, 2 * NS_PER_MS);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 0);
+	assert_one_answer(rig, STATUS_DEADLINE);
+	free(bytes);
 	rig_close(rig, session);
 	rig_free(rig);
 }
@@ -1184,6 +1237,7 @@ int main(void)
 		cmocka_unit_test(a_request_is_answered),
 		cmocka_unit_test(calls_wait_for_the_handshake),
 		cmocka_unit_test(large_messages_go_both_ways),
+		cmocka_unit_test(the_requests_buffer_comes_back_with_the_answer),
 		cmocka_unit_test(a_requester_stays_within_its_credits),
 		cmocka_unit_test(empty_requests_and_answers_are_fine),
 		cmocka_unit_test(a_status_and_its_hint_come_through),
@@ -1204,6 +1258,8 @@ int main(void)
 		cmocka_unit_test(a_deadline_counts_during_the_handshake),
 		cmocka_unit_test(the_executor_sees_the_time_that_is_left),
 		cmocka_unit_test(an_expired_request_is_answered_and_not_handed_out),
+		cmocka_unit_test(a_request_given_up_before_it_came_is_not_executed),
+		cmocka_unit_test(giving_up_frees_what_came_so_far),
 		cmocka_unit_test(a_requester_without_the_secret_is_refused),
 		cmocka_unit_test(an_executor_without_the_secret_is_not_believed),
 		cmocka_unit_test(an_endpoint_that_accepts_nobody_is_unreachable),
