@@ -318,7 +318,9 @@ int telemetry_register(struct node *node)
 {
 	int r;
 
+	pthread_mutex_lock(&telemetry_lock);
 	telemetry_node = node;
+	pthread_mutex_unlock(&telemetry_lock);
 #define REGISTER(words, shape, help)                                                               \
 	r = rte_telemetry_register_cmd("/tern/" #words, command_##words, help);                    \
 	if (r)                                                                                     \
