@@ -88,7 +88,7 @@ struct config_session {
 
 struct config_search {
 	uint32_t ef_max;     /* a request that asks for more gets this much */
-	uint32_t ef_default; /* for requests that leave it open */
+	uint32_t ef_default; /* for requests that leave it open; 0: what the segment says */
 	uint32_t in_flight;  /* searches that a core interleaves */
 	uint32_t queue_max;  /* requests waiting on a core before it sheds */
 };

@@ -181,10 +181,10 @@ const struct schema_row schema_rows[] = {
 	{.key = "search.ef_default",
 	 .type = SCHEMA_NUMBER,
 	 FIELD(search.ef_default),
-	 .fallback = "64",
-	 .min = 1,
+	 .fallback = "0",
 	 .max = 8192,
-	 .doc = "Beam of a search whose request leaves it open (ef_search 0)."},
+	 .doc = "Beam of a search whose request leaves it open (ef_search 0). 0 for what the "
+		"index was tuned to when it was built: its recall target."},
 	{.key = "search.in_flight",
 	 .type = SCHEMA_NUMBER,
 	 FIELD(search.in_flight),
