@@ -405,14 +405,6 @@ bool pack_is_utf8(const char *text, size_t size)
 	return true;
 }
 
-uint8_t *pack_write_room(struct pack_writer *writer, size_t size)
-{
-	size_t offset = writer->size;
-
-	writer->size += size;
-	return writer->size <= writer->capacity ? writer->to + offset : NULL;
-}
-
 static void write_byte(struct pack_writer *writer, uint8_t byte)
 {
 	uint8_t *at = pack_write_room(writer, 1);
@@ -476,12 +468,10 @@ static unsigned uint_shift(uint64_t value)
 
 void pack_write_uint(struct pack_writer *writer, uint64_t value)
 {
-	unsigned shift = uint_shift(value);
+	uint8_t *at = pack_write_room(writer, pack_uint_size(value));
 
-	if (value <= FIXINT_LAST)
-		write_byte(writer, (uint8_t)value);
-	else
-		write_be(writer, UINT8 + shift, shift, value);
+	if (likely(at != NULL))
+		(void)pack_store_uint(at, value);
 }
 
 void pack_write_int(struct pack_writer *writer, int64_t value)
@@ -510,10 +500,8 @@ void pack_write_f32(struct pack_writer *writer, float value)
 {
 	uint8_t *at = pack_write_room(writer, 5);
 
-	if (unlikely(!at))
-		return;
-	*at = F32;
-	store_bef32(at + 1, value);
+	if (likely(at != NULL))
+		(void)pack_store_f32(at, value);
 }
 
 void pack_write_f64(struct pack_writer *writer, double value)

@@ -17,6 +17,8 @@
  * Threads: any; a reader or writer belongs to one.
  */
 
+#include "base/byteorder.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -145,7 +147,65 @@ static inline size_t pack_writer_end(const struct pack_writer *writer)
 }
 
 /* Room for 'size' raw bytes behind what is written, or NULL when they don't fit. */
-uint8_t *pack_write_room(struct pack_writer *writer, size_t size);
+static inline uint8_t *pack_write_room(struct pack_writer *writer, size_t size)
+{
+	size_t offset = writer->size;
+
+	writer->size += size;
+	return writer->size <= writer->capacity ? writer->to + offset : NULL;
+}
+
+/*
+ * Room is asked for and checked with every value written. What writes many
+ * small values of known types may ask once for all of them and store each:
+ * a store returns the byte behind what it wrote, and checks nothing.
+ */
+static inline size_t pack_uint_size(uint64_t value)
+{
+	if (value <= 0x7f)
+		return 1;
+	if (value <= UINT8_MAX)
+		return 2;
+	if (value <= UINT16_MAX)
+		return 3;
+	return value <= UINT32_MAX ? 5 : 9;
+}
+
+/* The header of an array of at most 15 elements, one byte. */
+static inline uint8_t *pack_store_array(uint8_t *to, unsigned count)
+{
+	to[0] = (uint8_t)(0x90 | count);
+	return to + 1;
+}
+
+static inline uint8_t *pack_store_f32(uint8_t *to, float value)
+{
+	to[0] = 0xca;
+	store_bef32(to + 1, value);
+	return to + 5;
+}
+
+static inline uint8_t *pack_store_uint(uint8_t *to, uint64_t value)
+{
+	size_t size = pack_uint_size(value);
+
+	if (size == 1) {
+		to[0] = (uint8_t)value;
+	} else if (size == 2) {
+		to[0] = 0xcc;
+		to[1] = (uint8_t)value;
+	} else if (size == 3) {
+		to[0] = 0xcd;
+		store_be16(to + 1, (uint16_t)value);
+	} else if (size == 5) {
+		to[0] = 0xce;
+		store_be32(to + 1, (uint32_t)value);
+	} else {
+		to[0] = 0xcf;
+		store_be64(to + 1, value);
+	}
+	return to + size;
+}
 
 void pack_write_array(struct pack_writer *writer, uint32_t count);
 void pack_write_map(struct pack_writer *writer, uint32_t count);

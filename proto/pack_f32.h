@@ -10,8 +10,9 @@
  *
  * There is one table of functions for each instruction set. The processor's
  * best is chosen at the first use, or the one that the environment variable
- * TERN_ISA names (scalar, avx2, avx512), for tests and comparisons. All tables
- * give the same bits, signalling NaNs included.
+ * TERN_ISA names (scalar, avx2, avx512), for tests and comparisons; a name that
+ * is not to be had is passed over here, and reported by hnsw/dist.h, which obeys
+ * the same variable. All tables give the same bits, signalling NaNs included.
  *
  * Threads: any; the choice is made once and then constant.
  */

@@ -141,12 +141,18 @@ int vector_scatter_decode(const uint8_t *bytes, size_t size, float *vector, uint
 	return 0;
 }
 
+/* All but the doc_id at one go: there may be thousands of hits in an answer. */
 static void write_hit(struct pack_writer *writer, const struct vector_hit *hit)
 {
-	pack_write_array(writer, HIT_COUNT);
-	pack_write_uint(writer, hit->vector_id);
-	pack_write_f32(writer, hit->distance);
-	pack_write_uint(writer, hit->shard_id);
+	uint8_t *at = pack_write_room(writer, 1 + pack_uint_size(hit->vector_id) + PACK_F32_SIZE +
+						      pack_uint_size(hit->shard_id));
+
+	if (likely(at != NULL)) {
+		at = pack_store_array(at, HIT_COUNT);
+		at = pack_store_uint(at, hit->vector_id);
+		at = pack_store_f32(at, hit->distance);
+		(void)pack_store_uint(at, hit->shard_id);
+	}
 	write_optional_text(writer, hit->has_doc_id, hit->doc_id);
 }
 
