@@ -18,6 +18,12 @@
 #define POLL_BURST_MAX 4
 
 /*
+ * Sessions with one peer: a session has SESSION_SLOT_COUNT requests under way at
+ * most. The next one is opened when the ones before it are full.
+ */
+#define PEER_SESSION_MAX 4
+
+/*
  * Places for each question that may be under way: results are lent out until the
  * next poll, and a question that ran out of time keeps its place until the last
  * of its calls has come back.
@@ -42,6 +48,8 @@ enum question_state {
 
 struct question {
 	enum question_state state;
+	struct question
+		*next;   /* of those that aren't FREE in the order of submission, or that are */
 	uint16_t status; /* of one that never came to asking */
 	bool strict;
 	bool asked;
@@ -60,7 +68,7 @@ struct question {
 
 struct peer {
 	struct addr at;
-	struct session *session; /* NULL: the row is free */
+	struct session *sessions[PEER_SESSION_MAX]; /* in the order of use; NULL: not connected */
 };
 
 struct client {
@@ -75,8 +83,12 @@ struct client {
 	uint32_t collection_count;
 	struct question *questions; /* owned */
 	uint32_t place_count;
+	struct question *active; /* the oldest first: slots of sessions go to who waits longest */
+	struct question **active_end;
+	struct question *free;
+	bool crowded; /* somebody waits for a slot: new questions queue up behind */
 	uint32_t in_flight;
-	struct peer peers[CLIENT_SESSION_MAX];
+	struct peer peers[CLIENT_PEER_MAX];
 	uint32_t peer_count;
 	uint32_t order[ROUTE_VSHARD_MAX]; /* scratch of collection_choose() */
 	uint32_t vshards[ROUTE_VSHARD_MAX];
@@ -100,28 +112,40 @@ static struct peer *find_peer(struct client *client, const struct addr *to)
 	for (uint32_t i = 0; i < client->peer_count; i++)
 		if (addr_equal(&client->peers[i].at, to))
 			return &client->peers[i];
-	if (client->peer_count == client->config.session_count)
+	if (client->peer_count == CLIENT_PEER_MAX)
 		return NULL;
 	client->peers[client->peer_count] = (struct peer){.at = *to};
 	return &client->peers[client->peer_count++];
 }
 
-/* leg_ops: through the session with that address, a new one when the old one was lost. */
+/* Through one of a peer's sessions, connected first when it isn't, or was lost. */
+static int ask_session(struct client *client, const struct addr *to, struct session **session,
+		       const struct session_call *call, uint64_t now_ns)
+{
+	if (*session && !session_is_open(*session)) {
+		session_close(*session, now_ns);
+		*session = NULL;
+	}
+	if (!*session && endpoint_connect(client->endpoint, to, now_ns, session) != 0)
+		return SESSION_E_CLOSED;
+	return session_call(*session, call, now_ns);
+}
+
+/* leg_ops */
 static int ask(void *context, const struct addr *to, const struct session_call *call,
 	       uint64_t now_ns)
 {
 	struct client *client = context;
 	struct peer *peer = find_peer(client, to);
+	int result = peer ? SESSION_E_BUSY : SESSION_E_CLOSED;
 
-	if (!peer)
-		return SESSION_E_CLOSED;
-	if (peer->session && !session_is_open(peer->session)) {
-		session_close(peer->session, now_ns);
-		peer->session = NULL;
+	for (uint32_t i = 0; result == SESSION_E_BUSY && i < PEER_SESSION_MAX; i++) {
+		result = ask_session(client, to, &peer->sessions[i], call, now_ns);
+		/* No room for one session more isn't the peer's end while there are others. */
+		if (result == SESSION_E_CLOSED && i > 0)
+			result = SESSION_E_BUSY;
 	}
-	if (!peer->session && endpoint_connect(client->endpoint, to, now_ns, &peer->session) != 0)
-		return SESSION_E_CLOSED;
-	return session_call(peer->session, call, now_ns);
+	return result;
 }
 
 static const struct leg_ops leg_ops = {.ask = ask};
@@ -296,15 +320,6 @@ static bool question_holds(const struct client_question *question)
 	return true;
 }
 
-/* A free place, and a gather that no late call borrows from. */
-static struct question *free_question(struct client *client)
-{
-	for (uint32_t i = 0; i < client->place_count; i++)
-		if (client->questions[i].state == QUESTION_FREE)
-			return &client->questions[i];
-	return NULL;
-}
-
 int client_submit(struct client *client, const struct client_question *from, uint64_t now_ns)
 {
 	struct collection *collection;
@@ -314,8 +329,8 @@ int client_submit(struct client *client, const struct client_question *from, uin
 		return -EINVAL;
 	if (from->filter_size > SESSION_MESSAGE_SIZE_MAX - VECTOR_DIM_MAX * 8)
 		return CLIENT_E_LIMIT;
-	question = client->in_flight < client->config.in_flight_max ? free_question(client) : NULL;
-	if (!question)
+	question = client->free;
+	if (!question || client->in_flight == client->config.in_flight_max)
 		return CLIENT_E_BUSY;
 	collection = find_collection(client, from->collection);
 	if (!collection)
@@ -341,7 +356,11 @@ int client_submit(struct client *client, const struct client_question *from, uin
 		begin_question(client, question, from->vector, from->filter, now_ns);
 	}
 	client->in_flight++;
-	if (question->state == QUESTION_ASKING)
+	client->free = question->next;
+	question->next = NULL;
+	*client->active_end = question;
+	client->active_end = &question->next;
+	if (question->state == QUESTION_ASKING && !client->crowded)
 		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
 	return 0;
 }
@@ -361,9 +380,7 @@ static void finish_survey(struct client *client, uint64_t now_ns)
 	if (shard_count > 0 &&
 	    collection_finish(collection, shard_count, survey_is_certain(client->survey)) < 0)
 		status = STATUS_INTERNAL;
-	for (uint32_t i = 0; i < client->place_count; i++) {
-		struct question *question = &client->questions[i];
-
+	for (struct question *question = client->active; question; question = question->next) {
 		if (question->state != QUESTION_WAITING || question->collection != collection)
 			continue;
 		if (!collection->known)
@@ -436,6 +453,7 @@ static void run_question(struct client *client, struct question *question, uint6
 		return;
 	case QUESTION_ASKING:
 		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
+		client->crowded = client->crowded || gather_is_crowded(question->gather);
 		if (gather_is_done(question->gather))
 			end_question(question, gather_status(question->gather), now_ns);
 		return;
@@ -478,21 +496,29 @@ static struct client_result deliver(struct client *client, struct question *ques
 unsigned client_poll(struct client *client, struct client_result *results, unsigned count,
 		     uint64_t now_ns)
 {
+	struct question **link = &client->active;
 	unsigned n = 0;
 
 	receive(client, now_ns);
 	endpoint_tick(client->endpoint, now_ns);
 	take_answers(client, now_ns);
 	run_survey(client, now_ns);
-	for (uint32_t i = 0; i < client->place_count; i++) {
-		struct question *question = &client->questions[i];
+	client->crowded = false;
+	while (*link) {
+		struct question *question = *link;
 
-		if (question->state == QUESTION_FREE)
-			continue;
 		run_question(client, question, now_ns);
 		if (question->state == QUESTION_DONE && n < count)
 			results[n++] = deliver(client, question);
+		if (question->state != QUESTION_FREE) {
+			link = &question->next;
+			continue;
+		}
+		*link = question->next;
+		question->next = client->free;
+		client->free = question;
 	}
+	client->active_end = link;
 	port_flush(client->config.port);
 	return n;
 }
@@ -503,9 +529,8 @@ uint64_t client_due_ns(const struct client *client)
 
 	if (client->surveyed)
 		due_ns = MIN(due_ns, survey_due_ns(client->survey));
-	for (uint32_t i = 0; i < client->place_count; i++) {
-		const struct question *question = &client->questions[i];
-
+	for (const struct question *question = client->active; question;
+	     question = question->next) {
 		if (question->state == QUESTION_WAITING)
 			due_ns = MIN(due_ns, question->deadline_ns);
 		else if (question->state == QUESTION_ASKING)
@@ -540,6 +565,11 @@ static int make_parts(struct client *client)
 	client->questions = calloc(client->place_count, sizeof(*client->questions));
 	if (!client->questions)
 		return -ENOMEM;
+	for (uint32_t i = client->place_count; i-- > 0;) {
+		client->questions[i].next = client->free;
+		client->free = &client->questions[i];
+	}
+	client->active_end = &client->active;
 	result = route_new(config->servers, config->server_count, CLIENT_COLLECTION_MAX,
 			   &client->route);
 	if (result == 0)
@@ -575,8 +605,9 @@ int client_new(const struct client_config *config, struct client **ret_client)
 static void close_sessions(struct client *client, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < client->peer_count; i++)
-		if (client->peers[i].session)
-			session_close(client->peers[i].session, now_ns);
+		for (uint32_t j = 0; j < PEER_SESSION_MAX; j++)
+			if (client->peers[i].sessions[j])
+				session_close(client->peers[i].sessions[j], now_ns);
 	client->peer_count = 0;
 	take_answers(client, now_ns);
 	port_flush(client->config.port);

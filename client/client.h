@@ -33,8 +33,11 @@ struct client;
 /* Questions that one client can have under way. */
 #define CLIENT_IN_FLIGHT_MAX 4096
 
-/* Peers (a poll core of a node is one) that one client can have sessions with. */
-#define CLIENT_SESSION_MAX 512
+/* Peers (a poll core of a node is one) that one client can talk to. */
+#define CLIENT_PEER_MAX 512
+
+/* Sessions that one client can have. */
+#define CLIENT_SESSION_MAX 2048
 
 /* Collections that one client can ask for. */
 #define CLIENT_COLLECTION_MAX 64

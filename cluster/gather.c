@@ -317,6 +317,14 @@ bool gather_is_done(const struct gather *gather)
 	return gather->done;
 }
 
+bool gather_is_crowded(const struct gather *gather)
+{
+	for (uint32_t i = 0; i < gather->leg_count && !gather->done; i++)
+		if (gather->legs[i].state == LEG_READY)
+			return true;
+	return false;
+}
+
 bool gather_is_idle(const struct gather *gather)
 {
 	return gather->asked_count == 0;

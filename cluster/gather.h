@@ -108,6 +108,9 @@ uint64_t gather_due_ns(const struct gather *gather);
 /* Is the answer complete? Calls may still be under way. */
 bool gather_is_done(const struct gather *gather);
 
+/* Does a request of it wait for a free slot of its session? */
+bool gather_is_crowded(const struct gather *gather);
+
 /* Is no call under way? Only then may it be begun again or freed. */
 bool gather_is_idle(const struct gather *gather);
 

@@ -105,6 +105,7 @@ static void handle_scatter(struct fake_node *node, struct request *request,
 	struct vector_answer hits = {.shard_id = envelope->vshard, .success = true};
 	struct vector_scatter scatter;
 	uint8_t *bytes;
+	size_t size;
 
 	if (atomic_load(&node->overload) > 0) {
 		atomic_fetch_sub(&node->overload, 1);
@@ -125,10 +126,14 @@ static void handle_scatter(struct fake_node *node, struct request *request,
 	atomic_store(&node->filter_size, scatter.filter_size);
 	hits.hit_count = search(node, shard, envelope->vshard, scatter.top_k);
 	hits.hits = node->hits;
-	bytes = request_answer_buffer(request, ANSWER_MAX);
-	CHECK(bytes);
+	size = ENVELOPE_SIZE + vector_answer_size(&hits);
+	bytes = request_answer_buffer(request, (uint32_t)size);
+	if (!bytes) {
+		request_answer(request, STATUS_OVERLOADED, 200, 0, clock_now_ns());
+		return;
+	}
 	answer(request, envelope, MESSAGE_VECTOR_SCATTER_RESPONSE, bytes,
-	       vector_answer_encode(&hits, bytes + ENVELOPE_SIZE, ANSWER_MAX - ENVELOPE_SIZE));
+	       vector_answer_encode(&hits, bytes + ENVELOPE_SIZE, size - ENVELOPE_SIZE));
 	atomic_fetch_add(&node->answered, 1);
 }
 
