@@ -3,14 +3,21 @@
 
 #include "base/clock.h"
 #include "base/defs.h"
+#include "net/dpdk_env.h"
+#include "net/port_dpdk.h"
 #include "net/port_socket.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Peers at a time: a poll core of a node is one. */
 #define ONLINE_SESSIONS 256
+
+/* Our own UDP port on a DPDK device, and EAL's memory: a few thousand frames. */
+#define ONLINE_UDP_PORT 40740
+#define ONLINE_DPDK_MIB 128
 
 static int open_socket(const struct peers *peers, struct online *online)
 {
@@ -22,14 +29,60 @@ static int open_socket(const struct peers *peers, struct online *online)
 	return CMD_DONE;
 }
 
+/* EAL for one port: the file prefix tells commands apart that run at the same time. */
+static int open_env(const struct online_options *options)
+{
+	bool is_virtual = strncmp(options->device, "net_", 4) == 0;
+	char prefix[32], error[PORT_ERROR_TEXT_MAX];
+	struct dpdk_env_config env = {
+		.file_prefix = prefix,
+		.huge_pages = options->huge,
+		.memory_mib = ONLINE_DPDK_MIB,
+		.pci_device = is_virtual ? NULL : options->device,
+	};
+
+	snprintf(prefix, sizeof(prefix), "tern-client-%d", (int)getpid());
+	return dpdk_env_open(&env, error, sizeof(error)) < 0 ? cmd_fail("%s", error) : CMD_DONE;
+}
+
+static int open_dpdk(const struct online_options *options, struct online *online)
+{
+	struct port_dpdk_config config = {
+		.device = options->device,
+		.queue_count = 1,
+		.udp_port = ONLINE_UDP_PORT,
+	};
+	char error[PORT_ERROR_TEXT_MAX];
+	struct ether_subnet subnet;
+
+	if (!options->device || !options->address)
+		return cmd_usage("--port dpdk needs --device and --address");
+	if (ether_subnet_parse(options->address, options->gateway, &subnet) < 0)
+		return cmd_usage("--address is our IP with its prefix (10.0.0.2/24), --gateway an "
+				 "IP of that network, not '%s' and '%s'",
+				 options->address, options->gateway ? options->gateway : "");
+	if (ether_subnet_is_ipv4(&subnet))
+		config.ipv4 = subnet;
+	else
+		config.ipv6 = subnet;
+	if (open_env(options) != CMD_DONE)
+		return CMD_FAILED;
+	if (port_dpdk_open(&config, &online->port, error, sizeof(error)) < 0)
+		return cmd_fail("%s", error);
+	return CMD_DONE;
+}
+
 static int open_port(const struct online_options *options, const struct peers *peers,
 		     struct online *online)
 {
 	if (strcmp(options->port, "socket") == 0) {
-		if (options->device || options->address)
-			return cmd_usage("--device and --address go with --port dpdk");
+		if (options->device || options->address || options->gateway || options->huge)
+			return cmd_usage("--device, --address, --gateway and --huge go with "
+					 "--port dpdk");
 		return open_socket(peers, online);
 	}
+	if (strcmp(options->port, "dpdk") == 0)
+		return open_dpdk(options, online);
 	return cmd_usage("--port is socket or dpdk, not '%s'", options->port);
 }
 
@@ -101,6 +154,7 @@ void online_close(struct online *online)
 {
 	client_free(online->client, clock_now_ns());
 	port_close(online->port);
+	dpdk_env_close();
 	files_close(&online->files);
 }
 

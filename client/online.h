@@ -28,6 +28,7 @@ struct online_options {
 	const char *port;    /* "socket" or "dpdk" */
 	const char *device;  /* dpdk: what EAL is to make a port of */
 	const char *address; /* dpdk: our own IP/PREFIX */
+	const char *gateway; /* dpdk: NULL for none */
 	uint64_t k;
 	uint64_t ef;
 	uint64_t probe;
@@ -35,6 +36,7 @@ struct online_options {
 	uint64_t shards;
 	bool strict;
 	bool json;
+	bool huge; /* dpdk: memory in huge pages */
 };
 
 #define ONLINE_OPTIONS_INIT                                                                        \
@@ -88,6 +90,9 @@ struct online_options {
 		 .text = &(o).device},                                                             \
 		{"address", "IP/PREFIX", "with --port dpdk: our own address",                      \
 		 .text = &(o).address},                                                            \
+		{"gateway", "IP", "with --port dpdk: for servers behind a router",                 \
+		 .text = &(o).gateway},                                                            \
+		{"huge", NULL, "with --port dpdk: take memory in huge pages", .flag = &(o).huge},  \
 	{                                                                                          \
 		"json", NULL, "one JSON object a line", .flag = &(o).json                          \
 	}

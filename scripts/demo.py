@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Partitions real vectors into 4 shards, serves them, and asks all queries over the wire from a second process.
+
+Prints a table: all shards, and coarse-routed to the best 1, 2 and 3 of 4. Writes a recall/QPS plot to
+BUILD/demo/. The port is memif, DPDK between two processes of one host, when it comes up, else the socket port;
+which one, and why, is said. Leaves nothing behind but BUILD/demo/, whatever ends it.
+
+The last line on stdout is one JSON object with event "demo". Exit status 1 when recall@10 of the full scatter is
+below 0.95, or something fails.
+"""
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DATA = os.path.join(SOURCE, "tests", "data")
+BASE = os.path.join(DATA, "words100_base.fbin")
+QUERY = os.path.join(DATA, "words100_query.fbin")
+TRUTH = os.path.join(DATA, "words100_truth.ivecs")
+
+COLLECTION = "words"
+SHARDS = 4
+K = 10
+RECALL_MIN = 0.95
+READY_SECONDS = 60
+PR_SET_PDEATHSIG = 1
+
+# Each point of the plot's curves; the table's is the node's own default.
+EFS = (10, 16, 32, 64, 128)
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+class Failed(Exception):
+    """What went wrong, in one line."""
+
+
+def die_with_parent():
+    """In the child: a demo that is killed takes its children with it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def spread(cpus):
+    """(cores for the node, cores for the client): the client gets one, the shards' cores as many as fit."""
+    poll = min(SHARDS, max(1, len(cpus) - 1))
+    return cpus[:poll], cpus[poll:] or cpus
+
+
+class Demo:
+    def __init__(self, args):
+        self.args = args
+        self.out = args.out or os.path.join(args.build, "demo")
+        # Unix sockets have short paths, so what is run-time lies in /tmp.
+        self.run_folder = tempfile.mkdtemp(prefix="tern-demo-")
+        self.node = None
+        self.port = None
+        self.server = None
+        self.poll_cpus, self.client_cpus = spread(sorted(os.sched_getaffinity(0)))
+
+    def tern(self, *args, cpus=None):
+        """Runs a tern command; returns its JSON lines."""
+        def prepare():
+            die_with_parent()
+            if cpus:
+                os.sched_setaffinity(0, cpus)
+        # preexec_fn is safe here: this process has one thread.
+        result = subprocess.run([os.path.join(self.args.build, "tern"), *map(str, args), "--json"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                                preexec_fn=prepare, env={**os.environ, "RUNTIME_DIRECTORY": self.run_folder})
+        if result.returncode:
+            raise Failed(result.stderr.strip().splitlines()[-1] if result.stderr else f"tern {args[0]} failed")
+        return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+    def build(self):
+        say(f"building {SHARDS} shards of {os.path.relpath(BASE, SOURCE)}")
+        shutil.rmtree(self.out, ignore_errors=True)
+        os.makedirs(self.out)
+        self.tern("build", "--base", BASE, "--out", os.path.join(self.out, COLLECTION), "--collection", COLLECTION,
+                  "--metric", "cosine", "--shards", SHARDS, "--threads", len(os.sched_getaffinity(0)))
+
+    # --- the node ---
+
+    def write_config(self, port):
+        path = os.path.join(self.run_folder, "tern.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"data: {json.dumps(os.path.abspath(os.path.join(self.out, COLLECTION)))}\n"
+                       f"cores: [{', '.join(map(str, self.poll_cpus))}]\n{port}"
+                       f"dpdk:\n  file_prefix: tern-demo-{os.getpid()}\n  memory: 128MiB\n  huge: false\n"
+                       "auth: none\n")
+        return path
+
+    def start_node(self, port):
+        """Starts ternd and waits until it says that it is ready."""
+        log_path = os.path.join(self.out, "ternd.log")
+        notify = os.path.join(self.run_folder, "notify")
+        if os.path.exists(notify):
+            os.unlink(notify)
+        config = self.write_config(port)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(log_path, "wb") as log:
+            ready.bind(notify)
+            ready.settimeout(0.1)
+            # A process group of its own: Ctrl-C reaches this program, which then stops the node in order.
+            self.node = subprocess.Popen(
+                [os.path.join(self.args.build, "ternd"), "--config", config], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True, preexec_fn=die_with_parent,
+                env={**os.environ, "NOTIFY_SOCKET": notify, "RUNTIME_DIRECTORY": self.run_folder})
+            end = time.monotonic() + READY_SECONDS
+            while time.monotonic() < end:
+                if self.node.poll() is not None:
+                    break
+                try:
+                    if b"READY=1" in ready.recv(4096):
+                        return
+                except socket.timeout:
+                    continue
+        self.stop_node()
+        with open(log_path, encoding="utf-8", errors="replace") as log:
+            lines = [line.strip() for line in log if "ternd:" in line] or ["ternd did not get ready"]
+        raise Failed(lines[-1])
+
+    def stop_node(self):
+        if self.node is None:
+            return
+        if self.node.poll() is None:
+            self.node.send_signal(signal.SIGTERM)
+            try:
+                self.node.wait(10)
+            except subprocess.TimeoutExpired:
+                self.node.kill()
+                self.node.wait()
+        self.node = None
+
+    def memif(self):
+        path = os.path.join(self.run_folder, "memif")
+        device = f"net_memif0,socket={path},socket-abstract=no,role="
+        self.server = "10.77.0.1:7400"
+        self.start_node(f"port:\n  kind: dpdk\n  listen: {self.server}\n  prefix_length: 24\n"
+                        f"  device: {json.dumps(device + 'server')}\n")
+        self.port = ["--port", "dpdk", "--device", device + "client", "--address", "10.77.0.2/24"]
+        # The first question shows that frames come through.
+        self.bench("--warmup", 1, "--timeout-ms", 5000)
+
+    def socket(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.server = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.start_node(f"port:\n  kind: socket\n  listen: {self.server}\n  frame_size: 8952\n")
+        self.port = ["--port", "socket"]
+        self.bench("--warmup", 1, "--timeout-ms", 5000)
+
+    def start(self):
+        """Returns the port's name and why it was taken."""
+        if self.args.port != "socket":
+            try:
+                self.memif()
+                return "memif", "DPDK shared memory between two processes"
+            except Failed as failure:
+                self.stop_node()
+                if self.args.port == "memif":
+                    raise
+                why = f"memif did not come up: {failure}"
+        else:
+            why = "asked for"
+        self.socket()
+        return "socket", why
+
+    # --- asking ---
+
+    def bench(self, *args):
+        return self.tern("bench", "net", "--server", self.server, "--collection", COLLECTION, "--query", QUERY,
+                         "--truth", TRUTH, "--base", BASE, "--k", K, *self.port, *args, cpus=self.client_cpus)[-1]
+
+    def ask(self):
+        """The table's rows: all shards first, then the best 1, 2 and 3."""
+        rows = []
+        for probe in (0, 1, 2, 3):
+            say(f"asking {'all shards' if probe == 0 else f'the best {probe} of {SHARDS}'}")
+            rows.append(self.bench("--probe", probe, "--in-flight", self.args.in_flight, "--passes",
+                                   self.args.passes, "--hgrm", os.path.join(self.out, f"latency-{probe}.hgrm")))
+        return rows
+
+    def plot(self):
+        """Writes each curve's points and the plot; returns its path, or None when there is no gnuplot."""
+        files = []
+        for probe in (0, 3, 2, 1):
+            name = "all shards" if probe == 0 else f"best {probe} of {SHARDS}"
+            files.append(os.path.join(self.out, name.replace(" ", "-") + ".jsonl"))
+            with open(files[-1], "w", encoding="utf-8") as file:
+                for ef in EFS:
+                    say(f"plot: {name}, ef {ef}")
+                    row = self.bench("--probe", probe, "--ef", ef, "--in-flight", self.args.in_flight, "--passes", 3)
+                    file.write(json.dumps({**row, "event": "search"}) + "\n")
+        if shutil.which("gnuplot") is None:
+            say("no gnuplot: the points are in", self.out)
+            return None
+        plot = os.path.join(self.out, "recall_qps.svg")
+        subprocess.run(["gnuplot", "-c", os.path.join(SOURCE, "perf", "plots", "recall_qps.gp"), plot, *files],
+                       check=True, stdout=sys.stderr)
+        return plot
+
+    def run(self):
+        self.build()
+        say(f"starting ternd: {SHARDS} shards on core{'s' if len(self.poll_cpus) > 1 else ''} "
+            f"{', '.join(map(str, self.poll_cpus))}")
+        port, why = self.start()
+        say(f"port: {port} ({why})")
+        rows = self.ask()
+        plot = None if self.args.quick else self.plot()
+        self.stop_node()
+        print(f"{rows[0]['vectors']} vectors of {rows[0]['dim']} dimensions in {SHARDS} shards on "
+              f"{len(self.poll_cpus)} poll core(s), port {port}, {self.args.in_flight} queries under way\n")
+        print(f"{'shards asked':<14} {'recall@10':>9} {'QPS':>9} {'p50 us':>9} {'p99 us':>9} {'p99.9 us':>9}")
+        for row in rows:
+            name = "all" if row["probe"] == 0 else f"best {row['probe']} of {SHARDS}"
+            print(f"{name:<14} {row['recall']:>9.4f} {row['qps']:>9.0f} {row['p50_us']:>9.1f} {row['p99_us']:>9.1f} "
+                  f"{row['p999_us']:>9.1f}")
+        if plot:
+            print(f"\nplot: {plot}")
+        print(json.dumps({
+            "event": "demo", "recall": rows[0]["recall"], "qps": rows[0]["qps"], "p50_us": rows[0]["p50_us"],
+            "p99_us": rows[0]["p99_us"], "p999_us": rows[0]["p999_us"], "shards": rows[0]["shards"],
+            "cores": len(self.poll_cpus), "port": port, "port_reason": why, "vectors": rows[0]["vectors"],
+            "dim": rows[0]["dim"], "in_flight": self.args.in_flight, "plot": plot,
+            "routed": [{"probe": row["probe"], "recall": row["recall"], "qps": row["qps"]} for row in rows[1:]],
+        }), flush=True)
+        if rows[0]["recall"] < RECALL_MIN:
+            raise Failed(f"recall@{K} of the full scatter is {rows[0]['recall']}, below {RECALL_MIN}")
+
+    def close(self):
+        self.stop_node()
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default=os.path.join(SOURCE, "build"), help="the build folder")
+    parser.add_argument("--out", help="where results go; emptied first (default: demo in the build folder)")
+    parser.add_argument("--port", choices=("auto", "memif", "socket"), default="auto")
+    parser.add_argument("--in-flight", type=int, default=16, help="queries under way (default 16)")
+    parser.add_argument("--passes", type=int, default=10, help="times through the queries (default 10)")
+    parser.add_argument("--quick", action="store_true", help="one pass, no plot")
+    args = parser.parse_args()
+    if args.quick:
+        args.passes = 1
+
+    def stop(number, _):
+        raise SystemExit(128 + number)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
+    demo = Demo(args)
+    try:
+        demo.run()
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
+    except (Failed, subprocess.CalledProcessError, OSError) as failure:
+        say(f"demo: {failure}")
+        return 1
+    finally:
+        demo.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
