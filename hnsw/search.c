@@ -65,7 +65,7 @@ enum state {
 #define SEARCH_BURST_WIDTH 16
 
 /* Cache lines asked for ahead: enough to keep the memory busy, few enough to stay in L1. */
-#define SEARCH_PREFETCH_LINES 256
+#define SEARCH_PREFETCH_LINES 128
 
 #define FLOATS_A_LINE (CACHE_LINE / sizeof(float))
 

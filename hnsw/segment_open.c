@@ -33,32 +33,60 @@ static NOINLINE int open_failed(const char *path, const char *what, char *error,
 	return -number;
 }
 
-/* mbind() itself, since libnuma would need the machine to have NUMA at all. */
+/* mbind() itself, since libnuma would need the machine to have NUMA at all. A node of -1 is any. */
 static int bind_node(void *memory, size_t size, int node)
 {
 	unsigned long mask[NUMA_NODE_MAX / (8 * sizeof(unsigned long))] = {0};
 	const unsigned bits = 8 * sizeof(mask[0]);
 
+	if (node < 0)
+		return 0;
 	mask[(unsigned)node / bits] = 1UL << (unsigned)node % bits;
 	if (syscall(SYS_mbind, memory, size, MPOL_BIND, mask, (unsigned long)NUMA_NODE_MAX + 1, 0))
 		return -errno;
 	return 0;
 }
 
-/* Reserved huge pages when asked for and there, else ordinary ones that may become huge. */
-static void *take_memory(size_t size, bool huge)
+/*
+ * Reserved huge pages of that node, or NULL. They are taken at once: the pool is
+ * counted for the whole machine, and a node that has run out would show as
+ * SIGBUS at the first touch.
+ */
+static void *take_huge(size_t size, int node)
 {
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	void *memory = MAP_FAILED;
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
-	if (huge)
-		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
-	if (memory != MAP_FAILED)
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (!bind_node(memory, size, node) && !madvise(memory, size, MADV_POPULATE_WRITE))
 		return memory;
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-	if (memory != MAP_FAILED && huge)
+	munmap(memory, size);
+	return NULL;
+}
+
+/* Reserved huge pages when asked for and there, else ordinary ones that may become huge. */
+static int take_memory(size_t size, bool huge, int node, void **ret_memory)
+{
+	void *memory = huge ? take_huge(size, node) : NULL;
+	int error;
+
+	if (memory) {
+		*ret_memory = memory;
+		return 0;
+	}
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	if (huge)
 		(void)madvise(memory, size, MADV_HUGEPAGE);
-	return memory;
+	error = bind_node(memory, size, node);
+	if (error) {
+		munmap(memory, size);
+		return error;
+	}
+	*ret_memory = memory;
+	return 0;
 }
 
 static int read_all(int fd, uint8_t *to, size_t size)
@@ -89,25 +117,20 @@ struct bytes {
 static int load(const char *path, int fd, const struct segment_open_options *options,
 		struct bytes *bytes, char *error, size_t error_size)
 {
-	const char *what = "taking memory";
-	int result = 0;
+	int result;
 
 	bytes->mapped = align_up(bytes->size, HUGE_PAGE);
-	bytes->memory = take_memory(bytes->mapped, options->huge);
-	if (bytes->memory == MAP_FAILED)
-		return open_failed(path, what, error, error_size);
-	if (options->numa_node >= 0) {
-		what = "binding to the NUMA node";
-		result = bind_node(bytes->memory, bytes->mapped, options->numa_node);
+	result = take_memory(bytes->mapped, options->huge, options->numa_node, &bytes->memory);
+	if (result) {
+		snprintf(error, error_size, "%s: taking %zu bytes on NUMA node %d: %s", path,
+			 bytes->mapped, options->numa_node, strerror(-result));
+		return result;
 	}
-	if (!result) {
-		what = "reading";
-		result = read_all(fd, bytes->memory, bytes->size);
-	}
+	result = read_all(fd, bytes->memory, bytes->size);
 	if (result) {
 		munmap(bytes->memory, bytes->mapped);
-		errno = -result;
-		return open_failed(path, what, error, error_size);
+		snprintf(error, error_size, "%s: reading: %s", path, strerror(-result));
+		return result;
 	}
 	/* Only a guard against bugs of ours, so it may fail. */
 	(void)mprotect(bytes->memory, bytes->mapped, PROT_READ);

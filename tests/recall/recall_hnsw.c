@@ -37,6 +37,12 @@ struct fixture {
 	struct search *searches[BURST];
 };
 
+/* Both sets under their own metric, built by two threads; no test changes them. */
+struct indexes {
+	struct fixture words;
+	struct fixture digits;
+};
+
 static void build(const struct dataset *set, enum metric metric, uint32_t threads,
 		  struct build_image *ret_image)
 {
@@ -162,45 +168,55 @@ static void expect_recall(const char *what, double recall, double floor)
 	assert_true(recall >= floor);
 }
 
-static void check_set(const char *name, enum metric metric, double floor, double default_floor)
+static void check_recall(struct fixture *fixture, const char *name, double floor,
+			 double default_floor)
 {
-	struct fixture fixture = {0};
-	uint32_t *labels;
+	uint32_t *labels = labels_new(fixture);
 	char what[80];
 
-	fixture_init(&fixture, name, metric);
-	if (metric != fixture.set.metric)
-		fixture.set.queries.count = EXACT_QUERIES;
-	labels = labels_new(&fixture);
 	for (unsigned i = 0; i < 2; i++) {
-		ask_all(&fixture, &fixture.segment, i ? 0 : EF, NULL, labels);
-		snprintf(what, sizeof(what), "%s, %s, ef %u", name, metric_name(metric),
-			 i ? fixture.segment.ef_default : EF);
+		ask_all(fixture, &fixture->segment, i ? 0 : EF, NULL, labels);
+		snprintf(what, sizeof(what), "%s, %s, ef %u", name, metric_name(fixture->metric),
+			 i ? fixture->segment.ef_default : EF);
 		expect_recall(
 			what,
-			fixture.metric == fixture.set.metric
-				? shipped_recall(&fixture, labels)
-				: exact_recall(&fixture, NULL, fixture.set.base.count, labels),
+			fixture->metric == fixture->set.metric
+				? shipped_recall(fixture, labels)
+				: exact_recall(fixture, NULL, fixture->set.base.count, labels),
 			i ? default_floor : floor);
 	}
 	free(labels);
+}
+
+/* Under a metric that is not the set's own. */
+static void check_words(enum metric metric, double floor)
+{
+	struct fixture fixture = {0};
+
+	fixture_init(&fixture, "words100", metric);
+	fixture.set.queries.count = EXACT_QUERIES;
+	check_recall(&fixture, "words100", floor, 0.95);
 	fixture_deinit(&fixture);
 }
 
 static void cosine_finds_the_neighbours(void **state)
 {
-	check_set("words100", METRIC_COSINE, 0.99, 0.95);
+	struct indexes *indexes = *state;
+
+	check_recall(&indexes->words, "words100", 0.99, 0.95);
 }
 
 static void l2_finds_the_neighbours(void **state)
 {
-	check_set("mnist784", METRIC_L2, 0.995, 0.95);
-	check_set("words100", METRIC_L2, 0.995, 0.95);
+	struct indexes *indexes = *state;
+
+	check_recall(&indexes->digits, "mnist784", 0.995, 0.95);
+	check_words(METRIC_L2, 0.995);
 }
 
 static void the_inner_product_finds_the_neighbours(void **state)
 {
-	check_set("words100", METRIC_IP, 0.99, 0.95);
+	check_words(METRIC_IP, 0.99);
 }
 
 /* Reads a set of labels into the filter, as a request would bring it. */
@@ -228,84 +244,99 @@ static uint32_t choose_rows(uint32_t *allowed, uint32_t count, double share, str
 	return chosen;
 }
 
-static void check_filters(const char *name, double floor)
+static void check_filters(struct fixture *fixture, const char *name, double floor)
 {
 	static const double shares[] = {0.5, 0.1, 0.01, 0.001};
-	struct fixture fixture = {0};
+	uint32_t queries = fixture->set.queries.count;
+	uint32_t *labels = labels_new(fixture);
+	uint32_t *allowed = malloc(fixture->set.base.count * sizeof(*allowed));
 	struct filter *filter;
-	uint32_t *labels, *allowed;
 	struct rand rand;
 	char what[80];
 
-	fixture_init(&fixture, name, strcmp(name, "words100") ? METRIC_L2 : METRIC_COSINE);
-	fixture.set.queries.count = EXACT_QUERIES;
-	labels = labels_new(&fixture);
-	allowed = malloc(fixture.set.base.count * sizeof(*allowed));
 	assert_non_null(allowed);
-	assert_int_equal(filter_new(fixture.set.base.count - 1, &filter), 0);
+	assert_int_equal(filter_new(fixture->set.base.count - 1, &filter), 0);
+	fixture->set.queries.count = EXACT_QUERIES;
 	rand_init(&rand, 1);
 	for (size_t i = 0; i < ARRAY_COUNT(shares); i++) {
-		uint32_t count = choose_rows(allowed, fixture.set.base.count, shares[i], &rand);
+		uint32_t count = choose_rows(allowed, fixture->set.base.count, shares[i], &rand);
 
 		assert_true(count > 0);
 		set_filter(filter, allowed, count);
-		ask_all(&fixture, &fixture.segment, EF, filter, labels);
+		ask_all(fixture, &fixture->segment, EF, filter, labels);
 		snprintf(what, sizeof(what), "%s, filter %.1f%%", name, shares[i] * 100);
-		expect_recall(what, exact_recall(&fixture, allowed, count, labels), floor);
+		expect_recall(what, exact_recall(fixture, allowed, count, labels), floor);
 	}
+	fixture->set.queries.count = queries;
 	filter_free(filter);
 	free(allowed);
 	free(labels);
-	fixture_deinit(&fixture);
 }
 
 static void filters_of_any_share_find_the_allowed_neighbours(void **state)
 {
-	check_filters("words100", 0.99);
-	check_filters("mnist784", 0.995);
+	struct indexes *indexes = *state;
+
+	check_filters(&indexes->words, "words100", 0.99);
+	check_filters(&indexes->digits, "mnist784", 0.995);
 }
 
 static void a_saved_segment_answers_as_the_built_one(void **state)
 {
 	const struct segment_open_options options = {.huge = true, .numa_node = -1};
+	struct indexes *indexes = *state;
+	struct fixture *words = &indexes->words;
+	uint32_t *built = labels_new(words), *opened = labels_new(words);
 	char path[] = "/tmp/recall_hnsw.XXXXXX", error[200];
-	struct fixture fixture = {0};
-	uint32_t *built, *opened;
 	struct segment segment;
 	int fd = mkstemp(path);
 
 	assert_true(fd >= 0);
 	close(fd);
-	fixture_init(&fixture, "words100", METRIC_COSINE);
-	built = labels_new(&fixture);
-	opened = labels_new(&fixture);
-	assert_int_equal(build_image_save(&fixture.image, path), 0);
+	assert_int_equal(build_image_save(&words->image, path), 0);
 	assert_int_equal(segment_open(path, &options, &segment, error, sizeof(error)), 0);
-	ask_all(&fixture, &fixture.segment, EF, NULL, built);
-	ask_all(&fixture, &segment, EF, NULL, opened);
-	assert_memory_equal(built, opened, (size_t)fixture.set.queries.count * K * sizeof(*built));
+	ask_all(words, &words->segment, EF, NULL, built);
+	ask_all(words, &segment, EF, NULL, opened);
+	assert_memory_equal(built, opened, (size_t)words->set.queries.count * K * sizeof(*built));
 	segment_close(&segment);
 	assert_int_equal(unlink(path), 0);
 	free(built);
 	free(opened);
-	fixture_deinit(&fixture);
 }
 
 static void one_two_and_four_threads_build_the_same_bytes(void **state)
 {
-	static const uint32_t threads[] = {1, 2, 4};
-	struct build_image images[ARRAY_COUNT(threads)];
-	struct dataset set;
+	static const uint32_t threads[] = {1, 4};
+	struct indexes *indexes = *state;
+	const struct build_image *two = &indexes->words.image;
 
-	dataset_load("words100", &set);
 	for (size_t i = 0; i < ARRAY_COUNT(threads); i++) {
-		build(&set, METRIC_COSINE, threads[i], &images[i]);
-		assert_int_equal(images[i].size, images[0].size);
-		assert_memory_equal(images[i].bytes, images[0].bytes, images[0].size);
+		struct build_image image;
+
+		build(&indexes->words.set, METRIC_COSINE, threads[i], &image);
+		assert_int_equal(image.size, two->size);
+		assert_memory_equal(image.bytes, two->bytes, two->size);
+		build_image_free(&image);
 	}
-	for (size_t i = 0; i < ARRAY_COUNT(threads); i++)
-		build_image_free(&images[i]);
-	dataset_free(&set);
+}
+
+static int setup(void **state)
+{
+	static struct indexes indexes;
+
+	fixture_init(&indexes.words, "words100", METRIC_COSINE);
+	fixture_init(&indexes.digits, "mnist784", METRIC_L2);
+	*state = &indexes;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct indexes *indexes = *state;
+
+	fixture_deinit(&indexes->words);
+	fixture_deinit(&indexes->digits);
+	return 0;
 }
 
 int main(void)
@@ -319,5 +350,5 @@ int main(void)
 		cmocka_unit_test(one_two_and_four_threads_build_the_same_bytes),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+	return cmocka_run_group_tests(tests, setup, teardown) != 0;
 }

@@ -275,6 +275,25 @@ static void a_saved_segment_opens_mapped_and_in_memory(void **state)
 	path_remove(&path);
 }
 
+static void a_numa_node_that_is_not_there_is_an_error(void **state)
+{
+	static const int nodes[] = {1000, 1 << 20};
+	const struct fixture *fixture = *state;
+	struct segment segment;
+	struct path path;
+
+	path_make(&path);
+	assert_int_equal(build_image_save(&fixture->image, path.file), 0);
+	for (size_t i = 0; i < ARRAY_COUNT(nodes); i++) {
+		const struct segment_open_options options = {.huge = true, .numa_node = nodes[i]};
+		char error[200] = "";
+
+		assert_true(segment_open(path.file, &options, &segment, error, sizeof(error)) < 0);
+		assert_non_null(strstr(error, "NUMA"));
+	}
+	path_remove(&path);
+}
+
 static void what_is_no_segment_does_not_open(void **state)
 {
 	const struct segment_open_options options = {.numa_node = -1};
@@ -318,6 +337,7 @@ int main(void)
 		cmocka_unit_test(fields_out_of_range_are_refused_behind_a_right_checksum),
 		cmocka_unit_test(bad_words_in_the_body_are_refused_behind_a_right_checksum),
 		cmocka_unit_test(a_saved_segment_opens_mapped_and_in_memory),
+		cmocka_unit_test(a_numa_node_that_is_not_there_is_an_error),
 		cmocka_unit_test(what_is_no_segment_does_not_open),
 		cmocka_unit_test(saving_into_no_folder_fails_and_leaves_nothing),
 	};

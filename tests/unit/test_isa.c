@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/crc.h"
+#include "base/defs.h"
+#include "hnsw/dist.h"
+#include "tests/lib/index.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * The kernels are chosen once a process, so each instruction set gets a child
+ * of its own, which tells the checksum of what it has built.
+ */
+
+#define ROWS 1000
+#define DIM  37
+
+struct built {
+	char isa[16];
+	uint32_t crc;
+};
+
+static void build_and_tell(const char *isa, int to)
+{
+	float *rows = index_rows(ROWS, DIM, 1);
+	struct built built = {0};
+	struct build_image image;
+	struct segment segment;
+
+	setenv("TERN_ISA", isa, 1);
+	index_build(rows, NULL, ROWS, DIM, METRIC_COSINE, &image, &segment);
+	snprintf(built.isa, sizeof(built.isa), "%s", dist_best()->isa);
+	built.crc = crc32c(image.bytes, image.size);
+	build_image_free(&image);
+	free(rows);
+	_exit(write(to, &built, sizeof(built)) == sizeof(built) ? 0 : 1);
+}
+
+static struct built build_under(const char *isa)
+{
+	struct built built;
+	int pipes[2], status;
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		build_and_tell(isa, pipes[1]);
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &built, sizeof(built)), sizeof(built));
+	close(pipes[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	return built;
+}
+
+static void every_instruction_set_builds_the_same_bytes(void **state)
+{
+	static const char *const isas[] = {"avx2", "avx512"};
+	struct built scalar = build_under("scalar");
+
+	assert_string_equal(scalar.isa, "scalar");
+	for (size_t i = 0; i < ARRAY_COUNT(isas); i++) {
+		struct built built;
+
+		if (!dist_find(isas[i]))
+			continue;
+		built = build_under(isas[i]);
+		assert_string_equal(built.isa, isas[i]);
+		assert_int_equal(built.crc, scalar.crc);
+	}
+}
+
+static void an_unknown_instruction_set_is_passed_over(void **state)
+{
+	struct built built = build_under("sse9");
+
+	assert_non_null(dist_find(built.isa));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_instruction_set_builds_the_same_bytes),
+		cmocka_unit_test(an_unknown_instruction_set_is_passed_over),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
