@@ -45,7 +45,7 @@ struct online_options {
 	}
 
 #define ONLINE_OPTIONS(o)                                                                          \
-	{"server", "LIST", "servers to begin with: HOST:PORT,HOST:PORT...", .text = &(o).servers,  \
+	{"server", "LIST", "the nodes that have it: HOST:PORT,HOST:PORT...", .text = &(o).servers, \
 	 .required = true},                                                                        \
 		{"collection", "NAME", "the collection to search", .text = &(o).collection,        \
 		 .required = true},                                                                \
