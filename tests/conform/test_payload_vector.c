@@ -475,11 +475,16 @@ static void bad_centroid_bodies_are_refused(void **state)
 			 PAYLOAD_E_LIMIT);
 	/* Radius and centroid have to be finite, flags 0, the count in its limit. */
 	for (size_t at = 12; at < size; at += 4) {
-		uint8_t bad[64];
+		static const float infinite[] = {NAN, INFINITY, -INFINITY};
 
-		memcpy(bad, body, size);
-		store_lef32(bad + at, at == 16 ? INFINITY : NAN);
-		assert_int_equal(centroid_body_check(bad, size, 2, &count), PAYLOAD_E_MALFORMED);
+		for (size_t i = 0; i < ARRAY_COUNT(infinite); i++) {
+			uint8_t bad[64];
+
+			memcpy(bad, body, size);
+			store_lef32(bad + at, infinite[i]);
+			assert_int_equal(centroid_body_check(bad, size, 2, &count),
+					 PAYLOAD_E_MALFORMED);
+		}
 	}
 	body[4] = 1;
 	assert_int_equal(centroid_body_check(body, size, 2, &count), PAYLOAD_E_MALFORMED);

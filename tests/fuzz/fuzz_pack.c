@@ -107,6 +107,7 @@ static void compare(struct pack_reader *reader, const msgpack_object *object)
 		text = pack_read_str(reader);
 		CHECK(text.length == object->via.str.size);
 		CHECK(!text.length || !memcmp(text.text, object->via.str.ptr, text.length));
+		CHECK(is_utf8((const uint8_t *)object->via.str.ptr, text.length));
 		break;
 	case MSGPACK_OBJECT_BIN:
 		view = pack_read_bin(reader);
