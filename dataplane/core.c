@@ -7,10 +7,10 @@
 #include "base/topo.h"
 #include "dataplane/dispatch.h"
 #include "dataplane/timer.h"
+#include "net/dpdk_env.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <rte_errno.h>
 #include <rte_lcore.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -178,6 +178,7 @@ bool core_turn(struct core *core, uint64_t now_ns)
 {
 	uint64_t ticks = stage_ticks();
 	uint64_t requests = core->stats.requests;
+	uint64_t handed_over = core->config.queue->stats.frames_handed_over;
 	struct msg *msg;
 	unsigned rounds = 0;
 	unsigned frames;
@@ -205,7 +206,9 @@ bool core_turn(struct core *core, uint64_t now_ns)
 	timer_wheel_run(&core->wheel, now_ns);
 	if (unlikely(core->state == CORE_DRAINING))
 		drain_check(core, now_ns);
-	return frames || answered || rounds;
+	/* A core that feeds others goes on polling as long as there is something to feed them. */
+	return frames || answered || rounds ||
+	       core->config.queue->stats.frames_handed_over != handed_over;
 }
 
 bool core_running(const struct core *core)
@@ -315,8 +318,9 @@ static int thread_begin(struct core *core)
 	if (r)
 		return r;
 	/* With an id of its own the thread gets the packet pools' caches. */
-	if (core->config.eal && rte_thread_register())
-		return -rte_errno;
+	r = core->config.eal ? dpdk_env_enter() : 0;
+	if (r)
+		return r;
 	return core_prepare(core, clock_now_ns());
 }
 

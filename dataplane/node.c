@@ -7,6 +7,8 @@
 #include "cluster/manifest.h"
 #include "dataplane/eal.h"
 #include "dataplane/stage.h"
+#include "net/dpdk_env.h"
+#include "net/port_dpdk.h"
 #include "net/port_socket.h"
 
 #include <errno.h>
@@ -14,6 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* Of an IPv6 address's network: what a link has (RFC 4291, section 2.5.1). */
+#define IPV6_PREFIX 64
 
 /* Which of the node's shards is dealt out next, and what was found on the way. */
 struct dealing {
@@ -194,6 +199,36 @@ static int check_auth(const struct config *config, char *error, size_t error_siz
 		    "'auth: none' to serve whoever asks");
 }
 
+static struct ether_subnet subnet_of(const struct addr *addr, const struct addr *gateway,
+				     uint32_t prefix_length)
+{
+	static const struct addr none;
+	struct ether_subnet subnet = {
+		.present = memcmp(addr->ip, none.ip, sizeof(none.ip)) != 0,
+		.prefix = (uint8_t)prefix_length,
+	};
+
+	memcpy(subnet.ip, addr->ip, sizeof(subnet.ip));
+	if (gateway)
+		memcpy(subnet.gateway, gateway->ip, sizeof(subnet.gateway));
+	return subnet;
+}
+
+static int open_dpdk(struct node *node, char *error, size_t error_size)
+{
+	const struct config_port *config = &node->config->port;
+	struct port_dpdk_config dpdk = {
+		.device = config->device,
+		.queue_count = node->core_count,
+		.ipv4 = subnet_of(&config->listen, &config->gateway, config->prefix_length),
+		.ipv6 = subnet_of(&config->ipv6, NULL, IPV6_PREFIX),
+		.udp_port = config->listen.port,
+		.frame_size = config->frame_size,
+	};
+
+	return port_dpdk_open(&dpdk, &node->port, error, error_size);
+}
+
 static int open_port(struct node *node, char *error, size_t error_size)
 {
 	const struct config_port *config = &node->config->port;
@@ -203,9 +238,9 @@ static int open_port(struct node *node, char *error, size_t error_size)
 		.frame_size = config->frame_size,
 	};
 
-	if (config->kind == CONFIG_PORT_SOCKET)
-		return port_socket_open(&socket, &node->port, error, error_size);
-	return fail(error, error_size, -ENOTSUP, "port: dpdk is not in this build");
+	if (config->kind == CONFIG_PORT_DPDK)
+		return open_dpdk(node, error, error_size);
+	return port_socket_open(&socket, &node->port, error, error_size);
 }
 
 /* --- cores --- */
@@ -337,6 +372,6 @@ void node_close(struct node *node)
 	port_close(node->port);
 	shard_table_free(node->shards);
 	if (node->eal)
-		eal_stop();
+		dpdk_env_close();
 	*node = (struct node){0};
 }

@@ -256,6 +256,144 @@ def case_two_collections(bench):
     check(stop(node) == 0, "ternd does not end with 0")
 
 
+# --- DPDK ports ---
+
+def dpdk_port(device, number, **more):
+    """The node is 10.78.0.1, the client 10.78.0.2."""
+    return {"auth": "none",
+            "port": {"kind": "dpdk", "device": device, "listen": f"10.78.0.{number}:7400", "ipv6": f"fd78::{number}",
+                     **more}}
+
+
+def over_memif(bench, cores):
+    data, queries = build_set(bench, "words100")
+    path = bench.path("memif")
+    server = dpdk_port(f"net_memif0,role=server,socket={path},socket-abstract=no", 1)
+    client = dpdk_port(f"net_memif0,role=client,socket={path},socket-abstract=no", 2)
+    node = start_ternd(bench, node_config(bench, "node", data, 0, merged(server, {"cores": cores})))
+    check(node.addresses == [f"10.78.0.1:{7400 + i}" for i in range(cores)], f"addresses: {node.addresses}")
+    ask_all(bench, data, queries, node.addresses[0], extra=client)
+    ask_all(bench, data, queries, "[fd78::1]:7400", extra=client)
+    check(telemetry(bench, "node", "/tern/core,0")["heap_breaches"] == 0, "a poll core allocated")
+    check(telemetry(bench, "node", "/tern/info")["port"] == "dpdk", "not a DPDK port")
+    check(stop(node) == 0, "ternd does not end with 0")
+
+
+def case_memif(bench):
+    over_memif(bench, 1)
+
+
+def case_memif_two_cores(bench):
+    """memif has one queue: the second core is fed by the first."""
+    if len(os.sched_getaffinity(0)) < 2:
+        skip("two cores are needed")
+    over_memif(bench, 2)
+
+
+class Net:
+    """Two namespaces joined by a veth pair: 'a' with ta for the node, 'b' with tb for the kernel's sockets."""
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            skip("network namespaces need root")
+        if not shutil.which("ip") or not shutil.which("ethtool"):
+            skip("no `ip` or `ethtool` (packages iproute2, ethtool)")
+        self.a, self.b = (f"tern-sys-{end}-{os.getpid()}" for end in "ab")
+
+    def __enter__(self):
+        try:
+            for words in (f"netns add {self.a}", f"netns add {self.b}",
+                          f"-n {self.a} link add ta type veth peer name tb netns {self.b}",
+                          f"-n {self.b} address add 10.78.0.2/24 dev tb",
+                          f"-n {self.b} address add fd78::2/64 dev tb nodad",
+                          f"-n {self.a} link set ta up", f"-n {self.b} link set tb up"):
+                subprocess.run(["ip", *words.split()], check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError as error:
+            self.__exit__()
+            skip(f"no namespaces or veth here: {error.stderr}")
+        # A veth hands on datagrams that a card would cut into frames (GSO), larger than any frame may be.
+        if subprocess.run([*self.within(self.b), "ethtool", "-K", "tb", "tx-udp-segmentation", "off"],
+                          capture_output=True, check=False).returncode:
+            self.__exit__()
+            skip("`ethtool` (package ethtool) can't turn segmentation off")
+        # The kernel must not answer in the port's place.
+        subprocess.run([*self.within(self.a), "sysctl", "-qw", "net.ipv6.conf.ta.disable_ipv6=1"], check=False)
+        return self
+
+    def __exit__(self, *_):
+        for name in (self.a, self.b):
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+    @staticmethod
+    def within(namespace):
+        return ("ip", "netns", "exec", namespace)
+
+
+def over_veth(bench, device):
+    """An ordinary socket client at the other end of a veth."""
+    data, queries = build_set(bench, "words100")
+    with Net() as net:
+        config = node_config(bench, "node", data, 0, dpdk_port(device, 1))
+        node = start_ternd(bench, config, prefix=net.within(net.a))
+        client = {"auth": "none", "port": {"listen": "10.78.0.2:7500"}}
+        ask_all(bench, data, queries, node.addresses[0], extra=client, prefix=net.within(net.b))
+        client["port"]["listen"] = '"[fd78::2]:7500"'
+        ask_all(bench, data, queries, "[fd78::1]:7400", extra=client, prefix=net.within(net.b))
+        check(telemetry(bench, "node", "/tern/core,0")["heap_breaches"] == 0, "a poll core allocated")
+        node.send_signal(signal.SIGTERM)
+        check(node.wait(timeout=PATIENCE_S) == 0, "ternd does not end with 0")
+
+
+def case_af_packet(bench):
+    over_veth(bench, "net_af_packet0,iface=ta")
+
+
+def case_af_xdp(bench):
+    over_veth(bench, "net_af_xdp0,iface=ta,force_copy=1")
+
+
+def throw_raw(source, count):
+    """In the client's namespace: Ethernet frames from random bytes to almost right."""
+    def frame():
+        udp = source.randbytes(source.randrange(0, 1400))
+        ip_size, udp_size = 28 + len(udp), 8 + len(udp)
+        if source.randrange(4) == 0:
+            ip_size = source.randrange(65536)
+        if source.randrange(4) == 0:
+            udp_size = source.randrange(65536)
+        header = struct.pack(">BBHHHBBH4s4s", source.choice([0x45, 0x45, 0x4f, 0x65, 0x41]), 0, ip_size, 0,
+                             source.choice([0, 0, 0x2000, 0x4000]), 64, source.choice([17, 17, 1, 6]),
+                             source.randrange(65536), bytes([10, 78, 0, 2]), bytes([10, 78, 0, 1]))
+        kind = source.choice([0x0800, 0x0800, 0x0806, 0x86dd, 0x8100, source.randrange(65536)])
+        whole = b"\xff" * 6 + source.randbytes(6) + struct.pack(">H", kind) + header + struct.pack(
+            ">HHHH", 7500, 7400, udp_size, source.randrange(65536)) + udp
+        return whole[:source.randrange(14, len(whole) + 1)] if source.randrange(3) == 0 else whole
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as thrower:
+        thrower.bind(("tb", 0))
+        for i in range(count):
+            with contextlib.suppress(OSError):
+                thrower.send(frame()[:1514])
+            if i % 50 == 0:
+                time.sleep(0.001)
+
+
+def case_raw_frames(bench):
+    """Runts, wrong lengths, wrong checksums, fragments and nonsense on the wire: no answer suffers."""
+    print("seed", SEED)
+    data, queries = build_set(bench, "words100")
+    with Net() as net:
+        node = start_ternd(bench, node_config(bench, "node", data, 0, dpdk_port("net_af_packet0,iface=ta", 1)),
+                           prefix=net.within(net.a))
+        thrower = bench.start(sys.executable, os.path.abspath(__file__), "--throw-raw", prefix=net.within(net.b))
+        client = {"auth": "none", "port": {"listen": "10.78.0.2:7500"}}
+        ask_all(bench, data, queries, node.addresses[0], "--retry", extra=client, prefix=net.within(net.b))
+        check(thrower.wait(timeout=PATIENCE_S) == 0, "nothing was thrown")
+        dropped = telemetry(bench, "node", "/tern/port")["frames_dropped_receive"]
+        check(dropped > 1000, f"only {dropped} frames were counted as dropped")
+        ask_all(bench, data, queries, node.addresses[0], extra=client, prefix=net.within(net.b))
+        check(stop(node) == 0, "ternd does not end with 0")
+
+
 # --- membership ---
 
 def case_secret(bench):
@@ -532,6 +670,9 @@ def case_port_busy(bench):
 
 
 def main():
+    if sys.argv[1] == "--throw-raw":
+        throw_raw(random.Random(SEED), 20000)
+        return 0
     case = globals()["case_" + sys.argv[1]]
     folder = tempfile.mkdtemp(prefix="tern-sys-")
     bench = Bench(folder)
