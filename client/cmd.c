@@ -19,12 +19,16 @@
 #define OPTION_FIRST 256
 #define OPTION_HELP  (OPTION_FIRST + CMD_OPTION_MAX)
 
+/* Bytes of an error line: a path and what is to be done about it. */
+#define LINE_SIZE 8192
+
+/* At once, so that lines of several processes don't mix. */
 static void fail_line(const char *format, va_list args, const char *end)
 {
-	fputs("tern: ", stderr);
-	vfprintf(stderr, format, args);
-	fputs(end, stderr);
-	fputc('\n', stderr);
+	char line[LINE_SIZE];
+
+	vsnprintf(line, sizeof(line), format, args);
+	fprintf(stderr, "tern: %s%s\n", line, end);
 }
 
 int cmd_fail(const char *format, ...)
