@@ -58,7 +58,7 @@ struct bench {
 	double *limits; /* the k-th true distance of each query */
 	uint32_t ef[BENCH_EF_MAX];
 	uint32_t ef_count;
-	struct bench_index *index;
+	struct bench_index index;
 	struct workers *workers;
 	struct lane *lanes; /* in_flight for each search thread */
 	struct search_hit *hits;
@@ -273,7 +273,7 @@ static int make_lanes(struct bench *bench)
 		ef_max = MAX(ef_max, bench->ef[i]);
 	bench->lanes = calloc(count, sizeof(*bench->lanes));
 	for (uint64_t i = 0; bench->lanes && i < count; i++)
-		if (bench_lane_new(bench->index, (uint32_t)request->k, ef_max,
+		if (bench_lane_new(&bench->index, (uint32_t)request->k, ef_max,
 				   &bench->lanes[i].search))
 			return cmd_fail("no memory for %" PRIu64
 					" searches; choose a smaller --in-flight",
@@ -328,14 +328,14 @@ static void print_index(const struct bench *bench, double seconds)
 		cmd_json(json_pack(
 			"{s:s, s:f, s:I, s:I, s:I, s:s, s:s, s:I}", "event",
 			request->index ? "open" : "build", "seconds", seconds, "vectors",
-			(json_int_t)bench->index->vector_count, "dim", (json_int_t)bench->base.dim,
-			"bytes", (json_int_t)bench->index->size, "metric", request->metric_name,
+			(json_int_t)bench->index.vector_count, "dim", (json_int_t)bench->base.dim,
+			"bytes", (json_int_t)bench->index.size, "metric", request->metric_name,
 			"isa", dist_best()->isa, "threads", (json_int_t)request->threads));
 	else
 		printf("%s in %.1f s: %" PRIu64 " vectors of %" PRIu32 " values, %" PRIu64
 		       " bytes, %s, %s\n%6s  %8s  %10s  %8s  %8s\n",
-		       request->index ? "opened" : "built", seconds, bench->index->vector_count,
-		       bench->base.dim, bench->index->size, request->metric_name, dist_best()->isa,
+		       request->index ? "opened" : "built", seconds, bench->index.vector_count,
+		       bench->base.dim, bench->index.size, request->metric_name, dist_best()->isa,
 		       "ef", "recall", "queries/s", "p50 us", "p99 us");
 	fflush(stdout);
 }
@@ -362,13 +362,11 @@ static int make_index(struct bench *bench, struct bench_index *ret_index)
 
 static int sweep(struct bench *bench)
 {
-	struct bench_index index;
 	uint64_t start = clock_now_ns();
-	int status = make_index(bench, &index);
+	int status = make_index(bench, &bench->index);
 
 	if (status != CMD_DONE)
 		return status;
-	bench->index = &index;
 	print_index(bench, (double)(clock_now_ns() - start) * 1e-9);
 	status = make_room(bench);
 	for (uint32_t i = 0; i < bench->ef_count && status == CMD_DONE; i++) {
@@ -376,7 +374,7 @@ static int sweep(struct bench *bench)
 		measure(bench);
 	}
 	give_back(bench);
-	bench_index_close(&index);
+	bench_index_close(&bench->index);
 	return status;
 }
 

@@ -119,8 +119,8 @@ static int prepare_manifest(struct build *build, enum metric metric,
 		.count = build->vectors.count,
 		.generation = build->old.generation + 1,
 		.shard_count = (uint32_t)request->shards,
-		.shards = calloc(request->shards, sizeof(*manifest->shards)),
 	};
+	manifest->shards = calloc(request->shards, sizeof(*manifest->shards));
 	if (!manifest->shards)
 		return cmd_fail("out of memory");
 	memcpy(manifest->collection, request->collection, strlen(request->collection) + 1);

@@ -35,9 +35,9 @@ static void write_row(FILE *file, const uint32_t *bits, uint32_t dim, bool with_
 static int write_rows(const char *path, enum files_format format, enum files_element element,
 		      const void *rows, uint32_t count, uint32_t dim, char *error)
 {
-	uint8_t head[FILES_HEAD_MAX];
+	uint8_t head[FILES_HEAD_MAX] = {0};
 	size_t head_size = 0;
-	struct replace replace;
+	struct replace replace = {0};
 	int result = replace_begin(&replace, path);
 
 	if (!result) {

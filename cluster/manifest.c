@@ -343,7 +343,7 @@ int manifest_load(const char *path, struct manifest *ret_manifest, char *error, 
 {
 	char file[PATH_MAX], reason[256] = "";
 	char *bytes = NULL;
-	struct stat stat;
+	struct stat stat = {0};
 	int fd, result;
 
 	snprintf(file, sizeof(file), "%s", path);
@@ -405,7 +405,7 @@ static json_t *manifest_json(const struct manifest *manifest)
 int manifest_save(const struct manifest *manifest, const char *folder)
 {
 	json_t *root = manifest_json(manifest);
-	struct replace replace;
+	struct replace replace = {0};
 	char path[PATH_MAX];
 	int result;
 

@@ -85,7 +85,7 @@ void replace_abort(struct replace *replace)
 
 int replace_file(const char *path, const void *bytes, size_t size)
 {
-	struct replace replace;
+	struct replace replace = {0};
 	int result = replace_begin(&replace, path);
 
 	if (result)
