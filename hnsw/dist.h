@@ -28,10 +28,15 @@
 
 typedef float (*dist_fn)(const float *a, const float *b, size_t padded_dim);
 
+/* The same in f64, for rows of any length: what truth is computed with. */
+typedef double (*dist_exact_fn)(const float *a, const float *b, size_t dim);
+
 struct dist_table {
 	const char *isa;
 	dist_fn l2; /* sum of squared differences */
 	dist_fn ip; /* dot product, not negated */
+	dist_exact_fn exact_l2;
+	dist_exact_fn exact_ip;
 };
 
 /* Never NULL. Says on stderr, once, when TERN_ISA names what is not here. */

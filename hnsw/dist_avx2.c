@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/dist_exact.h"
 #include "hnsw/dist_order.h"
 
 #include <immintrin.h>
@@ -66,4 +67,10 @@ static inline float fold(const struct lanes *sum)
 KERNEL(l2, squares)
 KERNEL(ip, products)
 
-const struct dist_table dist_avx2 = {.isa = "avx2", .l2 = l2, .ip = ip};
+const struct dist_table dist_avx2 = {
+	.isa = "avx2",
+	.l2 = l2,
+	.ip = ip,
+	.exact_l2 = exact_l2,
+	.exact_ip = exact_ip,
+};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/dist_exact.h"
 #include "hnsw/dist_order.h"
 
 #include <immintrin.h>
@@ -55,4 +56,10 @@ static inline float fold(__m512 sum0, __m512 sum1, __m512 sum2, __m512 sum3)
 KERNEL(l2, squares)
 KERNEL(ip, products)
 
-const struct dist_table dist_avx512 = {.isa = "avx512", .l2 = l2, .ip = ip};
+const struct dist_table dist_avx512 = {
+	.isa = "avx512",
+	.l2 = l2,
+	.ip = ip,
+	.exact_l2 = exact_l2,
+	.exact_ip = exact_ip,
+};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hnsw/dist_exact.h"
 #include "hnsw/dist_order.h"
 
 struct lanes {
@@ -50,4 +51,10 @@ static float ip(const float *a, const float *b, size_t padded_dim)
 	return fold(&lanes);
 }
 
-const struct dist_table dist_scalar = {.isa = "scalar", .l2 = l2, .ip = ip};
+const struct dist_table dist_scalar = {
+	.isa = "scalar",
+	.l2 = l2,
+	.ip = ip,
+	.exact_l2 = exact_l2,
+	.exact_ip = exact_ip,
+};

@@ -2,6 +2,7 @@
 #include "hnsw/truth.h"
 
 #include "base/defs.h"
+#include "hnsw/dist.h"
 #include "hnsw/workers.h"
 
 #include <errno.h>
@@ -16,9 +17,6 @@
  */
 #define TRUTH_QUERIES_A_ITEM 8
 
-/* Several sums, since one chain of additions waits for itself: 4 cycles an element. */
-#define LANES 8
-
 struct truth {
 	const float *base;
 	const float *queries;
@@ -31,46 +29,9 @@ struct truth {
 	enum metric metric;
 };
 
-static double sum_lanes(const double lanes[LANES])
-{
-	double sum = 0;
-
-	for (unsigned i = 0; i < LANES; i++)
-		sum += lanes[i];
-	return sum;
-}
-
 static double dot(const float *a, const float *b, uint32_t dim)
 {
-	double lanes[LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + LANES <= dim; i += LANES)
-		for (unsigned j = 0; j < LANES; j++)
-			lanes[j] += (double)a[i + j] * (double)b[i + j];
-	for (; i < dim; i++)
-		lanes[0] += (double)a[i] * (double)b[i];
-	return sum_lanes(lanes);
-}
-
-static double squared_difference(const float *a, const float *b, uint32_t dim)
-{
-	double lanes[LANES] = {0};
-	uint32_t i = 0;
-
-	for (; i + LANES <= dim; i += LANES) {
-		for (unsigned j = 0; j < LANES; j++) {
-			double difference = (double)a[i + j] - (double)b[i + j];
-
-			lanes[j] += difference * difference;
-		}
-	}
-	for (; i < dim; i++) {
-		double difference = (double)a[i] - (double)b[i];
-
-		lanes[0] += difference * difference;
-	}
-	return sum_lanes(lanes);
+	return dist_best()->exact_ip(a, b, dim);
 }
 
 static double norm(const float *a, uint32_t dim)
@@ -87,7 +48,7 @@ double truth_distance(enum metric metric, const float *a, const float *b, uint32
 {
 	switch (metric) {
 	case METRIC_L2:
-		return squared_difference(a, b, dim);
+		return dist_best()->exact_l2(a, b, dim);
 	case METRIC_COSINE:
 		return cosine_distance(dot(a, b, dim), norm(a, dim), norm(b, dim));
 	default:

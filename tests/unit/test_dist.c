@@ -47,8 +47,17 @@ static void assert_same_bits(float expected, float found)
 		assert_memory_equal(&expected, &found, sizeof(expected));
 }
 
-static void compare_tables(const struct rows *rows, size_t padded_dim)
+static void assert_same_exact(double expected, double found)
 {
+	if (isnan(expected))
+		assert_true(isnan(found));
+	else
+		assert_memory_equal(&expected, &found, sizeof(expected));
+}
+
+static void compare_tables(const struct rows *rows, size_t dim)
+{
+	size_t padded_dim = dist_padded(dim);
 	const struct dist_table *scalar = dist_find("scalar");
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -60,6 +69,10 @@ static void compare_tables(const struct rows *rows, size_t padded_dim)
 				 table->l2(rows->a, rows->b, padded_dim));
 		assert_same_bits(scalar->ip(rows->a, rows->b, padded_dim),
 				 table->ip(rows->a, rows->b, padded_dim));
+		assert_same_exact(scalar->exact_l2(rows->a, rows->b, dim),
+				  table->exact_l2(rows->a, rows->b, dim));
+		assert_same_exact(scalar->exact_ip(rows->a, rows->b, dim),
+				  table->exact_ip(rows->a, rows->b, dim));
 	}
 }
 
@@ -75,7 +88,7 @@ static void tables_agree_on_random_rows_of_every_length(void **state)
 			rows.a[i] = (float)(rand_unit(&rand) * 2 - 1);
 			rows.b[i] = (float)(rand_unit(&rand) * 2 - 1);
 		}
-		compare_tables(&rows, dist_padded(dim));
+		compare_tables(&rows, dim);
 	}
 }
 
@@ -96,7 +109,7 @@ static void tables_agree_on_nasty_values(void **state)
 			rows.a[i] = nasty[rand_below(&rand, choices)];
 			rows.b[i] = nasty[rand_below(&rand, choices)];
 		}
-		compare_tables(&rows, dist_padded(dim));
+		compare_tables(&rows, dim);
 	}
 }
 
@@ -116,6 +129,8 @@ static void every_element_counts_once(void **state)
 				continue;
 			assert_true(table->l2(rows.a, rows.b, dist_padded(130)) == 1.0F);
 			assert_true(table->ip(rows.a, rows.b, dist_padded(130)) == 6.0F);
+			assert_true(table->exact_l2(rows.a, rows.b, 130) == 1.0);
+			assert_true(table->exact_ip(rows.a, rows.b, 130) == 6.0);
 		}
 	}
 }
@@ -138,6 +153,8 @@ static void kernels_agree_with_a_plain_sum(void **state)
 	}
 	assert_true(fabs((double)scalar->l2(rows.a, rows.b, dist_padded(100)) - l2) < 1e-4);
 	assert_true(fabs((double)scalar->ip(rows.a, rows.b, dist_padded(100)) - ip) < 1e-4);
+	assert_true(fabs(scalar->exact_l2(rows.a, rows.b, 100) - l2) < 1e-12);
+	assert_true(fabs(scalar->exact_ip(rows.a, rows.b, 100) - ip) < 1e-12);
 }
 
 static void a_measure_is_the_metric(void **state)
