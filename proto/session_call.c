@@ -69,7 +69,7 @@ static void call_send_request(struct call *call, uint16_t index)
 		.message_size = call->size,
 		.deadline_us = deadline_budget_us(call->deadline_ns, session->endpoint->now_ns),
 		.hint = session->index,
-		.body = call->bytes + offset,
+		.body = call->bytes ? call->bytes + offset : NULL,
 		.body_size = MIN(call->size - offset, session->body_size),
 	};
 
@@ -406,10 +406,14 @@ void call_take_credit(struct session *session, const struct frame *frame)
 
 	if (!call || call->state != CALL_SENDING)
 		return;
+	if (frame->index >= call->window.next || frame->hint > call->window.next) {
+		session->endpoint->stats.frames_bad++; /* confirms what was never sent */
+		return;
+	}
 	missing = session_window_missing(&call->window);
 	call_sample(call, frame->index);
 	/* 'hint' confirms all frames below it: credits that were lost are made up for. */
-	for (uint16_t i = call->window.base; i < MIN(frame->hint, call->window.next); i++)
+	for (uint16_t i = call->window.base; i < frame->hint; i++)
 		session_window_confirm(&call->window, i);
 	session_window_confirm(&call->window, frame->index);
 	missing -= session_window_missing(&call->window);

@@ -125,7 +125,7 @@ static void request_send_answer(const struct request *request, uint16_t index)
 		.number = request->number,
 		.message_size = request->answer_size,
 		.hint = request->hint,
-		.body = request->answer + offset,
+		.body = request->answer ? request->answer + offset : NULL,
 		.body_size = MIN(request->answer_size - offset, session->body_size),
 	};
 

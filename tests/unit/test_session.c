@@ -1188,6 +1188,32 @@ static void a_request_whose_sizes_contradict_is_bad(void **state)
 	rig_free(rig);
 }
 
+static void a_credit_for_what_was_never_sent_is_bad(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *session = rig_open(rig);
+	const struct session_stats *stats = endpoint_stats(rig->client.endpoint);
+	uint8_t *bytes = pattern(12000), *answer = malloc(12000), head[FRAME_SIZE_HEAD];
+	struct frame frame = {.kind = FRAME_CREDIT, .token = session->token, .hint = 1};
+
+	assert_int_equal(rig_call(rig, session, bytes, 12000, answer, UINT64_MAX), 0);
+	frame.number = rig->last[FRAME_REQUEST].number;
+	frame.index = 11; /* the message has 11 frames */
+	frame_encode(&frame, head);
+	rig_deliver(&rig->client, &rig->server.addr, head, sizeof(head));
+	frame.index = 0;
+	frame.hint = 12;
+	frame_encode(&frame, head);
+	rig_deliver(&rig->client, &rig->server.addr, head, sizeof(head));
+	assert_int_equal(stats->frames_bad, 2);
+	rig_run_for(rig, NS_PER_MS);
+	assert_one_answer(rig, STATUS_OK);
+	free(bytes);
+	free(answer);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
 static void configurations_out_of_range_are_refused(void **state)
 {
 	struct endpoint *endpoint = NULL;
@@ -1280,6 +1306,7 @@ int main(void)
 		cmocka_unit_test(a_requester_that_slept_too_long_connects_anew),
 		cmocka_unit_test(bad_frames_are_counted_and_dropped),
 		cmocka_unit_test(a_request_whose_sizes_contradict_is_bad),
+		cmocka_unit_test(a_credit_for_what_was_never_sent_is_bad),
 		cmocka_unit_test(configurations_out_of_range_are_refused),
 		cmocka_unit_test(equal_seeds_give_equal_sessions),
 	};
