@@ -20,12 +20,13 @@
  * most one request under way; a slot remembers its last request's number and
  * answer until the requester uses the slot again, so that a repeated frame is
  * answered and never executed twice (at most once). docs/format/frame.md has the
- * bytes, ARCHITECTURE.md what differs from eRPC (Kalia, Kaminsky, Andersen,
+ * bytes, proto/README.md what differs from eRPC (Kalia, Kaminsky, Andersen,
  * NSDI 2019) and why.
  *
  * Memory: endpoint_new() takes everything; nothing is allocated later. Messages
  * of more than one frame live in buffers of a pool with a fixed number of
  * buffers a size class; when it is empty, requests are answered OVERLOADED.
+ * Pages that were never used cost nothing until they are.
  *
  * Threads: an endpoint and its sessions belong to one core.
  */
@@ -72,13 +73,13 @@ struct endpoint_config {
 	uint32_t session_count;    /* sessions at a time, both roles together */
 	uint32_t frame_size;       /* largest UDP payload our port carries */
 	uint32_t message_size_max; /* at most SESSION_MESSAGE_SIZE_MAX */
-	uint32_t large_count;      /* buffers for messages of more than one frame */
+	uint32_t large_count;      /* buffers of 16 KiB; half as many of each larger class */
 	const uint8_t *secret;     /* SESSION_SECRET_SIZE bytes, or NULL: no proof asked or given */
 	bool accept;               /* may peers open sessions with us? */
-	uint64_t seed;             /* of session ids and nonces; 0: from the kernel's generator */
+	uint64_t seed;             /* of tokens and nonces, another one each start; 0: random */
 	uint64_t rto_min_ns;       /* 0: default */
 	uint64_t keepalive_ns;     /* idle time before a ping; 0: default */
-	uint64_t lost_ns;          /* silence after which a session is lost; 0: default */
+	uint64_t lost_ns; /* silence that ends a session, two keep-alives or more; 0: default */
 };
 
 /*
@@ -108,7 +109,7 @@ uint64_t endpoint_due_ns(const struct endpoint *endpoint);
 /* Refuses new requests with DRAINING; what is under way goes on. */
 void endpoint_drain(struct endpoint *endpoint);
 
-/* Requests taken and not answered, plus calls not completed. */
+/* Requests that are whole and not answered, plus calls whose completion wasn't taken. */
 uint32_t endpoint_busy_count(const struct endpoint *endpoint);
 
 /* --- executing --- */
@@ -124,6 +125,9 @@ struct request_view {
 /*
  * Hands out up to 'count' requests that are whole and not expired; expired ones
  * were answered DEADLINE. Each has to be answered by request_answer() once.
+ *
+ * Requests that aren't taken borrow from their frames too: take all of them
+ * before frames are released.
  */
 unsigned endpoint_take_requests(struct endpoint *endpoint, struct request **requests,
 				unsigned count);
@@ -166,7 +170,10 @@ int endpoint_connect(struct endpoint *endpoint, const struct addr *to, uint64_t 
 /* Is it still of use? Not after a loss: then close it and connect anew. */
 bool session_is_open(const struct session *session);
 
-/* Ends it; calls under way complete with SESSION_LOST. Tells the peer once. */
+/*
+ * Ends it; calls under way complete with SESSION_LOST. Tells the peer once. The
+ * session is the endpoint's again; its completions can still be taken.
+ */
 void session_close(struct session *session, uint64_t now_ns);
 
 struct session_call {
@@ -178,7 +185,11 @@ struct session_call {
 	uint64_t tag;         /* comes back with the answer */
 };
 
-/* Returns 0, SESSION_E_BUSY (all slots in use), SESSION_E_LARGE or SESSION_E_CLOSED. */
+/*
+ * Returns 0, SESSION_E_BUSY (all slots in use), SESSION_E_LARGE or
+ * SESSION_E_CLOSED. The latter too when nothing was heard for so long, because
+ * nobody ran endpoint_tick(), that the peer may have dropped the session.
+ */
 int session_call(struct session *session, const struct session_call *call, uint64_t now_ns);
 
 struct session_answer {
@@ -192,7 +203,8 @@ struct session_answer {
 /*
  * Hands out up to 'count' completed calls. Every call that session_call()
  * accepted completes exactly once: with the peer's answer, DEADLINE,
- * SESSION_LOST, UNREACHABLE, AUTH, VERSION, or TOO_LARGE (it doesn't fit).
+ * SESSION_LOST, TOO_LARGE (the answer doesn't fit), or with what the session
+ * was refused for: UNREACHABLE, AUTH, VERSION, OVERLOADED, DRAINING.
  */
 unsigned endpoint_take_answers(struct endpoint *endpoint, struct session_answer *answers,
 			       unsigned count);
