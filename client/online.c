@@ -8,7 +8,9 @@
 #include "net/port_socket.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,20 +31,43 @@ static int open_socket(const struct peers *peers, struct online *online)
 	return CMD_DONE;
 }
 
-/* EAL for one port: the file prefix tells commands apart that run at the same time. */
+static int remove_entry(const char *path, const struct stat *about, int type, struct FTW *where)
+{
+	return remove(path);
+}
+
 static int open_env(const struct online_options *options)
 {
 	bool is_virtual = strncmp(options->device, "net_", 4) == 0;
-	char prefix[32], error[PORT_ERROR_TEXT_MAX];
+	char error[PORT_ERROR_TEXT_MAX];
 	struct dpdk_env_config env = {
-		.file_prefix = prefix,
+		.file_prefix = "tern-client",
 		.huge_pages = options->huge,
 		.memory_mib = ONLINE_DPDK_MIB,
 		.pci_device = is_virtual ? NULL : options->device,
 	};
 
-	snprintf(prefix, sizeof(prefix), "tern-client-%d", (int)getpid());
 	return dpdk_env_open(&env, error, sizeof(error)) < 0 ? cmd_fail("%s", error) : CMD_DONE;
+}
+
+/*
+ * EAL and its one port. EAL's files lie in a folder of our own, which is removed
+ * when the port is open: no other process maps them, and so nothing stays behind,
+ * whatever ends us.
+ */
+static int open_device(const struct online_options *options, const struct port_dpdk_config *config,
+		       struct online *online)
+{
+	char folder[] = "/tmp/tern-client-XXXXXX", error[PORT_ERROR_TEXT_MAX];
+	int status;
+
+	if (!mkdtemp(folder) || setenv("RUNTIME_DIRECTORY", folder, 1) < 0)
+		return cmd_fail("%s: %s", folder, strerror(errno));
+	status = open_env(options);
+	if (status == CMD_DONE && port_dpdk_open(config, &online->port, error, sizeof(error)) < 0)
+		status = cmd_fail("%s", error);
+	(void)nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return status;
 }
 
 static int open_dpdk(const struct online_options *options, struct online *online)
@@ -52,7 +77,6 @@ static int open_dpdk(const struct online_options *options, struct online *online
 		.queue_count = 1,
 		.udp_port = ONLINE_UDP_PORT,
 	};
-	char error[PORT_ERROR_TEXT_MAX];
 	struct ether_subnet subnet;
 
 	if (!options->device || !options->address)
@@ -65,11 +89,7 @@ static int open_dpdk(const struct online_options *options, struct online *online
 		config.ipv4 = subnet;
 	else
 		config.ipv6 = subnet;
-	if (open_env(options) != CMD_DONE)
-		return CMD_FAILED;
-	if (port_dpdk_open(&config, &online->port, error, sizeof(error)) < 0)
-		return cmd_fail("%s", error);
-	return CMD_DONE;
+	return open_device(options, &config, online);
 }
 
 static int open_port(const struct online_options *options, const struct peers *peers,

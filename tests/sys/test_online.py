@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The online commands against a ternd over the loopback: answers, figures, metrics, and every kind of bad input."""
+import glob
 import json
 import os
 import struct
@@ -39,7 +40,8 @@ class Online(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.folder = folder.name
         cls.addClassCleanup(folder.cleanup)
-        cls.node = ternd.Ternd(ternd.build_collection(folder.name))
+        cls.data = ternd.build_collection(folder.name)
+        cls.node = ternd.Ternd(cls.data)
         cls.node.__enter__()
         cls.addClassCleanup(cls.node.__exit__)
         cls.truth = read_truth()
@@ -57,6 +59,18 @@ class Online(unittest.TestCase):
                           "--truth", TRUTH, "--base", BASE, "--json", *args)
         self.assertEqual(out.count("\n"), 1)
         return json.loads(out)
+
+    def test_memif_gives_the_same_answers_as_the_socket_and_leaves_nothing_behind(self):
+        before = set(glob.glob("/tmp/tern-client-*"))
+        with ternd.Ternd(self.data, memif=True) as node:
+            lines = [self.run_ok("query", "--server", server, "--collection", "words", "--query", QUERY, "--json", *more)
+                     for server, more in ((self.node.server, ()),
+                                          (node.server, ("--port", "dpdk", "--device", node.device + "client",
+                                                         "--address", "10.77.0.2/24")))]
+        socket, memif = ([json.loads(line)["hits"] for line in text.splitlines()] for text in lines)
+        self.assertEqual(len(socket), len(self.truth))
+        self.assertEqual(socket, memif)
+        self.assertEqual(set(glob.glob("/tmp/tern-client-*")) - before, set())
 
     def test_every_query_is_answered_and_nearly_all_hits_are_true(self):
         lines = [json.loads(line) for line in self.query("--json", "--ef", 100).splitlines()]
@@ -164,6 +178,9 @@ class Online(unittest.TestCase):
             self.refused(2, *command, *server, *words, *query, "--k", "ten")
             self.refused(2, *command, *server, *words, *query, "--port", "serial")
             self.refused(2, *command, *server, *words, *query, "--device", "net_memif0")
+            self.refused(2, *command, *server, *words, *query, "--port", "dpdk")
+            self.refused(2, *command, *server, *words, *query, "--port", "dpdk", "--device", "net_null0",
+                         "--address", "10.0.0.1")
             self.refused(1, *command, *server, *words, "--query", "/nowhere/at/all.fbin")
             self.refused(1, *command, *server, *words, "--query", cut)
             self.refused(1, *command, *server, *words, *query, "--secret", "/nowhere/at/all")
