@@ -103,6 +103,7 @@ static size_t seal_line(char line[LOG_LINE_MAX], size_t from, size_t length)
 	return length + 1;
 }
 
+PRINTF_LIKE(2, 0)
 static void write_line(enum log_level level, const char *format, va_list arguments,
 		       uint32_t suppressed)
 {

@@ -459,7 +459,7 @@ static void run_question(struct client *client, struct question *question, uint6
 		return;
 	case QUESTION_DELIVERED:
 		question->state = QUESTION_DRAINING;
-		/* fall through */
+		__attribute__((fallthrough));
 	case QUESTION_DRAINING:
 		if (!question->asked || gather_is_idle(question->gather))
 			question->state = QUESTION_FREE;

@@ -23,6 +23,7 @@
 #define LINE_SIZE 8192
 
 /* At once, so that lines of several processes don't mix. */
+PRINTF_LIKE(1, 0)
 static void fail_line(const char *format, va_list args, const char *end)
 {
 	char line[LINE_SIZE];

@@ -37,6 +37,7 @@ size_t files_element_size(enum files_element element)
 	return sizes[element];
 }
 
+PRINTF_LIKE(3, 0)
 static void error_line(const char *name, char *error, const char *format, va_list args)
 {
 	int length = snprintf(error, FILES_ERROR_MAX, "%s: ", name);
