@@ -32,14 +32,14 @@
 struct traits {
 	const char *driver;
 	bool any_size;       /* frames may be larger than it says */
-	bool jumbo;          /* and are, unless configured otherwise: no link limits them */
+	bool in_memory;      /* no link limits frames, or damages them: jumbo unless configured */
 	bool accept_partial; /* hands over what this host's kernel sent, checksums undone */
 	bool single_queue;   /* more queues than the peer's never connect: only when configured */
 };
 
 static const struct traits software_drivers[] = {
-	{"net_memif", .any_size = true, .jumbo = true, .single_queue = true},
-	{"net_ring", .any_size = true, .jumbo = true},
+	{"net_memif", .any_size = true, .in_memory = true, .single_queue = true},
+	{"net_ring", .any_size = true, .in_memory = true},
 	{"net_af_packet", .any_size = true, .accept_partial = true},
 	{"net_af_xdp", .accept_partial = true},
 	{"net_tap", .accept_partial = true},
@@ -187,8 +187,9 @@ static int choose_frame_size(struct dpdk_device *device, const struct port_dpdk_
 		limit = MIN(limit, memif_buffer_size(config->device) - ETHER_OVERHEAD_MAX);
 	device->frame_size = config->frame_size;
 	if (config->frame_size == 0)
-		device->frame_size =
-			traits && traits->jumbo ? limit : MIN(limit, MTU_ETHERNET - HEADERS_IPV6);
+		device->frame_size = traits && traits->in_memory
+					     ? limit
+					     : MIN(limit, MTU_ETHERNET - HEADERS_IPV6);
 	if (limit < SESSION_FRAME_SIZE_MIN)
 		return port_error(error, error_size, -EINVAL,
 				  "%s (%s) carries only %u bytes of payload: %d are needed",
@@ -256,6 +257,7 @@ static int look(struct dpdk_device *device, const struct port_dpdk_config *confi
 	memcpy(device->mac, mac.addr_bytes, sizeof(device->mac));
 	traits = software_traits(&device->info);
 	device->accept_partial = traits && traits->accept_partial;
+	device->in_memory = traits && traits->in_memory;
 	choose_queues(device, config);
 	choose_offloads(device, config);
 	choose_descriptors(device, config);

@@ -26,6 +26,7 @@ struct dpdk_device {
 	uint16_t receive_descriptors, send_descriptors;
 	uint64_t receive_offloads, send_offloads; /* DPDK's flags */
 	bool accept_partial;                      /* see ether_config */
+	bool in_memory;                           /* no wire: frames are copied within this host */
 	bool steered;
 };
 

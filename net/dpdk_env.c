@@ -179,3 +179,8 @@ int dpdk_env_enter(void)
 		return 0;
 	return rte_thread_register() ? -rte_errno : 0;
 }
+
+void dpdk_env_leave(void)
+{
+	rte_thread_unregister();
+}

@@ -52,3 +52,6 @@ bool dpdk_env_is_open(void);
  * Returns 0, or -ENOMEM when there are too many threads.
  */
 int dpdk_env_enter(void);
+
+/* Undoes dpdk_env_enter(); for threads that end before the process. */
+void dpdk_env_leave(void);

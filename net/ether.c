@@ -370,12 +370,14 @@ static void wrap_udp(uint8_t *udp, size_t ip_size, uint16_t from_port, uint16_t 
 	store_be16(udp + UDP_FROM, from_port);
 	store_be16(udp + UDP_TO, to_port);
 	store_be16(udp + UDP_LENGTH, (uint16_t)size);
+	put_checksum(udp + UDP_CHECKSUM, 0);
+	if ((offload & ETHER_OMIT_UDP) && ip_size == 4)
+		return;
 	sum = ether_pseudo_sum(udp - 2 * ip_size, ip_size, PROTOCOL_UDP, size);
 	if (offload & ETHER_OFFLOAD_UDP) {
 		put_checksum(udp + UDP_CHECKSUM, checksum_fold(sum));
 		return;
 	}
-	put_checksum(udp + UDP_CHECKSUM, 0);
 	folded = (uint16_t)~checksum_fold(checksum_add(sum, udp, size));
 	put_checksum(udp + UDP_CHECKSUM, folded ? folded : 0xffff); /* 0 would say "none" */
 }

@@ -169,6 +169,9 @@ static inline size_t ether_overhead(const struct addr *to)
 #define ETHER_OFFLOAD_IP  1u
 #define ETHER_OFFLOAD_UDP 2u
 
+/* Over IPv4 say "no checksum" (RFC 768): for links that are memory of this host. */
+#define ETHER_OMIT_UDP 4u
+
 /*
  * Writes the headers of a datagram from UDP port 'from_port'. 'bytes' has
  * ether_overhead() bytes for them and the payload of 'size' bytes behind. A

@@ -229,6 +229,19 @@ static void a_checksum_for_the_device_is_left_to_it(void **state)
 	assert_int_equal(load_be16(buffer + 14 + 20 + 6), 0x0a00 + 2 + 0x0a00 + 1 + 17 + 18);
 }
 
+static void a_checksum_may_be_omitted_with_ipv4_only(void **state)
+{
+	struct ether_route route = {0};
+
+	memcpy(route.mac, us.config.mac, sizeof(route.mac));
+	ether_wrap(&peer, &route, &our_ipv4, 7401, buffer, 10, ETHER_OMIT_UDP);
+	assert_int_equal(load_be16(buffer + 14 + 20 + 6), 0);
+	assert_int_equal(input(&us, ETHER_OVERHEAD_IPV4 + 10), ETHER_UDP);
+	ether_wrap(&peer, &route, &our_ipv6, 7401, buffer, 10, ETHER_OMIT_UDP);
+	assert_int_not_equal(load_be16(buffer + 14 + 40 + 6), 0);
+	assert_int_equal(input(&us, ETHER_OVERHEAD_IPV6 + 10), ETHER_UDP);
+}
+
 /* --- what is refused --- */
 
 static void frames_for_others_are_dropped(void **state)
@@ -521,6 +534,7 @@ int main(void)
 		TEST(partial_checksums_are_taken_where_configured),
 		TEST(what_the_device_verified_is_not_verified_again),
 		TEST(a_checksum_for_the_device_is_left_to_it),
+		TEST(a_checksum_may_be_omitted_with_ipv4_only),
 		TEST(frames_for_others_are_dropped),
 		TEST(every_cut_of_a_frame_is_refused),
 		TEST(tags_options_and_fragments_are_counted),
