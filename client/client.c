@@ -4,9 +4,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
+#include "client/atlas.h"
 #include "client/collection.h"
+#include "client/dial.h"
 #include "cluster/route.h"
-#include "cluster/survey.h"
 #include "proto/status.h"
 
 #include <errno.h>
@@ -18,12 +19,6 @@
 #define POLL_BURST_MAX 4
 
 /*
- * Sessions with one peer: a session has SESSION_SLOT_COUNT requests under way at
- * most. The next one is opened when the ones before it are full.
- */
-#define PEER_SESSION_MAX 4
-
-/*
  * Places for each question that may be under way: results are lent out until the
  * next poll, and a question that ran out of time keeps its place until the last
  * of its calls has come back.
@@ -33,9 +28,6 @@
 /* A call's tag: the question's index, or TAG_SURVEY, above the number of the leg. */
 #define TAG_SHIFT  16
 #define TAG_SURVEY UINT64_C(0xffffffff)
-
-/* Bytes of a message with a shard's descriptor. */
-#define DESCRIPTOR_SIZE_MAX (UINT32_C(4) << 20)
 
 enum question_state {
 	QUESTION_FREE,
@@ -66,21 +58,12 @@ struct question {
 	uint64_t done_ns;
 };
 
-struct peer {
-	struct addr at;
-	struct session *sessions[PEER_SESSION_MAX]; /* in the order of use; NULL: not connected */
-};
-
 struct client {
 	struct client_config config;
 	struct endpoint *endpoint;
 	struct route *route;
-	struct survey *survey;
-	struct collection *surveyed; /* whose survey is under way, or NULL */
-	struct collection collections[CLIENT_COLLECTION_MAX];
-	uint64_t surveyed_ns[CLIENT_COLLECTION_MAX]; /* when its last survey began; 0: never */
-	bool wanted[CLIENT_COLLECTION_MAX];          /* a survey is due */
-	uint32_t collection_count;
+	struct atlas *atlas; /* owned, as the two above */
+	struct dial dial;
 	struct question *questions; /* owned */
 	uint32_t place_count;
 	struct question *active; /* the oldest first: slots of sessions go to who waits longest */
@@ -88,8 +71,6 @@ struct client {
 	struct question *free;
 	bool crowded; /* somebody waits for a slot: new questions queue up behind */
 	uint32_t in_flight;
-	struct peer peers[CLIENT_PEER_MAX];
-	uint32_t peer_count;
 	uint32_t order[ROUTE_VSHARD_MAX]; /* scratch of collection_choose() */
 	uint32_t vshards[ROUTE_VSHARD_MAX];
 	struct client_stats stats;
@@ -104,112 +85,6 @@ static void send_frame(void *context, const struct addr *to, const void *head, s
 }
 
 static const struct session_ops session_ops = {.send = send_frame};
-
-/* --- sessions --- */
-
-static struct peer *find_peer(struct client *client, const struct addr *to)
-{
-	for (uint32_t i = 0; i < client->peer_count; i++)
-		if (addr_equal(&client->peers[i].at, to))
-			return &client->peers[i];
-	if (client->peer_count == CLIENT_PEER_MAX)
-		return NULL;
-	client->peers[client->peer_count] = (struct peer){.at = *to};
-	return &client->peers[client->peer_count++];
-}
-
-/* Through one of a peer's sessions, connected first when it isn't, or was lost. */
-static int ask_session(struct client *client, const struct addr *to, struct session **session,
-		       const struct session_call *call, uint64_t now_ns)
-{
-	if (*session && !session_is_open(*session)) {
-		session_close(*session, now_ns);
-		*session = NULL;
-	}
-	if (!*session && endpoint_connect(client->endpoint, to, now_ns, session) != 0)
-		return SESSION_E_CLOSED;
-	return session_call(*session, call, now_ns);
-}
-
-/* leg_ops */
-static int ask(void *context, const struct addr *to, const struct session_call *call,
-	       uint64_t now_ns)
-{
-	struct client *client = context;
-	struct peer *peer = find_peer(client, to);
-	int result = peer ? SESSION_E_BUSY : SESSION_E_CLOSED;
-
-	for (uint32_t i = 0; result == SESSION_E_BUSY && i < PEER_SESSION_MAX; i++) {
-		result = ask_session(client, to, &peer->sessions[i], call, now_ns);
-		/* No room for one session more isn't the peer's end while there are others. */
-		if (result == SESSION_E_CLOSED && i > 0)
-			result = SESSION_E_BUSY;
-	}
-	return result;
-}
-
-static const struct leg_ops leg_ops = {.ask = ask};
-
-/* --- collections --- */
-
-static struct collection *find_collection(struct client *client, const char *name)
-{
-	struct collection *collection;
-	size_t length = strnlen(name, VECTOR_COLLECTION_MAX + 1);
-
-	for (uint32_t i = 0; i < client->collection_count; i++)
-		if (strcmp(client->collections[i].name, name) == 0)
-			return &client->collections[i];
-	if (client->collection_count == CLIENT_COLLECTION_MAX)
-		return NULL;
-	collection = &client->collections[client->collection_count];
-	if (route_collection(client->route, name, length, &collection->id) != 0)
-		return NULL;
-	memcpy(collection->name, name, length + 1);
-	client->collection_count++;
-	return collection;
-}
-
-static uint16_t shard_found(void *context, uint32_t index, const struct coarse_answer *answer)
-{
-	return collection_found(context, index, answer);
-}
-
-static const struct survey_ops survey_ops = {.found = shard_found};
-
-/* Asks for a survey when nothing is known, or what is known has gaps and some time has gone by. */
-static void want_survey(struct client *client, struct collection *collection, uint64_t now_ns)
-{
-	size_t index = (size_t)(collection - client->collections);
-	bool good = collection->known && collection->certain && collection->complete;
-
-	if (!good && (client->surveyed_ns[index] == 0 || !collection->known ||
-		      now_ns - client->surveyed_ns[index] >= CLIENT_SURVEY_AGAIN_NS))
-		client->wanted[index] = client->surveyed != collection;
-}
-
-static void begin_survey(struct client *client, uint64_t now_ns)
-{
-	struct survey_task task = {
-		.shard_count = client->config.shard_count,
-		.deadline_ns = now_ns + CLIENT_SURVEY_NS,
-		.tag = TAG_SURVEY << TAG_SHIFT,
-	};
-
-	if (client->surveyed || !survey_is_idle(client->survey))
-		return;
-	for (uint32_t i = 0; i < client->collection_count; i++) {
-		if (!client->wanted[i])
-			continue;
-		client->wanted[i] = false;
-		client->surveyed = &client->collections[i];
-		client->surveyed_ns[i] = now_ns;
-		task.collection = client->surveyed->id;
-		collection_begin(client->surveyed);
-		survey_begin(client->survey, &task, &survey_ops, client->surveyed);
-		return;
-	}
-}
 
 /* --- questions --- */
 
@@ -332,7 +207,7 @@ int client_submit(struct client *client, const struct client_question *from, uin
 	question = client->free;
 	if (!question || client->in_flight == client->config.in_flight_max)
 		return CLIENT_E_BUSY;
-	collection = find_collection(client, from->collection);
+	collection = atlas_want(client->atlas, from->collection, now_ns);
 	if (!collection)
 		return CLIENT_E_LIMIT;
 	question->collection = collection;
@@ -347,7 +222,6 @@ int client_submit(struct client *client, const struct client_question *from, uin
 	question->strict = from->strict;
 	question->asked = false;
 	question->asked_count = 0;
-	want_survey(client, collection, now_ns);
 	if (!collection->known) {
 		if (keep_question(question, from) < 0)
 			return -ENOMEM;
@@ -361,25 +235,19 @@ int client_submit(struct client *client, const struct client_question *from, uin
 	*client->active_end = question;
 	client->active_end = &question->next;
 	if (question->state == QUESTION_ASKING && !client->crowded)
-		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
+		gather_run(question->gather, client->route, &dial_leg_ops, &client->dial, now_ns);
 	return 0;
 }
 
 /* The survey is over: everybody who waited for it goes on, or fails for its reason. */
-static void finish_survey(struct client *client, uint64_t now_ns)
+static void run_atlas(struct client *client, uint64_t now_ns)
 {
-	struct collection *collection = client->surveyed;
-	uint32_t shard_count = survey_shard_count(client->survey);
-	uint16_t status = survey_status(client->survey);
+	uint16_t status;
+	struct collection *collection =
+		atlas_run(client->atlas, &dial_leg_ops, &client->dial, now_ns, &status);
 
-	client->surveyed = NULL;
-	/* A survey with more gaps than the one before teaches nothing. */
-	if (collection->known && shard_count < collection->shard_count &&
-	    !survey_is_certain(client->survey))
+	if (!collection)
 		return;
-	if (shard_count > 0 &&
-	    collection_finish(collection, shard_count, survey_is_certain(client->survey)) < 0)
-		status = STATUS_INTERNAL;
 	for (struct question *question = client->active; question; question = question->next) {
 		if (question->state != QUESTION_WAITING || question->collection != collection)
 			continue;
@@ -415,7 +283,7 @@ static void take_answer(struct client *client, const struct session_answer *answ
 	uint32_t leg = (uint32_t)(answer->tag & ((UINT64_C(1) << TAG_SHIFT) - 1));
 
 	if (number == TAG_SURVEY) {
-		survey_take(client->survey, client->route, leg, answer, now_ns);
+		atlas_take(client->atlas, leg, answer, now_ns);
 		return;
 	}
 	CHECK(number < client->place_count);
@@ -434,16 +302,6 @@ static void take_answers(struct client *client, uint64_t now_ns)
 	} while (count == PORT_BURST_MAX);
 }
 
-static void run_survey(struct client *client, uint64_t now_ns)
-{
-	begin_survey(client, now_ns);
-	if (!client->surveyed)
-		return;
-	survey_run(client->survey, client->route, &leg_ops, client, now_ns);
-	if (survey_is_done(client->survey))
-		finish_survey(client, now_ns);
-}
-
 static void run_question(struct client *client, struct question *question, uint64_t now_ns)
 {
 	switch (question->state) {
@@ -452,7 +310,7 @@ static void run_question(struct client *client, struct question *question, uint6
 			end_question(question, STATUS_DEADLINE, now_ns);
 		return;
 	case QUESTION_ASKING:
-		gather_run(question->gather, client->route, &leg_ops, client, now_ns);
+		gather_run(question->gather, client->route, &dial_leg_ops, &client->dial, now_ns);
 		client->crowded = client->crowded || gather_is_crowded(question->gather);
 		if (gather_is_done(question->gather))
 			end_question(question, gather_status(question->gather), now_ns);
@@ -477,6 +335,7 @@ static struct client_result deliver(struct client *client, struct question *ques
 		.asked_count = question->asked_count,
 		.submitted_ns = question->submitted_ns,
 		.done_ns = question->done_ns,
+		.certain = !question->asked || question->collection->certain,
 	};
 
 	if (question->asked) {
@@ -502,7 +361,7 @@ unsigned client_poll(struct client *client, struct client_result *results, unsig
 	receive(client, now_ns);
 	endpoint_tick(client->endpoint, now_ns);
 	take_answers(client, now_ns);
-	run_survey(client, now_ns);
+	run_atlas(client, now_ns);
 	client->crowded = false;
 	while (*link) {
 		struct question *question = *link;
@@ -525,10 +384,8 @@ unsigned client_poll(struct client *client, struct client_result *results, unsig
 
 uint64_t client_due_ns(const struct client *client)
 {
-	uint64_t due_ns = endpoint_due_ns(client->endpoint);
+	uint64_t due_ns = MIN(endpoint_due_ns(client->endpoint), atlas_due_ns(client->atlas));
 
-	if (client->surveyed)
-		due_ns = MIN(due_ns, survey_due_ns(client->survey));
 	for (const struct question *question = client->active; question;
 	     question = question->next) {
 		if (question->state == QUESTION_WAITING)
@@ -570,12 +427,14 @@ static int make_parts(struct client *client)
 		client->free = &client->questions[i];
 	}
 	client->active_end = &client->active;
-	result = route_new(config->servers, config->server_count, CLIENT_COLLECTION_MAX,
+	result = route_new(config->servers, config->server_count, ATLAS_COLLECTION_MAX,
 			   &client->route);
 	if (result == 0)
-		result = survey_new(DESCRIPTOR_SIZE_MAX, &client->survey);
+		result = atlas_new(client->route, config->shard_count, TAG_SURVEY << TAG_SHIFT,
+				   &client->atlas);
 	if (result == 0)
 		result = endpoint_new(&endpoint, &session_ops, client, &client->endpoint);
+	client->dial.endpoint = client->endpoint;
 	return result;
 }
 
@@ -601,32 +460,22 @@ int client_new(const struct client_config *config, struct client **ret_client)
 	return 0;
 }
 
-/* Closing a session completes its calls; taking them gives all buffers back. */
-static void close_sessions(struct client *client, uint64_t now_ns)
-{
-	for (uint32_t i = 0; i < client->peer_count; i++)
-		for (uint32_t j = 0; j < PEER_SESSION_MAX; j++)
-			if (client->peers[i].sessions[j])
-				session_close(client->peers[i].sessions[j], now_ns);
-	client->peer_count = 0;
-	take_answers(client, now_ns);
-	port_flush(client->config.port);
-}
-
 void client_free(struct client *client, uint64_t now_ns)
 {
 	if (!client)
 		return;
-	if (client->endpoint)
-		close_sessions(client, now_ns);
+	/* Closing a session completes its calls; taking them gives all buffers back. */
+	if (client->endpoint) {
+		dial_hang_up(&client->dial, now_ns);
+		take_answers(client, now_ns);
+		port_flush(client->config.port);
+	}
 	endpoint_free(client->endpoint);
 	for (uint32_t i = 0; client->questions && i < client->place_count; i++) {
 		gather_free(client->questions[i].gather);
 		free(client->questions[i].copy);
 	}
-	for (uint32_t i = 0; i < client->collection_count; i++)
-		collection_deinit(&client->collections[i]);
-	survey_free(client->survey);
+	atlas_free(client->atlas);
 	route_free(client->route);
 	free(client->questions);
 	free(client);
@@ -640,19 +489,7 @@ struct client_stats client_stats(const struct client *client)
 	return stats;
 }
 
-bool client_collection(const struct client *client, const char *name, enum metric *ret_metric,
-		       uint32_t *ret_dim, uint32_t *ret_shard_count, uint64_t *ret_vector_count)
+const struct collection *client_collection(const struct client *client, const char *name)
 {
-	for (uint32_t i = 0; i < client->collection_count; i++) {
-		const struct collection *collection = &client->collections[i];
-
-		if (strcmp(collection->name, name) != 0 || !collection->known)
-			continue;
-		*ret_metric = collection->metric;
-		*ret_dim = collection->dim;
-		*ret_shard_count = collection->shard_count;
-		*ret_vector_count = collection->vector_count;
-		return true;
-	}
-	return false;
+	return atlas_find(client->atlas, name);
 }

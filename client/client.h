@@ -11,15 +11,13 @@
  *   client_submit() -> collection known? --no--> survey --> gather --> result
  *                            +------------yes----------------^
  *
- * A collection is surveyed at its first question; questions for it wait. When a
- * survey was not certain or not complete, it is done again with a later
- * question, at most once every CLIENT_SURVEY_AGAIN_NS, and questions don't wait.
+ * A collection is surveyed at its first question, which waits for it; later
+ * surveys (client/atlas.h) hold up nobody.
  *
  * Threads: a client belongs to one thread.
  */
 
 #include "base/addr.h"
-#include "base/metric.h"
 #include "cluster/gather.h"
 #include "net/port.h"
 #include "proto/session.h"
@@ -29,24 +27,13 @@
 #include <stdint.h>
 
 struct client;
+struct collection;
 
 /* Questions that one client can have under way. */
 #define CLIENT_IN_FLIGHT_MAX 4096
 
-/* Peers (a poll core of a node is one) that one client can talk to. */
-#define CLIENT_PEER_MAX 512
-
 /* Sessions that one client can have. */
 #define CLIENT_SESSION_MAX 2048
-
-/* Collections that one client can ask for. */
-#define CLIENT_COLLECTION_MAX 64
-
-/* The least time between two surveys of a collection that has gaps. */
-#define CLIENT_SURVEY_AGAIN_NS UINT64_C(2000000000)
-
-/* How long a survey may take. */
-#define CLIENT_SURVEY_NS UINT64_C(5000000000)
 
 enum {
 	CLIENT_E_BUSY = 1, /* in_flight_max questions are under way */
@@ -85,6 +72,7 @@ struct client_result {
 	uint32_t asked_count;
 	uint32_t missing_count;
 	uint16_t status; /* enum status */
+	bool certain; /* else there may be more shards: a server was down when they were counted */
 	uint64_t submitted_ns;
 	uint64_t done_ns;
 };
@@ -126,6 +114,5 @@ struct client_stats {
 
 struct client_stats client_stats(const struct client *client);
 
-/* What is known of a collection, once a question for it was answered; false when nothing is. */
-bool client_collection(const struct client *client, const char *name, enum metric *ret_metric,
-		       uint32_t *ret_dim, uint32_t *ret_shard_count, uint64_t *ret_vector_count);
+/* What is known of a collection, once a question for it was answered; NULL when nothing is. */
+const struct collection *client_collection(const struct client *client, const char *name);

@@ -14,9 +14,11 @@
  * without --base, when its id is one of the k true ones.
  */
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/hist.h"
+#include "client/collection.h"
 #include "client/online.h"
 #include "hnsw/truth.h"
 #include "proto/status.h"
@@ -265,22 +267,19 @@ static void print_json(const struct bench *bench, double seconds)
 {
 	const struct bench_options *options = bench->options;
 	struct client_stats stats = client_stats(bench->online->client);
-	uint32_t dim = 0, shards = 0;
-	uint64_t vectors = 0;
-	enum metric metric;
+	const struct collection *collection =
+		client_collection(bench->online->client, options->online.collection);
 
-	(void)client_collection(bench->online->client, options->online.collection, &metric, &dim,
-				&shards, &vectors);
 	printf("{\"event\":\"bench_net\",\"port\":\"%s\",\"shards\":%" PRIu32
 	       ",\"vectors\":%" PRIu64 ",\"dim\":%" PRIu32 ",\"k\":%" PRIu64 ",\"ef\":%" PRIu64
 	       ",\"probe\":%" PRIu64 ",\"in_flight\":%" PRIu64 ",\"rate\":%" PRIu64
 	       ",\"queries\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"partial\":%" PRIu64
 	       ",\"retries\":%" PRIu64 ",\"frames_resent\":%" PRIu64
 	       ",\"seconds\":%.6f,\"qps\":%.1f",
-	       options->online.port, shards, vectors, dim, options->online.k, options->online.ef,
-	       options->online.probe, options->in_flight, options->rate, bench->total,
-	       bench->failed, bench->partial, stats.retries, stats.session.frames_resent, seconds,
-	       (double)bench->total / seconds);
+	       options->online.port, collection->shard_count, collection->vector_count,
+	       collection->dim, options->online.k, options->online.ef, options->online.probe,
+	       options->in_flight, options->rate, bench->total, bench->failed, bench->partial,
+	       stats.retries, stats.session.frames_resent, seconds, (double)bench->total / seconds);
 	if (bench->truth.ids)
 		printf(",\"recall\":%.5f", recall_of(bench));
 	printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,"
@@ -353,20 +352,19 @@ static int report(struct bench *bench)
 static int measure(struct bench *bench)
 {
 	const struct bench_options *options = bench->options;
-	uint32_t dim, shards;
-	uint64_t vectors;
+	const struct collection *collection;
 
 	if (run(bench, options->warmup) != CMD_DONE)
 		return CMD_FAILED;
 	if (bench->failed == options->warmup)
 		return cmd_fail("no answer from %s: %s", options->online.servers,
 				status_text(bench->status));
-	if (bench->truth.base) {
-		if (!client_collection(bench->online->client, options->online.collection,
-				       &bench->metric, &dim, &shards, &vectors) ||
-		    compute_radii(bench) != CMD_DONE)
-			return CMD_FAILED;
-	}
+	/* Somebody has answered, so the collection is known. */
+	collection = client_collection(bench->online->client, options->online.collection);
+	CHECK(collection);
+	bench->metric = collection->metric;
+	if (bench->truth.base && compute_radii(bench) != CMD_DONE)
+		return CMD_FAILED;
 	if (run(bench, options->passes * bench->online->row_count) != CMD_DONE)
 		return CMD_FAILED;
 	return report(bench);

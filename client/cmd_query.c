@@ -65,7 +65,12 @@ static void print_missing(const struct client_result *result, bool json)
 		count = MIN(gather_missing(result->gather, missing, MISSING_MAX),
 			    (uint32_t)MISSING_MAX);
 	if (json)
-		printf("\"missing\":[");
+		printf("\"certain\":%s,\"missing\":[", result->certain ? "true" : "false");
+	else if (!result->certain)
+		fprintf(stderr,
+			"tern: query %" PRIu64 ": there may be more shards: a server was down "
+			"when they were counted\n",
+			result->tag);
 	for (uint32_t i = 0; i < count; i++) {
 		const char *text = status_text(missing[i].status);
 

@@ -306,6 +306,7 @@ static void take_result(struct tern_client *tern, const struct client_result *fr
 		.error = error_of_status(from->status),
 		.asked_count = from->asked_count,
 		.missing_count = from->missing_count,
+		.uncertain = !from->certain,
 		.latency_ns = from->done_ns - from->submitted_ns,
 	};
 

@@ -34,6 +34,7 @@ struct survey {
 	uint32_t found_end;   /* the last shard found, and 1 */
 	uint32_t doubt_begin; /* the first shard that nobody could tell about */
 	uint32_t doubt_end;   /* the last one, and 1 */
+	uint64_t heard_ns;    /* when the last answer came */
 	uint16_t status;
 	bool certain; /* 'end' is what servers said, or the caller */
 	bool done;
@@ -76,7 +77,7 @@ void survey_free(struct survey *survey)
 }
 
 void survey_begin(struct survey *survey, const struct survey_task *task,
-		  const struct survey_ops *ops, void *context)
+		  const struct survey_ops *ops, void *context, uint64_t now_ns)
 {
 	CHECK(survey->asked_count == 0 && task->shard_count <= ROUTE_VSHARD_MAX);
 	survey->task = *task;
@@ -88,6 +89,7 @@ void survey_begin(struct survey *survey, const struct survey_task *task,
 	survey->found_end = 0;
 	survey->doubt_begin = UINT32_MAX;
 	survey->doubt_end = 0;
+	survey->heard_ns = now_ns;
 	survey->status = STATUS_OK;
 	survey->done = false;
 	for (uint32_t i = 0; i < SURVEY_LEG_MAX; i++)
@@ -167,6 +169,14 @@ static void expire(struct survey *survey)
 	survey->done = true;
 }
 
+/* When it ends without what has not answered. */
+static uint64_t end_ns(const struct survey *survey)
+{
+	if (survey->found_end == 0)
+		return survey->task.deadline_ns;
+	return MIN(survey->task.deadline_ns, survey->heard_ns + SURVEY_STALL_NS);
+}
+
 /* Is every shard below the end accounted for? Legs behind it may still be under way. */
 static bool nothing_left(const struct survey *survey)
 {
@@ -181,7 +191,7 @@ void survey_run(struct survey *survey, struct route *route, const struct leg_ops
 {
 	if (survey->done)
 		return;
-	if (now_ns >= survey->task.deadline_ns) {
+	if (now_ns >= end_ns(survey)) {
 		expire(survey);
 		return;
 	}
@@ -229,6 +239,7 @@ void survey_take(struct survey *survey, struct route *route, uint32_t index,
 
 	CHECK(index < SURVEY_LEG_MAX && leg->leg.state == LEG_ASKED && survey->asked_count > 0);
 	survey->asked_count--;
+	survey->heard_ns = now_ns;
 	if (survey->done) {
 		leg->leg.state = LEG_FAILED;
 		return;
@@ -246,7 +257,7 @@ void survey_take(struct survey *survey, struct route *route, uint32_t index,
 
 uint64_t survey_due_ns(const struct survey *survey)
 {
-	uint64_t due_ns = survey->task.deadline_ns;
+	uint64_t due_ns = end_ns(survey);
 
 	if (survey->done)
 		return UINT64_MAX;

@@ -39,6 +39,13 @@ struct survey;
 /* Shards in a row that nobody could tell about, after which it is no use to go on. */
 #define SURVEY_GAP_MAX 8
 
+/*
+ * When shards have been found, and nothing was heard for so long, the survey ends
+ * without the others: a server that is down shall not hold up what the rest can
+ * answer.
+ */
+#define SURVEY_STALL_NS UINT64_C(500000000)
+
 struct survey_ops {
 	/*
 	 * Shard 'index' has answered; the descriptor's body was checked and
@@ -64,7 +71,7 @@ struct survey_task {
 
 /* Takes up a task; the survey must be idle. Borrows 'ops' and 'context' until done. */
 void survey_begin(struct survey *survey, const struct survey_task *task,
-		  const struct survey_ops *ops, void *context);
+		  const struct survey_ops *ops, void *context, uint64_t now_ns);
 
 /* As gather's functions of the same names (cluster/gather.h). */
 void survey_run(struct survey *survey, struct route *route, const struct leg_ops *ops,

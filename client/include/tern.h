@@ -149,6 +149,8 @@ struct tern_result {
 	int32_t error;          /* enum tern_error; hits and missing mean something when TERN_OK */
 	uint32_t asked_count;   /* shards asked */
 	uint32_t missing_count; /* shards without an answer; above 0 the result is partial */
+	uint32_t uncertain;     /* not 0: a server was down when the collection's shards were */
+				/* counted, and there may be more than those that were asked */
 	uint64_t latency_ns;    /* from tern_submit() until the last answer was merged */
 	struct tern_missing missing[TERN_MISSING_MAX];
 };

@@ -64,7 +64,7 @@ static void begin(struct rig *rig, uint32_t shard_count)
 		.tag = 500,
 	};
 
-	survey_begin(rig->survey, &task, &ops, rig);
+	survey_begin(rig->survey, &task, &ops, rig, rig->now_ns);
 }
 
 /* A shard's index from its vShard. */
@@ -196,6 +196,47 @@ static void the_deadline_ends_it(void **state)
 	assert_int_equal(rig->found, 0);
 }
 
+/* Answers all calls to server 0, and leaves those to server 1 alone. */
+static void a_silent_server_does_not_hold_up_the_others(void **state)
+{
+	static const float centroid[2] = {1, 2};
+	struct rig *rig = *state;
+
+	begin(rig, 0);
+	for (unsigned step = 0; step < 100; step++) {
+		survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, 0);
+		for (uint32_t i = 0; i < rig->asks.count; i++) {
+			uint32_t index = index_of(rig->asks.list[i].vshard);
+			struct session_answer answer;
+			struct fake_ask ask;
+
+			if (rig->asks.list[i].to.ip[0] != 0)
+				continue;
+			ask = fake_asks_take(&rig->asks, i);
+			answer = fake_asks_status(&ask, STATUS_SHARD_NOT_HERE, 0);
+			if (both_up(0, index) == STATUS_OK)
+				answer = fake_asks_centroid(&ask, centroid, 2);
+			survey_take(rig->survey, rig->route, (uint32_t)(answer.tag - 500), &answer,
+				    0);
+			break;
+		}
+	}
+	assert_false(survey_is_done(rig->survey));
+	assert_int_equal(survey_due_ns(rig->survey), SURVEY_STALL_NS);
+	survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, SURVEY_STALL_NS);
+	assert_true(survey_is_done(rig->survey));
+	assert_false(survey_is_certain(rig->survey));
+	assert_int_equal(survey_status(rig->survey), STATUS_DEADLINE);
+	assert_true(survey_shard_count(rig->survey) > 1);
+	while (rig->asks.count) {
+		struct fake_ask ask = fake_asks_take(&rig->asks, 0);
+		struct session_answer late = fake_asks_status(&ask, STATUS_UNREACHABLE, 0);
+
+		survey_take(rig->survey, rig->route, (uint32_t)(late.tag - 500), &late, DEADLINE);
+	}
+	assert_true(survey_is_idle(rig->survey));
+}
+
 static void a_descriptor_that_is_refused_is_a_missing_shard(void **state)
 {
 	struct rig *rig = *state;
@@ -255,6 +296,8 @@ int main(void)
 			an_unknown_collection_is_told_from_servers_that_are_down, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(the_deadline_ends_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_silent_server_does_not_hold_up_the_others, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_refused_is_a_missing_shard,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_mangled_descriptor_is_not_handed_on, set_up,

@@ -366,6 +366,29 @@ static void nobody_there_ends_with_the_timeout_at_the_latest(void **state)
 	tern_close(client);
 }
 
+static void a_node_that_is_down_from_the_start_leaves_a_partial_answer(void **state)
+{
+	struct fake_node_config first = node_config(5), second = node_config(2);
+	struct fake_node *nodes[2] = {fake_node_start(&first), fake_node_start(&second)};
+	struct tern_client *client =
+		open_client(nodes[0], nodes[1], (struct tern_options)TERN_OPTIONS_INIT);
+	struct tern_query query = query_for(middle);
+	struct tern_result result;
+	struct tern_hit hits[K];
+
+	fake_node_stop(nodes[1]);
+	query.timeout_ms = 800;
+	assert_int_equal(tern_search(client, &query, hits, &result), TERN_OK);
+	expect(middle, 5, hits, result.hit_count);
+	assert_int_equal(result.asked_count, SHARDS);
+	assert_int_equal(result.missing_count, 1);
+	assert_int_not_equal(result.uncertain, 0);
+	query.strict = 1;
+	assert_int_equal(tern_search(client, &query, hits, &result), TERN_E_UNREACHABLE);
+	tern_close(client);
+	fake_node_stop(nodes[0]);
+}
+
 static void a_node_that_starts_again_is_found_again(void **state)
 {
 	struct fake_node_config config = node_config(7);
@@ -539,6 +562,7 @@ int main(void)
 		cmocka_unit_test(a_query_that_waits_for_the_shards_needs_its_vector_no_longer),
 		cmocka_unit_test(an_unknown_collection_is_not_found),
 		cmocka_unit_test(nobody_there_ends_with_the_timeout_at_the_latest),
+		cmocka_unit_test(a_node_that_is_down_from_the_start_leaves_a_partial_answer),
 		cmocka_unit_test(a_node_that_starts_again_is_found_again),
 		cmocka_unit_test(only_who_knows_the_secret_is_answered),
 		cmocka_unit_test(options_that_cannot_be_meant_are_refused),
