@@ -14,6 +14,9 @@
 /* A node's links back are sorted by one thread; larger batches gain nothing. */
 #define GRAPH_BATCH_MAX 2048
 
+/* Cache lines asked for before they are compared; more of them push each other out of L1. */
+#define GRAPH_PREFETCH_LINES 128
+
 /* One worker's memory. */
 struct scratch {
 	struct visited visited;
@@ -114,7 +117,13 @@ static void prefetch_vector(const struct graph *graph, uint32_t node)
 		__builtin_prefetch(vector + i);
 }
 
-/* Notes the neighbours that were not met before and asks for their vectors. */
+/* Vectors to ask for before the one that is being compared. */
+static uint32_t prefetch_ahead(const struct graph *graph)
+{
+	return MAX(GRAPH_PREFETCH_LINES * DIST_PAD / graph->view.padded_dim, 1);
+}
+
+/* Notes the neighbours that were not met before and asks for the first vectors. */
 static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scratch, uint32_t node,
 				uint32_t level)
 {
@@ -124,7 +133,7 @@ static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scrat
 	for (uint32_t i = 0; i < listed; i++)
 		if (visited_add(&scratch->visited, met[i]))
 			met[count++] = met[i];
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < MIN(count, prefetch_ahead(graph)); i++)
 		prefetch_vector(graph, met[i]);
 	return count;
 }
@@ -137,6 +146,7 @@ static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scrat
 static void search_layer(const struct graph *graph, struct scratch *scratch, uint32_t query,
 			 uint32_t level, uint32_t ef, uint32_t entry)
 {
+	const uint32_t ahead = prefetch_ahead(graph);
 	struct beam *beam = &scratch->beam;
 	uint32_t node;
 
@@ -149,8 +159,11 @@ static void search_layer(const struct graph *graph, struct scratch *scratch, uin
 
 		for (uint32_t i = 0; i < count; i++) {
 			uint32_t met = scratch->met[i];
-			uint64_t key = beam_key(between(graph, query, met), met);
+			uint64_t key;
 
+			if (i + ahead < count)
+				prefetch_vector(graph, scratch->met[i + ahead]);
+			key = beam_key(between(graph, query, met), met);
 			if (beam_wants(beam, key))
 				beam_insert(beam, key);
 		}
