@@ -16,6 +16,7 @@
 #include <rte_devargs.h>
 #include <rte_errno.h>
 #include <rte_flow.h>
+#include <rte_log.h>
 
 #define DESCRIPTOR_COUNT_DEFAULT 512
 
@@ -258,6 +259,8 @@ static int look(struct dpdk_device *device, const struct port_dpdk_config *confi
 	traits = software_traits(&device->info);
 	device->accept_partial = traits && traits->accept_partial;
 	device->in_memory = traits && traits->in_memory;
+	device->reconnects = is_memif(config->device) && strstr(config->device, "role=client") &&
+			     config->device_queue_count <= 1;
 	choose_queues(device, config);
 	choose_offloads(device, config);
 	choose_descriptors(device, config);
@@ -380,6 +383,11 @@ int dpdk_device_start(struct dpdk_device *device, const struct port_dpdk_config 
 		step = "start";
 		r = rte_eth_dev_start(device->id);
 	}
+	if (r != 0 && device->reconnects)
+		return port_error(
+			error, error_size, -ECONNREFUSED,
+			"nobody listens at the socket of %s: start the server's end first",
+			config->device);
 	if (r != 0)
 		return port_error(error, error_size, r,
 				  "can't %s %s (%s, %u receive and %u send queues, frames of %u "
@@ -390,6 +398,26 @@ int dpdk_device_start(struct dpdk_device *device, const struct port_dpdk_config 
 	receive_groups(device);
 	device->steered = steer(device, config);
 	return 0;
+}
+
+bool dpdk_device_link_is_up(const struct dpdk_device *device)
+{
+	struct rte_eth_link link = {0};
+
+	return rte_eth_link_get_nowait(device->id, &link) == 0 &&
+	       link.link_status == RTE_ETH_LINK_UP;
+}
+
+int dpdk_device_restart(const struct dpdk_device *device)
+{
+	int r;
+
+	/* That nobody listens is no news, several times a second. */
+	(void)rte_log_set_level_pattern("pmd.net.memif*", RTE_LOG_CRIT);
+	(void)rte_eth_dev_stop(device->id);
+	r = rte_eth_dev_start(device->id);
+	(void)rte_log_set_level_pattern("pmd.net.memif*", RTE_LOG_ERR);
+	return r;
 }
 
 void dpdk_device_close(struct dpdk_device *device)

@@ -28,6 +28,7 @@ struct dpdk_device {
 	bool accept_partial;                      /* see ether_config */
 	bool in_memory;                           /* no wire: frames are copied within this host */
 	bool steered;
+	bool reconnects; /* a memif client: its server may go and another one come */
 };
 
 /* Finds or attaches what config->device names and decides on the rest. Changes no device. */
@@ -40,6 +41,14 @@ int dpdk_device_open(const struct port_dpdk_config *config, struct dpdk_device *
  */
 int dpdk_device_start(struct dpdk_device *device, const struct port_dpdk_config *config,
 		      struct rte_mempool *const *pools, char *error, size_t error_size);
+
+bool dpdk_device_link_is_up(const struct dpdk_device *device);
+
+/*
+ * Stops and starts the device, which makes a memif client look for its server.
+ * No core may use the device meanwhile, nor afterwards when this fails.
+ */
+int dpdk_device_restart(const struct dpdk_device *device);
 
 /* Stops and closes it, and removes it when it was attached. */
 void dpdk_device_close(struct dpdk_device *device);

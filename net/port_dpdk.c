@@ -8,11 +8,13 @@
 #include "net/port_error.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <rte_alarm.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 #include <rte_ring.h>
@@ -42,6 +44,20 @@
 #define BUFFER_COUNT_DEFAULT 4096
 #define BUFFER_CACHE         256
 
+/* How often a port whose memif server is gone looks for another one. */
+#define RECONNECT_US 200000
+
+/* Looks that a link is given to come up after a restart. */
+#define RECONNECT_GRACE 5
+
+/*
+ * Who may touch the device, when a lost link is mended by DPDK's control thread:
+ * nothing is allocated on a core, and none polls a device that is stopped.
+ *
+ *      IN_USE --control: link is down--> ASKED --core--> RESTED --control: restarted--> IN_USE
+ */
+enum device_state { DEVICE_IN_USE, DEVICE_ASKED, DEVICE_RESTED };
+
 /* In the private area of a buffer that goes from core to core. */
 struct tag {
 	struct ether_frame frame;
@@ -54,11 +70,13 @@ struct dpdk_queue {
 	struct port_queue queue;
 	struct dpdk_port *port;
 	uint32_t index;
-	bool entered;  /* is the core's thread known to DPDK? */
-	bool receives; /* owns the device's receive queue of its index */
-	bool sends;    /* owns the device's send queue of its index */
-	bool blocked;  /* the device didn't take all of 'out' */
-	unsigned turn; /* counts receives */
+	bool entered;      /* is the core's thread known to DPDK? */
+	bool receives;     /* owns the device's receive queue of its index */
+	bool sends;        /* owns the device's send queue of its index */
+	bool blocked;      /* the device didn't take all of 'out' */
+	unsigned restarts; /* of the device, as last seen */
+	bool rests;        /* the device is the control thread's at this time */
+	unsigned turn;     /* counts receives */
 	unsigned offload;
 	uint64_t now_ns; /* as of one of the last CLOCK_EVERY receives */
 	struct rte_mempool *pool;
@@ -79,6 +97,13 @@ struct dpdk_queue {
 struct dpdk_port {
 	struct port port;
 	struct dpdk_device device;
+	/*
+	 * Release stores pair with acquire loads at the other side: what one did to the
+	 * device is seen by the other before it goes on.
+	 */
+	_Atomic(enum device_state) state;
+	_Atomic unsigned restarts; /* a core that sees a new number forgets its neighbours */
+	unsigned grace; /* the control thread's: looks left before the link counts as down */
 	struct dpdk_queue *queues[PORT_QUEUE_MAX];
 };
 
@@ -116,6 +141,10 @@ static void push_out(struct dpdk_queue *q)
 
 	if (q->out_count == 0)
 		return;
+	if (unlikely(q->rests)) {
+		q->blocked = true;
+		return;
+	}
 	if (q->sends)
 		done = rte_eth_tx_burst(q->port->device.id, (uint16_t)q->index, q->out,
 					(uint16_t)q->out_count);
@@ -377,6 +406,29 @@ static NOINLINE void enter(struct dpdk_queue *q)
 	(void)dpdk_env_enter(); /* without it buffers come without a cache: slower, no worse */
 }
 
+/* Now and then: the time, and whether the control thread wants the device. */
+static NOINLINE void look_up(struct dpdk_queue *q)
+{
+	enum device_state state;
+	unsigned restarts;
+
+	q->now_ns = coarse_now_ns();
+	if (!q->port->device.reconnects)
+		return;
+	/* The next server at the socket has another Ethernet address. Pairs with watch_link(). */
+	restarts = atomic_load_explicit(&q->port->restarts, memory_order_relaxed);
+	if (restarts != q->restarts) {
+		q->restarts = restarts;
+		neighbours_init(&q->ether.neighbours, q->ether.config.seed);
+	}
+	if (!q->receives)
+		return;
+	state = atomic_load_explicit(&q->port->state, memory_order_acquire);
+	q->rests = state != DEVICE_IN_USE;
+	if (state == DEVICE_ASKED)
+		atomic_store_explicit(&q->port->state, DEVICE_RESTED, memory_order_release);
+}
+
 /*
  * Other cores' frames first, but with half of the room only when this core has
  * a device queue too, so that neither starves the other.
@@ -389,7 +441,7 @@ static unsigned dpdk_receive(struct port_queue *queue, struct port_frame *frames
 	if (unlikely(!q->entered))
 		enter(q);
 	if (unlikely(q->turn++ % CLOCK_EVERY == 0))
-		q->now_ns = coarse_now_ns();
+		look_up(q);
 	if (unlikely(q->blocked))
 		push_out(q);
 	if (q->from_others_count > 0)
@@ -399,7 +451,7 @@ static unsigned dpdk_receive(struct port_queue *queue, struct port_frame *frames
 		handed =
 			receive_from_others(q, frames, q->receives ? (count + q->turn) / 2 : count);
 	}
-	if (q->receives && handed < count)
+	if (q->receives && handed < count && !q->rests)
 		handed += receive_from_device(q, frames + handed, count - handed);
 	return handed;
 }
@@ -596,6 +648,23 @@ static int make_queues(struct dpdk_port *p, const struct port_dpdk_config *confi
 	return 0;
 }
 
+/* Runs on DPDK's control thread, again and again until the port is closed. */
+static void watch_link(void *argument)
+{
+	struct dpdk_port *p = argument;
+	enum device_state state = atomic_load_explicit(&p->state, memory_order_acquire);
+
+	p->grace -= p->grace > 0;
+	if (state == DEVICE_IN_USE && p->grace == 0 && !dpdk_device_link_is_up(&p->device)) {
+		atomic_store_explicit(&p->state, DEVICE_ASKED, memory_order_release);
+	} else if (state == DEVICE_RESTED && dpdk_device_restart(&p->device) == 0) {
+		p->grace = RECONNECT_GRACE;
+		atomic_fetch_add_explicit(&p->restarts, 1, memory_order_relaxed);
+		atomic_store_explicit(&p->state, DEVICE_IN_USE, memory_order_release);
+	}
+	(void)rte_eal_alarm_set(RECONNECT_US, watch_link, p);
+}
+
 static void ring_free(struct rte_ring *ring)
 {
 	void *mbuf;
@@ -610,6 +679,8 @@ static void dpdk_close(struct port *port)
 {
 	struct dpdk_port *p = CONTAINER_OF(port, struct dpdk_port, port);
 
+	if (p->device.reconnects)
+		(void)rte_eal_alarm_cancel(watch_link, p);
 	dpdk_device_close(&p->device);
 	for (uint32_t i = 0; i < port->queue_count; i++) {
 		struct dpdk_queue *q = p->queues[i];
@@ -660,6 +731,8 @@ int port_dpdk_open(const struct port_dpdk_config *config, struct port **ret_port
 		dpdk_close(&p->port);
 		return r;
 	}
+	if (p->device.reconnects)
+		(void)rte_eal_alarm_set(RECONNECT_US, watch_link, p);
 	*ret_port = &p->port;
 	return 0;
 }
@@ -683,14 +756,12 @@ struct port_dpdk_info port_dpdk_info(struct port *port)
 				  (p->queues[0]->offload & ETHER_OFFLOAD_UDP),
 	};
 	struct rte_eth_stats stats;
-	struct rte_eth_link link = {0};
 	char name[RTE_ETH_NAME_MAX_LEN];
 
 	memcpy(info.mac, p->device.mac, sizeof(info.mac));
 	if (rte_eth_dev_get_name_by_port(p->device.id, name) == 0)
 		snprintf(info.device, sizeof(info.device), "%s", name);
-	if (rte_eth_link_get_nowait(p->device.id, &link) == 0)
-		info.link_up = link.link_status == RTE_ETH_LINK_UP;
+	info.link_up = dpdk_device_link_is_up(&p->device);
 	if (rte_eth_stats_get(p->device.id, &stats) == 0)
 		info.missed = stats.imissed + stats.rx_nombuf;
 	return info;

@@ -202,10 +202,19 @@ def case_memif_restart():
             ask(*device(memif("client"), 2), *targets())
         server.stop()
     with Server(*device(memif("server"))) as server:
+        asker = subprocess.Popen([ECHO, "ask", *device(memif("client"), 2), *targets(), "--count", "20000"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            asker.wait(1)
+        except subprocess.TimeoutExpired:
+            pass
+        check(asker.poll() is None, "the asker ended by itself")
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     with Server(*device(memif("server"))) as server:
-        ask(*device(memif("client"), 2), *targets())
+        out, _ = asker.communicate(timeout=60)
+        check(asker.returncode == 0, f"the asker didn't find the next server: {out}")
+        check(server.stop()["frames_sent"] > 0, "the next server was not asked")
 
 
 # --- the kernel at the other end ---
