@@ -25,8 +25,9 @@ struct core {
 	struct core_config config;
 	enum core_state state;
 	struct core_stats stats;
-	struct endpoint *endpoint;    /* owned */
-	struct handle_vector *vector; /* owned */
+	struct endpoint *endpoint;       /* owned */
+	struct handle_vector *vector;    /* owned */
+	struct coordinator *coordinator; /* owned; NULL when there is no loop */
 	struct dispatch dispatch;
 	struct timer_wheel wheel;
 	struct timer drain_timer;  /* the drain takes too long */
@@ -34,6 +35,7 @@ struct core {
 	struct idle idle;
 	struct stages stages;
 	struct port_frame frames[PORT_BURST_MAX];
+	struct port_frame looped[PORT_BURST_MAX]; /* from this node's own cores */
 	struct request *requests[PORT_BURST_MAX];
 
 	/* Shared with other threads. */
@@ -54,7 +56,12 @@ struct core {
 static void frame_send(void *context, const struct addr *to, const void *head, size_t head_size,
 		       const void *body, size_t body_size)
 {
-	port_send(context, to, head, head_size, body, body_size);
+	struct core *core = context;
+
+	if (unlikely(core->config.loop) &&
+	    loop_send(core->config.loop, core->config.index, to, head, head_size, body, body_size))
+		return;
+	port_send(core->config.queue, to, head, head_size, body, body_size);
 }
 
 static const struct session_ops session_ops = {.send = frame_send};
@@ -72,29 +79,49 @@ static void take_requests(struct core *core, uint64_t now_ns)
 	} while (count == PORT_BURST_MAX);
 }
 
-/* One receive burst, up to the handlers' queues. Returns the frames, which the core now holds. */
+/* Frames that the core now holds, up to the handlers' queues. */
+static void input(struct core *core, const struct port_frame *frames, unsigned count,
+		  uint64_t now_ns)
+{
+	if (!count)
+		return;
+	core->stats.receive_bursts++;
+	for (unsigned i = 0; i < count; i++)
+		endpoint_input(core->endpoint, &frames[i].from, frames[i].bytes, frames[i].size,
+			       now_ns);
+	take_requests(core, now_ns);
+}
+
 static unsigned receive(struct core *core, uint64_t now_ns)
 {
 	unsigned count = port_receive(core->config.queue, core->frames, PORT_BURST_MAX);
 
-	if (!count)
-		return 0;
-	core->stats.receive_bursts++;
-	for (unsigned i = 0; i < count; i++)
-		endpoint_input(core->endpoint, &core->frames[i].from, core->frames[i].bytes,
-			       core->frames[i].size, now_ns);
-	take_requests(core, now_ns);
+	input(core, core->frames, count, now_ns);
 	return count;
 }
 
-/* Frames go back to the port; requests that still wait no longer borrow from them. */
-static void give_back(struct core *core, unsigned count, uint64_t now_ns)
+static unsigned receive_looped(struct core *core, uint64_t now_ns)
 {
-	if (!count)
+	unsigned count;
+
+	if (!core->config.loop)
+		return 0;
+	count = loop_receive(core->config.loop, core->config.index, core->looped, PORT_BURST_MAX);
+	input(core, core->looped, count, now_ns);
+	return count;
+}
+
+/* Frames go back; requests that still wait no longer borrow from them. */
+static void give_back(struct core *core, unsigned count, unsigned looped, uint64_t now_ns)
+{
+	if (!count && !looped)
 		return;
 	if (handle_vector_waiting(core->vector))
 		handle_vector_keep(core->vector, now_ns);
-	port_release(core->config.queue, core->frames, count);
+	if (count)
+		port_release(core->config.queue, core->frames, count);
+	if (looped)
+		loop_release(core->config.loop, core->looped, looped);
 }
 
 /* --- ending --- */
@@ -152,6 +179,8 @@ static NOINLINE void snapshot_fill(struct core *core, struct core_snapshot *snap
 		.heap_breaches = guard_breaches(),
 		.draining = core->state != CORE_RUNNING,
 	};
+	if (core->coordinator)
+		snapshot->counts.coordinator = *coordinator_stats(core->coordinator);
 	snapshot->stages = core->stages;
 }
 
@@ -182,17 +211,21 @@ bool core_turn(struct core *core, uint64_t now_ns)
 	struct msg *msg;
 	unsigned rounds = 0;
 	unsigned frames;
+	unsigned looped;
 	unsigned answered;
+	bool coordinated;
 
 	core->stats.turns++;
 	while ((frames = receive(core, now_ns)) == PORT_BURST_MAX && ++rounds < CORE_ROUND_MAX)
-		give_back(core, frames, now_ns);
+		give_back(core, frames, 0, now_ns);
+	looped = receive_looped(core, now_ns);
 	stages_begin(&core->stages, ticks);
 	if (core->stats.requests != requests)
 		stages_lap(&core->stages, STAGE_RECEIVE);
 
 	answered = handle_vector_run(core->vector, now_ns);
-	give_back(core, frames, now_ns);
+	give_back(core, frames, looped, now_ns);
+	coordinated = core->coordinator && coordinator_turn(core->coordinator, now_ns);
 
 	if (now_ns >= endpoint_due_ns(core->endpoint))
 		endpoint_tick(core->endpoint, now_ns);
@@ -207,7 +240,8 @@ bool core_turn(struct core *core, uint64_t now_ns)
 	if (unlikely(core->state == CORE_DRAINING))
 		drain_check(core, now_ns);
 	/* A core that feeds others goes on polling as long as there is something to feed them. */
-	return frames || answered || rounds ||
+	return frames || looped || answered || rounds || coordinated ||
+	       (core->config.loop && loop_waits(core->config.loop, core->config.index)) ||
 	       core->config.queue->stats.frames_handed_over != handed_over;
 }
 
@@ -220,6 +254,8 @@ static void rest(struct core *core, uint64_t now_ns)
 {
 	uint64_t due_ns = MIN(endpoint_due_ns(core->endpoint), timer_wheel_due_ns(&core->wheel));
 
+	if (core->coordinator)
+		due_ns = MIN(due_ns, coordinator_due_ns(core->coordinator));
 	if (idle_wait(&core->idle, now_ns, due_ns))
 		msg_box_rest(&core->box);
 }
@@ -264,12 +300,29 @@ void core_free(struct core *core)
 		return;
 	msg_box_close(&core->box);
 	handle_vector_free(core->vector);
+	coordinator_free(core->coordinator);
 	endpoint_free(core->endpoint);
 	if (core->idle_ready)
 		idle_deinit(&core->idle);
 	msg_box_deinit(&core->box);
 	sem_destroy(&core->started);
 	free(core);
+}
+
+static int prepare_coordinator(struct core *core)
+{
+	struct coordinator_config config = {
+		.shards = core->config.shards,
+		.cores = core->config.cores,
+		.core = core->config.index,
+		.peers = core->config.peers,
+		.peer_count = core->config.peer_count,
+		.node = core->config.endpoint.node,
+		.epoch = core->config.endpoint.epoch,
+		.message_size_max = core->config.endpoint.message_size_max,
+	};
+
+	return coordinator_new(&config, core->endpoint, &core->coordinator);
 }
 
 int core_prepare(struct core *core, uint64_t now_ns)
@@ -280,9 +333,15 @@ int core_prepare(struct core *core, uint64_t now_ns)
 	vector.shards = core->config.shards;
 	vector.core = core->config.index;
 	vector.stages = &core->stages;
-	r = endpoint_new(&core->config.endpoint, &session_ops, core->config.queue, &core->endpoint);
+	r = endpoint_new(&core->config.endpoint, &session_ops, core, &core->endpoint);
 	if (r)
 		return r;
+	if (core->config.loop) {
+		r = prepare_coordinator(core);
+		if (r)
+			return r;
+	}
+	vector.coordinator = core->coordinator;
 	r = handle_vector_new(&vector, &core->vector);
 	if (r)
 		return r;

@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
+#include "dataplane/coordinator.h"
+#include "dataplane/reply.h"
 #include "hnsw/search.h"
 #include "proto/message.h"
 #include "proto/payload_vector.h"
@@ -143,33 +145,6 @@ void handle_vector_free(struct handle_vector *handler)
 
 /* --- answers --- */
 
-/* Room for a payload of up to 'capacity' bytes behind an envelope's header; NULL: none is free. */
-static uint8_t *answer_payload(const struct dispatch_item *item, size_t capacity)
-{
-	uint8_t *bytes;
-
-	bytes = request_answer_buffer(item->request, (uint32_t)(ENVELOPE_SIZE + capacity));
-	return bytes ? bytes + ENVELOPE_SIZE : NULL;
-}
-
-/* Puts the header in front of 'payload', of answer_payload(), and sends both. */
-static void answer_send(const struct dispatch_item *item, uint16_t type, uint16_t status,
-			uint8_t *payload, size_t size, uint64_t now_ns)
-{
-	struct envelope answer = envelope_answer(&item->envelope, type);
-
-	answer.payload_size = (uint32_t)size;
-	envelope_encode_header(&answer, payload - ENVELOPE_SIZE);
-	request_answer(item->request, status, 0, (uint32_t)(ENVELOPE_SIZE + size), now_ns);
-}
-
-/* Refuses without words: the status says it all, or there is no room for more. */
-static void refuse(const struct dispatch_item *item, uint16_t status, uint32_t hint,
-		   uint64_t now_ns)
-{
-	request_answer(item->request, status, hint, 0, now_ns);
-}
-
 static uint32_t overload_hint_us(const struct handle_vector *handler)
 {
 	uint64_t us = handle_vector_waiting(handler) * handler->search_ns / NS_PER_US;
@@ -181,34 +156,14 @@ static NOINLINE void refuse_overloaded(struct handle_vector *handler,
 				       const struct dispatch_item *item, uint64_t now_ns)
 {
 	handler->stats.refused_overloaded++;
-	refuse(item, STATUS_OVERLOADED, overload_hint_us(handler), now_ns);
-}
-
-/* Refuses a scatter request with a type 51 that says why in words. */
-static NOINLINE void refuse_scatter(const struct dispatch_item *item, uint16_t status,
-				    const char *text, uint64_t now_ns)
-{
-	struct vector_answer answer = {
-		.shard_id = item->envelope.vshard,
-		.has_error = true,
-		.error = {text, (uint32_t)strlen(text)},
-	};
-	size_t size = vector_answer_size(&answer);
-	uint8_t *payload = answer_payload(item, size);
-
-	if (!payload) {
-		refuse(item, status, 0, now_ns);
-		return;
-	}
-	CHECK(vector_answer_encode(&answer, payload, size) == size);
-	answer_send(item, MESSAGE_VECTOR_SCATTER_RESPONSE, status, payload, size, now_ns);
+	reply_status(item, STATUS_OVERLOADED, overload_hint_us(handler), now_ns);
 }
 
 static NOINLINE void refuse_invalid(struct handle_vector *handler, const struct dispatch_item *item,
 				    const char *text, uint64_t now_ns)
 {
 	handler->stats.refused_invalid++;
-	refuse_scatter(item, STATUS_INVALID, text, now_ns);
+	reply_words(item, STATUS_INVALID, text, now_ns);
 }
 
 /* What a decoder's PAYLOAD_E_* is to the peer. */
@@ -218,15 +173,15 @@ static NOINLINE void refuse_payload(struct handle_vector *handler, const struct 
 	switch (error) {
 	case PAYLOAD_E_LIMIT:
 		handler->stats.refused_invalid++;
-		refuse(item, STATUS_INVALID, 0, now_ns);
+		reply_status(item, STATUS_INVALID, 0, now_ns);
 		break;
 	case PAYLOAD_E_VERSION:
 		handler->stats.refused_malformed++;
-		refuse(item, STATUS_VERSION, 0, now_ns);
+		reply_status(item, STATUS_VERSION, 0, now_ns);
 		break;
 	default:
 		handler->stats.refused_malformed++;
-		refuse(item, STATUS_MALFORMED, 0, now_ns);
+		reply_status(item, STATUS_MALFORMED, 0, now_ns);
 		break;
 	}
 }
@@ -241,12 +196,12 @@ static const struct shard *shard_of(struct handle_vector *handler, const struct 
 	shard = shard_table_find(handler->config.shards, item->envelope.vshard, collection);
 	if (unlikely(!shard)) {
 		handler->stats.refused_not_here++;
-		refuse(item, STATUS_SHARD_NOT_HERE, 0, now_ns);
+		reply_status(item, STATUS_SHARD_NOT_HERE, 0, now_ns);
 		return NULL;
 	}
 	if (unlikely(shard->core != handler->config.core)) {
 		handler->stats.refused_elsewhere++;
-		refuse(item, STATUS_SHARD_ELSEWHERE, shard->udp_port, now_ns);
+		reply_status(item, STATUS_SHARD_ELSEWHERE, shard->udp_port, now_ns);
 		return NULL;
 	}
 	return shard;
@@ -258,6 +213,10 @@ static void handle_vector_scatter(void *context, const struct dispatch_item *ite
 {
 	struct handle_vector *handler = context;
 
+	if (item->envelope.vshard == COORDINATOR_VSHARD && handler->config.coordinator) {
+		coordinator_begin(handler->config.coordinator, item, now_ns);
+		return;
+	}
 	if (unlikely(handle_vector_waiting(handler) >= handler->config.queue_max)) {
 		refuse_overloaded(handler, item, now_ns);
 		return;
@@ -311,7 +270,7 @@ static bool slot_begin(struct handle_vector *handler, unsigned index,
 
 	if (unlikely(item->view.deadline_ns <= now_ns)) {
 		handler->stats.refused_deadline++;
-		refuse(item, STATUS_DEADLINE, 0, now_ns);
+		reply_status(item, STATUS_DEADLINE, 0, now_ns);
 		return false;
 	}
 	r = vector_scatter_decode(item->envelope.payload, item->envelope.payload_size,
@@ -358,8 +317,7 @@ static void slot_answer(struct handle_vector *handler, unsigned index, uint64_t 
 		.hits = handler->hits,
 		.success = true,
 	};
-	uint8_t *payload;
-	size_t size;
+	uint16_t status;
 
 	answer.hit_count = search_hits(handler->searches[index], handler->search_hits, slot->k);
 	for (uint32_t i = 0; i < answer.hit_count; i++)
@@ -370,19 +328,13 @@ static void slot_answer(struct handle_vector *handler, unsigned index, uint64_t 
 		};
 	handler->stats.search_hops += stats.hops;
 	handler->stats.search_distances += stats.distances;
-	size = vector_answer_size(&answer);
-	if (unlikely(ENVELOPE_SIZE + size > handler->config.message_size_max)) {
-		handler->stats.refused_too_large++;
-		refuse(&slot->item, STATUS_TOO_LARGE, 0, now_ns);
-		return;
-	}
-	payload = answer_payload(&slot->item, size);
-	if (unlikely(!payload)) {
+	status = reply_hits(&slot->item, &answer, handler->config.message_size_max, now_ns);
+	if (unlikely(status == STATUS_OVERLOADED)) {
 		refuse_overloaded(handler, &slot->item, now_ns);
-		return;
+	} else if (unlikely(status != STATUS_OK)) {
+		handler->stats.refused_too_large++;
+		reply_status(&slot->item, status, 0, now_ns);
 	}
-	CHECK(vector_answer_encode(&answer, payload, size) == size);
-	answer_send(&slot->item, MESSAGE_VECTOR_SCATTER_RESPONSE, STATUS_OK, payload, size, now_ns);
 }
 
 unsigned handle_vector_run(struct handle_vector *handler, uint64_t now_ns)
@@ -484,17 +436,17 @@ static void handle_vector_coarse(void *context, const struct dispatch_item *item
 	capacity = COARSE_FIELDS_SIZE + (size_t)answer.body_size;
 	if (ENVELOPE_SIZE + capacity > handler->config.message_size_max) {
 		handler->stats.refused_too_large++;
-		refuse(item, STATUS_TOO_LARGE, 0, now_ns);
+		reply_status(item, STATUS_TOO_LARGE, 0, now_ns);
 		return;
 	}
-	payload = answer_payload(item, capacity);
+	payload = reply_payload(item, capacity);
 	if (!payload) {
 		refuse_overloaded(handler, item, now_ns);
 		return;
 	}
 	size = coarse_answer_encode(&answer, payload, capacity);
 	CHECK(size);
-	answer_send(item, MESSAGE_VECTOR_COARSE_ROUTE_RESPONSE, STATUS_OK, payload, size, now_ns);
+	reply_send(item, MESSAGE_VECTOR_COARSE_ROUTE_RESPONSE, STATUS_OK, payload, size, now_ns);
 	handler->stats.coarse_answers++;
 	handler->stats.coarse_unchanged += answer.kind == COARSE_UNCHANGED;
 }

@@ -38,11 +38,13 @@
 /* Requests that can wait for their search. */
 #define HANDLE_VECTOR_QUEUE_MAX 65536
 
+struct coordinator;
 struct handle_vector;
 
 struct handle_vector_config {
 	const struct shard_table *shards; /* borrowed until handle_vector_free() */
 	struct stages *stages;            /* borrowed; times decode, search and encode */
+	struct coordinator *coordinator;  /* borrowed; takes what goes to all shards; may be NULL */
 	uint32_t core;                    /* whose shards are ours */
 	uint32_t burst;                   /* 1 to HANDLE_VECTOR_BURST_MAX */
 	uint32_t queue_max;               /* 1 to HANDLE_VECTOR_QUEUE_MAX */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "cluster/manifest.h"
+#include "cluster/route.h"
 #include "dataplane/eal.h"
 #include "dataplane/stage.h"
 #include "net/dpdk_env.h"
@@ -19,6 +20,8 @@
 
 /* Of an IPv6 address's network: what a link has (RFC 4291, section 2.5.1). */
 #define IPV6_PREFIX 64
+
+_Static_assert(CONFIG_DATA_MAX <= SHARD_COLLECTION_MAX, "a collection a folder");
 
 /* Which of the node's shards is dealt out next, and what was found on the way. */
 struct dealing {
@@ -136,6 +139,8 @@ static int open_collection(struct dealing *dealing, const char *path)
 			    text);
 	folder_of(path, folder, sizeof(folder));
 	dealing->shard_count_max = MAX(dealing->shard_count_max, manifest.shard_count);
+	/* As many as there are places in 'data', so there is room. */
+	CHECK(shard_table_note(dealing->table, &manifest) == 0);
 	for (uint32_t i = 0; i < manifest.shard_count && !r; i++)
 		if (wanted(dealing->config, i))
 			r = open_one(dealing, &manifest, i, folder);
@@ -276,20 +281,41 @@ static struct core_config core_config_of(const struct node *node, uint32_t index
 				.message_size_max = config->session.message_size_max,
 			},
 		.shards = node->shards,
+		.loop = node->loop,
+		.cores = node->addresses,
+		.peers = node->peers,
+		.peer_count = config->peer_count,
 		.idle_busy_ns = config->idle.busy_ns,
 		.idle_relax_ns = config->idle.pause_ns,
 		.eal = node->eal,
 	};
 }
 
-/* Where a shard is reached is known when its core's queue is open. */
-static void shards_address(struct node *node)
+/* Where a core and its shards are reached is known when the port is open. */
+static void note_addresses(struct node *node)
 {
+	for (uint32_t i = 0; i < node->core_count; i++)
+		node->addresses[i] = port_queue(node->port, i)->local;
+	for (uint32_t i = 0; i < node->config->peer_count; i++)
+		node->peers[i] = node->config->peers[i].address;
 	for (uint32_t i = 0; i < node->shards->count; i++) {
 		struct shard *shard = &node->shards->shards[i];
 
 		shard->udp_port = port_queue(node->port, shard->core)->local.port;
 	}
+}
+
+static int open_loop(struct node *node, char *error, size_t error_size)
+{
+	int r;
+
+	if (node->config->peer_count >= ROUTE_SERVER_MAX)
+		return fail(error, error_size, -EINVAL, "peers: more than %d; list fewer",
+			    ROUTE_SERVER_MAX - 1);
+	note_addresses(node);
+	r = loop_new(node->addresses, node->core_count, port_queue(node->port, 0)->frame_size,
+		     /* all= */ port_wait_fd(port_queue(node->port, 0)) < 0, &node->loop);
+	return r ? fail(error, error_size, r, "no memory for the frames between cores") : 0;
 }
 
 int node_open(const struct config *config, struct node *ret_node, char *error, size_t error_size)
@@ -310,11 +336,12 @@ int node_open(const struct config *config, struct node *ret_node, char *error, s
 	node.core_count = node.plan.count;
 	if (!r)
 		r = open_port(&node, error, error_size);
+	if (!r)
+		r = open_loop(&node, error, error_size);
 	if (r) {
 		node_close(&node);
 		return r;
 	}
-	shards_address(&node);
 	*ret_node = node;
 	return 0;
 }
@@ -369,6 +396,7 @@ void node_close(struct node *node)
 		core_join(node->cores[i]);
 		core_free(node->cores[i]);
 	}
+	loop_free(node->loop);
 	port_close(node->port);
 	shard_table_free(node->shards);
 	if (node->eal)

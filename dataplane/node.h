@@ -36,6 +36,9 @@ struct node {
 	struct shard_table *shards; /* owned */
 	struct port *port;          /* owned */
 	uint32_t core_count;
+	struct addr addresses[CONFIG_CORE_MAX]; /* where each core is reached */
+	struct addr peers[CONFIG_PEER_MAX];
+	struct loop *loop;                   /* owned */
 	struct core *cores[CONFIG_CORE_MAX]; /* owned */
 	uint64_t start_ns;
 	bool eal; /* the environment layer runs */

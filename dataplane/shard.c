@@ -252,3 +252,26 @@ const struct shard *shard_table_find(const struct shard_table *table, uint32_t v
 	}
 	return NULL;
 }
+
+int shard_table_note(struct shard_table *table, const struct manifest *manifest)
+{
+	struct shard_collection *collection = &table->collections[table->collection_count];
+
+	if (table->collection_count == SHARD_COLLECTION_MAX)
+		return -ENOSPC;
+	collection->name_length = (uint32_t)snprintf(collection->name, sizeof(collection->name),
+						     "%s", manifest->collection);
+	collection->shard_count = manifest->shard_count;
+	collection->dim = manifest->dim;
+	table->collection_count++;
+	return 0;
+}
+
+int shard_table_collection(const struct shard_table *table, const struct text_view *collection)
+{
+	for (uint32_t i = 0; i < table->collection_count; i++)
+		if (table->collections[i].name_length == collection->length &&
+		    !memcmp(table->collections[i].name, collection->text, collection->length))
+			return (int)i;
+	return -1;
+}

@@ -27,6 +27,9 @@
 /* Shards of all collections on one node. */
 #define SHARD_TABLE_MAX 4096
 
+/* Collections on one node. */
+#define SHARD_COLLECTION_MAX 16
+
 enum {
 	SHARD_E_INVALID = 1, /* a file isn't what the manifest says; the text says what */
 };
@@ -61,7 +64,17 @@ int shard_open(const struct manifest *manifest, uint32_t index, const char *fold
 	       size_t error_size);
 void shard_close(struct shard *shard);
 
+/* What the manifests say, whatever this node owns of it. */
+struct shard_collection {
+	char name[MANIFEST_COLLECTION_MAX + 1];
+	uint32_t name_length;
+	uint32_t shard_count;
+	uint32_t dim;
+};
+
 struct shard_table {
+	uint32_t collection_count;
+	struct shard_collection collections[SHARD_COLLECTION_MAX];
 	uint32_t count;
 	struct shard *shards;               /* owned, with what is in them */
 	uint16_t first[MANIFEST_SHARD_MAX]; /* by vShard: 1 + index, 0 for none */
@@ -81,6 +94,12 @@ void shard_table_free(struct shard_table *table);
  * -ENOSPC; then the caller still owns the shard.
  */
 int shard_table_add(struct shard_table *table, const struct shard *shard);
+
+/* Notes a collection. Returns 0, or -ENOSPC. */
+int shard_table_note(struct shard_table *table, const struct manifest *manifest);
+
+/* Index of the collection, or -1 when no manifest speaks of it. */
+int shard_table_collection(const struct shard_table *table, const struct text_view *collection);
 
 /* The shard of that collection, or NULL when it is not on this node. */
 const struct shard *shard_table_find(const struct shard_table *table, uint32_t vshard,

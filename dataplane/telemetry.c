@@ -103,16 +103,19 @@ static int answer_cores(const struct node *node, const char *params, struct rte_
 
 static void add_core_counts(struct rte_tel_data *data, const struct core_counts *counts)
 {
-#define ADD_CORE(name)    add_u64(data, #name, counts->core.name);
-#define ADD_IDLE(name)    add_u64(data, #name, counts->idle.name);
-#define ADD_SESSION(name) add_u64(data, "session_" #name, counts->session.name);
-#define ADD_PORT(name)    add_u64(data, "port_" #name, counts->port.name);
-#define ADD_VECTOR(name)  add_u64(data, "vector_" #name, counts->vector.name);
+#define ADD_CORE(name)     add_u64(data, #name, counts->core.name);
+#define ADD_IDLE(name)     add_u64(data, #name, counts->idle.name);
+#define ADD_SESSION(name)  add_u64(data, "session_" #name, counts->session.name);
+#define ADD_PORT(name)     add_u64(data, "port_" #name, counts->port.name);
+#define ADD_VECTOR(name)   add_u64(data, "vector_" #name, counts->vector.name);
+#define ADD_QUESTION(name) add_u64(data, #name, counts->coordinator.name);
 	CORE_STAT_LIST(ADD_CORE)
 	IDLE_STAT_LIST(ADD_IDLE)
 	SESSION_STAT_LIST(ADD_SESSION)
 	PORT_STAT_LIST(ADD_PORT)
 	HANDLE_VECTOR_STAT_LIST(ADD_VECTOR)
+	COORDINATOR_STAT_LIST(ADD_QUESTION)
+#undef ADD_QUESTION
 #undef ADD_CORE
 #undef ADD_IDLE
 #undef ADD_SESSION

@@ -11,7 +11,11 @@
  * --retry; else it is counted.
  *
  *      sys_client --config CLIENT.yaml --data FOLDER --queries FILE --to ADDRESS
- *                 [--ef N] [--k N] [--window N] [--rounds N] [--retry] [--timeout SECONDS]
+ *                 [--ef N] [--k N] [--window N] [--rounds N] [--retry] [--timeout SECONDS] [--first
+ * N] [--all]
+ *
+ * With --all each query goes to the node once, for all shards, and its answer is
+ * right when it is the merged answer of all of them.
  *
  * The last line is one JSON object. Exit status 0 when every answer was right.
  */
@@ -19,8 +23,10 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/log.h"
+#include "cluster/gather.h"
 #include "cluster/manifest.h"
 #include "config/config.h"
+#include "dataplane/coordinator.h"
 #include "dataplane/node.h"
 #include "hnsw/search.h"
 #include "proto/envelope.h"
@@ -52,8 +58,10 @@ struct options {
 	uint32_t k;
 	uint32_t window;
 	uint32_t rounds;
+	uint32_t first; /* only so many queries; 0: all */
 	uint64_t timeout_ns;
 	bool retry;
+	bool all;
 };
 
 /* One question: a query to a shard. */
@@ -100,7 +108,8 @@ static struct search *search;
 static struct task *tasks; /* a ring of all that has to be asked */
 static uint32_t task_head, task_count, task_capacity;
 static struct totals totals;
-static struct search_hit expected[VECTOR_TOP_K_MAX];
+static struct gather_hit expected[MANIFEST_SHARD_MAX * 16];
+static struct search_hit found[VECTOR_TOP_K_MAX];
 static struct vector_hit hits[VECTOR_TOP_K_MAX];
 
 static _Noreturn void PRINTF_LIKE(1, 2) die(const char *format, ...)
@@ -146,6 +155,8 @@ static void open_data(void)
 		die("no memory for a search");
 	if (dataset_read(options.queries, &queries) || queries.dim != manifest.dim)
 		die("%s: no queries of the collection's dimension", options.queries);
+	if (options.first)
+		queries.count = MIN(queries.count, options.first);
 }
 
 static void open_port(void)
@@ -188,13 +199,15 @@ static void task_put(struct task task)
 
 static void plan_tasks(void)
 {
-	task_capacity = queries.count * manifest.shard_count * options.rounds;
+	uint32_t shard_count = options.all ? 1 : manifest.shard_count;
+
+	task_capacity = queries.count * shard_count * options.rounds;
 	tasks = calloc(task_capacity, sizeof(*tasks));
 	if (!tasks)
 		die("no memory");
 	for (uint32_t round = 0; round < options.rounds; round++)
 		for (uint32_t query = 0; query < queries.count; query++)
-			for (uint32_t shard = 0; shard < manifest.shard_count; shard++)
+			for (uint32_t shard = 0; shard < shard_count; shard++)
 				task_put((struct task){.query = query, .shard = shard});
 }
 
@@ -229,6 +242,11 @@ static struct session *session_to(uint16_t udp_port, uint64_t now_ns)
 	return peer->session;
 }
 
+static uint32_t vshard_of(const struct task *task)
+{
+	return options.all ? COORDINATOR_VSHARD : manifest.shards[task->shard].vshard;
+}
+
 static size_t request_encode(const struct task *task, uint8_t *to)
 {
 	struct vector_scatter scatter = {
@@ -242,7 +260,7 @@ static size_t request_encode(const struct task *task, uint8_t *to)
 		vector_scatter_encode(&scatter, to + ENVELOPE_SIZE, REQUEST_SIZE - ENVELOPE_SIZE);
 	struct envelope envelope = {
 		.type = MESSAGE_VECTOR_SCATTER_REQUEST,
-		.vshard = manifest.shards[task->shard].vshard,
+		.vshard = vshard_of(task),
 		.payload_size = (uint32_t)size,
 	};
 
@@ -284,10 +302,51 @@ static bool ask_next(struct place *place, uint64_t now_ns)
 
 /* --- judging --- */
 
+/* What the shard answers, behind what is in 'expected'. */
+static unsigned expect_shard(uint32_t query, uint32_t shard, unsigned count)
+{
+	struct search_params params = {.k = options.k, .ef = options.ef};
+	unsigned more;
+
+	search_begin(search, &segments[shard], queries.values + (size_t)query * queries.dim,
+		     &params);
+	search_burst(&search, 1);
+	more = search_hits(search, found, options.k);
+	if (count + more > ARRAY_COUNT(expected))
+		die("too many hits to compare; ask with a smaller --k");
+	for (unsigned i = 0; i < more; i++)
+		expected[count + i] = (struct gather_hit){
+			.distance = found[i].distance,
+			.vector_id = found[i].label,
+			.vshard = manifest.shards[shard].vshard,
+		};
+	return count + more;
+}
+
+static int hit_order(const void *a, const void *b)
+{
+	const struct gather_hit *x = a;
+	const struct gather_hit *y = b;
+
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	return x->vector_id < y->vector_id ? -1 : x->vector_id > y->vector_id;
+}
+
+static unsigned expect(const struct task *task)
+{
+	unsigned count = 0;
+
+	if (!options.all)
+		return expect_shard(task->query, task->shard, 0);
+	for (uint32_t shard = 0; shard < manifest.shard_count; shard++)
+		count = expect_shard(task->query, shard, count);
+	qsort(expected, count, sizeof(expected[0]), hit_order);
+	return MIN(count, options.k);
+}
+
 static bool answer_right(const struct place *place, uint32_t size)
 {
-	const struct task *task = &place->task;
-	struct search_params params = {.k = options.k, .ef = options.ef};
 	struct vector_answer answer;
 	struct envelope envelope;
 	unsigned count;
@@ -297,15 +356,13 @@ static bool answer_right(const struct place *place, uint32_t size)
 	    vector_answer_decode(envelope.payload, envelope.payload_size, hits, VECTOR_TOP_K_MAX,
 				 &answer))
 		return false;
-	search_begin(search, &segments[task->shard],
-		     queries.values + (size_t)task->query * queries.dim, &params);
-	search_burst(&search, 1);
-	count = search_hits(search, expected, options.k);
-	if (!answer.success || answer.hit_count != count ||
-	    answer.shard_id != manifest.shards[task->shard].vshard)
+	count = expect(&place->task);
+	if (!answer.success || answer.has_error || answer.hit_count != count ||
+	    answer.shard_id != vshard_of(&place->task))
 		return false;
 	for (unsigned i = 0; i < count; i++)
-		if (answer.hits[i].vector_id != expected[i].label ||
+		if (answer.hits[i].vector_id != expected[i].vector_id ||
+		    answer.hits[i].shard_id != expected[i].vshard ||
 		    memcmp(&answer.hits[i].distance, &expected[i].distance, sizeof(float)) != 0)
 			return false;
 	return true;
@@ -440,6 +497,8 @@ static void read_options(int argc, char **argv)
 		{"k", required_argument, NULL, 'k'},
 		{"window", required_argument, NULL, 'w'},
 		{"rounds", required_argument, NULL, 'r'},
+		{"first", required_argument, NULL, 'f'},
+		{"all", no_argument, NULL, 'a'},
 		{"retry", no_argument, NULL, 'y'},
 		{"timeout", required_argument, NULL, 'o'},
 		{0},
@@ -474,6 +533,12 @@ static void read_options(int argc, char **argv)
 			break;
 		case 'r':
 			options.rounds = number(optarg);
+			break;
+		case 'f':
+			options.first = number(optarg);
+			break;
+		case 'a':
+			options.all = true;
 			break;
 		case 'y':
 			options.retry = true;

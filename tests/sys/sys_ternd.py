@@ -394,6 +394,58 @@ def case_raw_frames(bench):
         check(stop(node) == 0, "ternd does not end with 0")
 
 
+# --- a node that asks all shards ---
+
+def case_coordinate(bench):
+    """One question a query: the node asks its own shards, on both its cores."""
+    data, queries = build_set(bench, "words100")
+    cores = min(2, len(os.sched_getaffinity(0)))
+    node = start_ternd(bench, node_config(bench, "node", data, free_ports(cores), {"cores": cores}))
+    for address in node.addresses:
+        ask_all(bench, data, queries, address, "--all", shards=1)
+    core = telemetry(bench, "node", "/tern/core,0")
+    check(core["questions"] == query_count(queries) and core["questions_partial"] == 0, f"wrong: {core}")
+    check(core["heap_breaches"] == 0, "a poll core allocated")
+    check(stop(node) == 0, "ternd does not end with 0")
+
+
+def case_coordinate_memif(bench):
+    """A device doesn't hear itself: the cores' own frames go around it."""
+    data, queries = build_set(bench, "words100")
+    path = bench.path("memif")
+    cores = min(2, len(os.sched_getaffinity(0)))
+    server = dpdk_port(f"net_memif0,role=server,socket={path},socket-abstract=no", 1)
+    client = dpdk_port(f"net_memif0,role=client,socket={path},socket-abstract=no", 2)
+    node = start_ternd(bench, node_config(bench, "node", data, 0, merged(server, {"cores": cores})))
+    ask_all(bench, data, queries, node.addresses[0], "--all", shards=1, extra=client)
+    check(stop(node) == 0, "ternd does not end with 0")
+
+
+def case_coordinate_nodes(bench):
+    """Two nodes with half the shards each; then one of them dies, and comes back."""
+    data, queries = build_set(bench, "words100")
+    ports = [free_ports(1), free_ports(1)]
+    peers = json.dumps([{"node": i + 1, "address": f"127.0.0.1:{port}"} for i, port in enumerate(ports)])
+    configs = [node_config(bench, f"node{i}", data, port,
+                           {"node": i + 1, "shards": f"[{2 * i}, {2 * i + 1}]", "peers": peers})
+               for i, port in enumerate(ports)]
+    nodes = [start_ternd(bench, config) for config in configs]
+    for node in nodes:
+        ask_all(bench, data, queries, node.addresses[0], "--all", shards=1)
+    nodes[1].kill()
+    nodes[1].wait()
+    totals = finish_client(bench, start_client(bench, data, queries, nodes[0].addresses[0], "--all", "--retry",
+                                               "--first", "24", "--window", "12"))
+    # Every answer names the missing shards, so none of them passes for the whole.
+    check(totals["right"] == 0 and totals["failed"] == 0 and totals["wrong"] == 24, f"{totals}")
+    partial = telemetry(bench, "node0", "/tern/core,0")["questions_partial"]
+    check(partial == 24, f"{partial} partial answers")
+    nodes[1] = start_ternd(bench, configs[1])
+    ask_all(bench, data, queries, nodes[0].addresses[0], "--all", shards=1)
+    for node in nodes:
+        check(stop(node) == 0, "ternd does not end with 0")
+
+
 # --- membership ---
 
 def case_secret(bench):
