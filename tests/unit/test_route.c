@@ -255,6 +255,31 @@ static void overload_pauses_at_least_as_long_as_the_hint_and_gives_up(void **sta
 	route_free(route);
 }
 
+static void pauses_double_up_to_the_longest(void **state)
+{
+	struct route *route = new_route(1);
+	struct leg leg = {0};
+	struct fake fake = {.result = 0};
+	uint64_t expected_ns = LEG_PAUSE_MIN_NS;
+
+	leg_begin(&leg, route, 0, 9, 0, 14);
+	for (unsigned i = 0; i < 14; i++) {
+		ask(&leg, route, &fake, leg.due_ns);
+		leg.due_ns = 0;
+		answer(&leg, route, STATUS_DRAINING, 0);
+		assert_int_equal(leg.state, LEG_PAUSED);
+		assert_int_equal(leg.due_ns, expected_ns);
+		expected_ns =
+			expected_ns * 2 < LEG_PAUSE_MAX_NS ? expected_ns * 2 : LEG_PAUSE_MAX_NS;
+	}
+	assert_int_equal(leg.due_ns, LEG_PAUSE_MAX_NS);
+	ask(&leg, route, &fake, leg.due_ns);
+	answer(&leg, route, STATUS_DRAINING, 0);
+	assert_int_equal(leg.state, LEG_FAILED);
+	assert_int_equal(leg.status, STATUS_DRAINING);
+	route_free(route);
+}
+
 static void what_must_not_be_repeated_fails_at_once(void **state)
 {
 	struct route *route = new_route(2);
@@ -327,6 +352,7 @@ int main(void)
 		cmocka_unit_test(every_server_is_asked_once_before_a_shard_is_nowhere),
 		cmocka_unit_test(a_lost_place_is_forgotten_and_the_servers_asked),
 		cmocka_unit_test(overload_pauses_at_least_as_long_as_the_hint_and_gives_up),
+		cmocka_unit_test(pauses_double_up_to_the_longest),
 		cmocka_unit_test(what_must_not_be_repeated_fails_at_once),
 		cmocka_unit_test(a_busy_session_leaves_the_leg_ready),
 		cmocka_unit_test(an_answer_of_an_older_epoch_is_not_believed),

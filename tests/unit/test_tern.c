@@ -294,6 +294,8 @@ static void one_place_is_enough_for_one_query_after_the_other(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		assert_int_equal(tern_search(client, &query, hits, &result), TERN_OK);
 		expect(middle, 7, hits, result.hit_count);
+		if (i % 2) /* an idle client gives its places back */
+			assert_int_equal(tern_poll(client, &result, 1, 0), 0);
 	}
 	assert_int_equal(tern_submit(client, &query, hits), TERN_OK);
 	assert_int_equal(tern_submit(client, &query, hits), TERN_E_BUSY);
