@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include <rte_ethdev.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
+#include <rte_udp.h>
 
 #define BURST 32
 
@@ -49,6 +51,33 @@ uint64_t bare_echo_serve(uint16_t device, const atomic_bool *stop)
 	return echoed;
 }
 
+/* UDP over IPv4, so that a kernel that sees the frame too has the same work with it as with ours.
+ */
+static void write_headers(const struct bare_echo *echo, struct rte_mbuf *mbuf)
+{
+	struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ether + 1);
+	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
+	uint16_t ip_size = (uint16_t)(echo->size - sizeof(*ether));
+
+	memcpy(&ether->dst_addr, echo->to, sizeof(echo->to));
+	memcpy(&ether->src_addr, echo->from, sizeof(echo->from));
+	ether->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+	*ip = (struct rte_ipv4_hdr){.version_ihl = RTE_IPV4_VHL_DEF,
+				    .total_length = rte_cpu_to_be_16(ip_size),
+				    .time_to_live = 64,
+				    .next_proto_id = IPPROTO_UDP,
+				    .src_addr = RTE_BE32(RTE_IPV4(10, 77, 0, 2)),
+				    .dst_addr = RTE_BE32(RTE_IPV4(10, 77, 0, 1))};
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	*udp = (struct rte_udp_hdr){.src_port = RTE_BE16(7400),
+				    .dst_port = RTE_BE16(7400),
+				    .dgram_len =
+					    rte_cpu_to_be_16((uint16_t)(ip_size - sizeof(*ip)))};
+	mbuf->data_len = (uint16_t)echo->size;
+	mbuf->pkt_len = echo->size;
+}
+
 static unsigned bare_send(void *context, unsigned count)
 {
 	const struct bare_echo *echo = context;
@@ -58,15 +87,8 @@ static unsigned bare_send(void *context, unsigned count)
 	count = MIN(count, (unsigned)BURST);
 	if (rte_pktmbuf_alloc_bulk(echo->pool, mbufs, count) != 0)
 		return 0;
-	for (unsigned i = 0; i < count; i++) {
-		struct rte_ether_hdr *header = rte_pktmbuf_mtod(mbufs[i], struct rte_ether_hdr *);
-
-		memcpy(&header->dst_addr, echo->to, sizeof(echo->to));
-		memcpy(&header->src_addr, echo->from, sizeof(echo->from));
-		header->ether_type = RTE_BE16(0x88b5); /* for experiments, IEEE 802 */
-		mbufs[i]->data_len = (uint16_t)echo->size;
-		mbufs[i]->pkt_len = echo->size;
-	}
+	for (unsigned i = 0; i < count; i++)
+		write_headers(echo, mbufs[i]);
 	sent = rte_eth_tx_burst(echo->device, 0, mbufs, (uint16_t)count);
 	if (sent < count)
 		rte_pktmbuf_free_bulk(mbufs + sent, count - sent);
