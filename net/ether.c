@@ -189,6 +189,8 @@ static enum ether_verdict udp_input(struct ether *ether, const struct ether_pack
 		return drop(&ether->stats.cut_short);
 	if (size < UDP_HEADER_SIZE)
 		return drop(&ether->stats.malformed);
+	if (load_be16(udp + UDP_FROM) == 0)
+		return drop(&ether->stats.malformed); /* nobody who can be answered */
 	queue = (unsigned)load_be16(udp + UDP_TO) - ether->config.port_base;
 	if (queue >= ether->config.port_count)
 		return drop(&ether->stats.not_for_us);
@@ -250,6 +252,18 @@ static bool is_extension(uint8_t next)
 	return next == 0 || next == 43 || next == 51 || next == 60;
 }
 
+/*
+ * The same for IPv6. A mapped address is not one of the wire's (RFC 6890): what
+ * is answered to it would go to an IPv4 host that has nothing to do with it.
+ */
+static bool ipv6_is_host(const uint8_t *ip)
+{
+	static const uint8_t loopback[16] = {[15] = 1};
+
+	return ip[0] != 0xff && memcmp(ip, no_ip, 16) != 0 && memcmp(ip, loopback, 16) != 0 &&
+	       !is_mapped(ip);
+}
+
 static enum ether_verdict ipv6_input(struct ether *ether, struct ether_packet *packet, size_t size,
 				     unsigned verified, struct ether_frame *ret_frame)
 {
@@ -258,7 +272,10 @@ static enum ether_verdict ipv6_input(struct ether *ether, struct ether_packet *p
 
 	if (size < IPV6_HEADER_SIZE)
 		return drop(&ether->stats.cut_short);
-	if (ip[IPV6_VERSION] >> 4 != 6 || ip[IPV6_FROM] == 0xff)
+	/* Nobody asks too, whether an address is free: neighbour discovery knows what to do. */
+	if (ip[IPV6_VERSION] >> 4 != 6 ||
+	    (!ipv6_is_host(ip + IPV6_FROM) &&
+	     (ip[IPV6_NEXT] != PROTOCOL_ICMPV6 || memcmp(ip + IPV6_FROM, no_ip, 16) != 0)))
 		return drop(&ether->stats.malformed);
 	if (load_be16(ip + IPV6_LENGTH) > size - IPV6_HEADER_SIZE)
 		return drop(&ether->stats.cut_short);

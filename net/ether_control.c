@@ -157,6 +157,8 @@ static enum ether_verdict icmpv6_echo(struct ether *ether, const struct ether_pa
 
 	if (memcmp(ip + IPV6_TO, ether->config.ipv6.ip, 16) != 0)
 		return drop(&ether->stats.not_for_us);
+	if (memcmp(ip + IPV6_FROM, no_ip, 16) == 0)
+		return drop(&ether->stats.malformed);
 	icmp[ICMP_TYPE] = ICMPV6_ECHO_REPLY;
 	swap_bytes(ip + IPV6_FROM, ip + IPV6_TO, 16);
 	ip[IPV6_HOP_LIMIT] = HOP_LIMIT;

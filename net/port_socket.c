@@ -201,18 +201,21 @@ static void receive_slots(struct socket_queue *q)
 	}
 }
 
-/* Hands out the slot's next frame; false when it is too large and dropped. */
+/*
+ * Hands out the slot's next frame; false when it is dropped: it is too large, or
+ * its sender has port 0, to which nothing can be sent.
+ */
 static bool next_frame(struct socket_queue *q, struct slot *slot, struct port_frame *frame)
 {
 	uint32_t size = MIN(slot->segment_size, slot->size - slot->offset);
-	bool fits = size <= q->queue.frame_size;
+	bool good = size <= q->queue.frame_size && slot->from.port != 0;
 
 	frame->from = slot->from;
 	frame->size = size;
 	frame->bytes = slot->bytes + slot->offset;
 	frame->cookie = slot;
 	slot->offset += size;
-	if (!fits) {
+	if (!good) {
 		q->queue.stats.frames_dropped_receive++;
 		return false;
 	}

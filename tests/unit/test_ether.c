@@ -4,6 +4,7 @@
 #include "net/ether.h"
 #include "tests/lib/test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -482,6 +483,35 @@ static void an_echo_with_a_wrong_sum_is_refused(void **state)
 	assert_int_equal(us.stats.echoes, 0);
 }
 
+/* An IPv6 header may hold a mapped address: an answer to it would leave as IPv4. */
+static void senders_that_cannot_be_answered_are_refused(void **state)
+{
+	static const char *const nobody[] = {"::", "::1", "::ffff:10.0.0.2", "ff02::1"};
+	struct ether_route route = {0};
+	uint16_t sum;
+	size_t size;
+
+	for (unsigned i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		assert_int_equal(inet_pton(AF_INET6, nobody[i], peer.config.ipv6.ip), 1);
+		assert_int_equal(input(&us, make_datagram(&our_ipv6, 10)), ETHER_DROP);
+		assert_int_equal(us.stats.malformed, i + 1);
+		size = test_unhex(pings[1], buffer, sizeof(buffer));
+		memcpy(buffer + 14 + 8, peer.config.ipv6.ip, 16);
+		memset(buffer + 14 + 40 + 2, 0, 2);
+		sum = (uint16_t)~icmp_sum(1);
+		memcpy(buffer + 14 + 40 + 2, &sum, sizeof(sum));
+		assert_int_equal(input(&us, size), ETHER_DROP);
+		us.stats.malformed = i + 1;
+	}
+	assert_int_equal(us.stats.echoes, 0);
+	assert_int_equal(us.stats.bad_checksum, 0);
+	us.stats.malformed = 0;
+	memcpy(route.mac, us.config.mac, sizeof(route.mac));
+	ether_wrap(&peer, &route, &our_ipv4, /* from_port= */ 0, buffer, 10, 0);
+	assert_int_equal(input(&us, ETHER_OVERHEAD_IPV4 + 10), ETHER_DROP);
+	assert_int_equal(us.stats.malformed, 1);
+}
+
 /* --- set-up --- */
 
 static void subnets_are_read_or_refused(void **state)
@@ -549,6 +579,7 @@ int main(void)
 		TEST(other_cores_learn_from_what_one_received),
 		TEST(echoes_are_answered_in_both_families),
 		TEST(an_echo_with_a_wrong_sum_is_refused),
+		TEST(senders_that_cannot_be_answered_are_refused),
 		TEST(subnets_are_read_or_refused),
 		TEST(a_host_without_address_or_ports_is_refused),
 	};
