@@ -34,20 +34,45 @@ static struct neighbour *find_in(struct neighbour *set, const uint8_t ip[16])
 	return NULL;
 }
 
-static struct neighbour *least_recently_used(struct neighbour *set)
+static bool is_known(const struct neighbour *entry, uint64_t now_ns)
 {
-	struct neighbour *oldest = &set[0];
+	return entry->known && now_ns - entry->confirmed_ns < NEIGHBOUR_FORGET_NS;
+}
 
-	for (unsigned i = 1; i < NEIGHBOUR_WAYS; i++)
-		if (set[i].used_ns < oldest->used_ns)
-			oldest = &set[i];
-	return oldest;
+/* The place that is given away: of one that isn't known, else that was not used for longest. */
+static struct neighbour *least_useful(struct neighbour *set, uint64_t now_ns)
+{
+	struct neighbour *least = &set[0];
+
+	for (unsigned i = 1; i < NEIGHBOUR_WAYS; i++) {
+		bool known = is_known(&set[i], now_ns);
+
+		if (known != is_known(least, now_ns) ? !known : set[i].used_ns < least->used_ns)
+			least = &set[i];
+	}
+	return least;
 }
 
 static void take_over(struct neighbour *entry, const uint8_t ip[16])
 {
 	memset(entry, 0, sizeof(*entry));
 	memcpy(entry->ip, ip, sizeof(entry->ip));
+}
+
+/* Notes a question for the entry; false when it, or any, has to wait. */
+static bool may_ask(struct neighbours *neighbours, struct neighbour *entry, uint64_t now_ns)
+{
+	if (entry->asked_ns != 0 && now_ns + 1 - entry->asked_ns < NEIGHBOUR_ASK_NS)
+		return false;
+	if (now_ns - neighbours->asking_ns >= NEIGHBOUR_ASK_NS) {
+		neighbours->asking_ns = now_ns;
+		neighbours->asked_count = 0;
+	}
+	if (neighbours->asked_count == NEIGHBOUR_ASK_MAX)
+		return false;
+	neighbours->asked_count++;
+	entry->asked_ns = now_ns + 1;
+	return true;
 }
 
 int neighbour_find(struct neighbours *neighbours, const uint8_t ip[16], uint64_t now_ns,
@@ -57,7 +82,7 @@ int neighbour_find(struct neighbours *neighbours, const uint8_t ip[16], uint64_t
 	struct neighbour *entry = find_in(set, ip);
 
 	if (!entry) {
-		entry = least_recently_used(set);
+		entry = least_useful(set, now_ns);
 		take_over(entry, ip);
 	}
 	entry->used_ns = now_ns + 1; /* never 0, which is a free entry */
@@ -66,11 +91,8 @@ int neighbour_find(struct neighbours *neighbours, const uint8_t ip[16], uint64_t
 		memcpy(ret_mac, entry->mac, NEIGHBOUR_MAC_SIZE);
 		return 0;
 	}
-	if (entry->asked_ns == 0 || now_ns + 1 - entry->asked_ns >= NEIGHBOUR_ASK_NS) {
-		entry->asked_ns = now_ns + 1;
-		*ret_ask = true;
-	}
-	if (entry->known && now_ns - entry->confirmed_ns < NEIGHBOUR_FORGET_NS) {
+	*ret_ask = may_ask(neighbours, entry, now_ns);
+	if (is_known(entry, now_ns)) {
 		memcpy(ret_mac, entry->mac, NEIGHBOUR_MAC_SIZE);
 		return 0;
 	}
@@ -85,7 +107,7 @@ bool neighbour_learn(struct neighbours *neighbours, const uint8_t ip[16],
 	struct neighbour *entry = find_in(set, ip);
 
 	if (!entry) {
-		entry = least_recently_used(set);
+		entry = least_useful(set, now_ns);
 		if (!create ||
 		    (entry->used_ns != 0 && now_ns + 1 - entry->used_ns < NEIGHBOUR_FORGET_NS))
 			return false;

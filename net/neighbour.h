@@ -6,7 +6,9 @@
  *
  * A cache of fixed size for ARP and neighbour discovery, set-associative, so
  * that neither a lookup nor a flood of addresses costs more than one set. What
- * somebody else told unasked never pushes out what we asked for.
+ * somebody else told unasked never pushes out what we asked for; and addresses
+ * that nobody answers for, which forged senders make us look up, don't push out
+ * those that are known.
  *
  * An entry's age decides what a lookup says:
  *
@@ -28,6 +30,9 @@
 
 /* A question is repeated at this distance at the earliest. */
 #define NEIGHBOUR_ASK_NS UINT64_C(200000000)
+
+/* Questions in NEIGHBOUR_ASK_NS: a flood of forged senders is not to become one of questions. */
+#define NEIGHBOUR_ASK_MAX 256
 
 /* A confirmed address is not doubted for this long; as the kernel's reachable time. */
 #define NEIGHBOUR_STALE_NS UINT64_C(30000000000)
@@ -52,7 +57,9 @@ struct neighbour {
 
 struct neighbours {
 	struct neighbour entries[NEIGHBOUR_COUNT_MAX];
-	uint64_t seed; /* of the hash, so that nobody can aim at one set */
+	uint64_t seed;        /* of the hash, so that nobody can aim at one set */
+	uint64_t asking_ns;   /* when the time began in which questions are counted */
+	uint32_t asked_count; /* since then */
 };
 
 void neighbours_init(struct neighbours *neighbours, uint64_t seed);

@@ -101,6 +101,28 @@ static void a_flood_pushes_nobody_out(void **state)
 	}
 }
 
+/* Forged senders are looked up so that they can be answered, and nobody answers for them. */
+static void forged_senders_push_no_known_one_out(void **state)
+{
+	unsigned questions = 0;
+	bool ask;
+
+	neighbours_init(&cache, 1);
+	(void)find(1, 0, &ask);
+	assert_true(learn(1, false, 0));
+	for (uint32_t i = 2; i < 20 * NEIGHBOUR_COUNT_MAX; i++) {
+		assert_int_equal(find(i, 1, &ask), NEIGHBOUR_E_UNKNOWN);
+		questions += ask;
+	}
+	assert_int_equal(find(1, 2, &ask), 0);
+	assert_int_equal(questions, NEIGHBOUR_ASK_MAX - 1);
+	/* Whoever comes later finds a place, and is asked for in time. */
+	assert_int_equal(find(1000000, NEIGHBOUR_ASK_NS + 1, &ask), NEIGHBOUR_E_UNKNOWN);
+	assert_true(ask);
+	assert_true(learn(1000000, false, NEIGHBOUR_ASK_NS + 1));
+	assert_int_equal(find(1000000, NEIGHBOUR_ASK_NS + 2, &ask), 0);
+}
+
 static void places_not_used_for_long_are_given_to_others(void **state)
 {
 	neighbours_init(&cache, 1);
@@ -117,6 +139,7 @@ int main(void)
 		cmocka_unit_test(an_answer_is_used_until_it_is_forgotten),
 		cmocka_unit_test(nobody_is_learnt_unasked),
 		cmocka_unit_test(a_flood_pushes_nobody_out),
+		cmocka_unit_test(forged_senders_push_no_known_one_out),
 		cmocka_unit_test(places_not_used_for_long_are_given_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
