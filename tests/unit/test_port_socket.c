@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/byteorder.h"
 #include "net/port_socket.h"
 #include "proto/session.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const char *const loopbacks[] = {"127.0.0.1:0", "[::1]:0"};
 
@@ -32,6 +36,46 @@ static unsigned receive_some(struct port_queue *queue, struct port_frame *frames
 		if (poll(&fd, 1, 5000) != 1)
 			fail_msg("no frame came within 5 s");
 	return received;
+}
+
+/* A UDP datagram of 4 bytes from port 0; false when we aren't allowed to make one. */
+static bool send_from_port_0(const struct addr *to)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET};
+	uint8_t datagram[8 + 4] = {[5] = 8 + 4};
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP);
+
+	if (fd < 0)
+		return false;
+	memcpy(&name.sin_addr, to->ip + 12, 4);
+	store_be16(datagram + 2, to->port);
+	assert_int_equal(
+		sendto(fd, datagram, sizeof(datagram), 0, (struct sockaddr *)&name, sizeof(name)),
+		sizeof(datagram));
+	close(fd);
+	return true;
+}
+
+static void who_cannot_be_answered_is_not_heard(void **state)
+{
+	struct port *a = open_port(loopbacks[0], 1, false);
+	struct port *b = open_port(loopbacks[0], 1, false);
+	struct port_queue *from = port_queue(a, 0), *to = port_queue(b, 0);
+	struct port_frame frame;
+
+	if (!send_from_port_0(&to->local)) {
+		port_close(a);
+		port_close(b);
+		skip(); /* raw sockets need CAP_NET_RAW */
+	}
+	port_send(from, &to->local, "after", 5, NULL, 0);
+	port_flush(from);
+	assert_int_equal(receive_some(to, &frame, 1), 1);
+	assert_int_equal(frame.size, 5);
+	assert_int_equal(to->stats.frames_dropped_receive, 1);
+	port_release(to, &frame, 1);
+	port_close(a);
+	port_close(b);
 }
 
 static void frames_come_out_as_they_went_in(void **state)
@@ -282,6 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_come_out_as_they_went_in),
+		cmocka_unit_test(who_cannot_be_answered_is_not_heard),
 		cmocka_unit_test(bursts_keep_order_and_borders_with_and_without_segmentation),
 		cmocka_unit_test(queues_stand_in_a_row_and_own_their_ports),
 		cmocka_unit_test(a_busy_port_is_named_with_what_to_do),
