@@ -24,12 +24,15 @@ void leg_begin(struct leg *leg, const struct route *route, uint32_t collection, 
 	leg->due_ns = 0;
 	leg->epoch = 0;
 	leg->answer_size = 0;
+	leg->attempt_ns = 0;
 	if (place) {
 		leg->at = place->at;
 		return;
 	}
 	leg->at = *route_server(route, leg->server);
 	leg->server_count = 1;
+	if (route_server_count(route) > 1)
+		leg->attempt_ns = LEG_ATTEMPT_NS;
 }
 
 static void fail(struct leg *leg, uint16_t status)
@@ -101,6 +104,9 @@ void leg_send(struct leg *leg, struct route *route, const struct leg_ops *ops, v
 		.tag = tag,
 	};
 
+	leg->deadline_ns = deadline_ns;
+	if (leg->attempt_ns)
+		call.deadline_ns = MIN(deadline_ns, now_ns + leg->attempt_ns);
 	if (leg->state == LEG_PAUSED && now_ns >= leg->due_ns)
 		leg->state = LEG_READY;
 	/* Ends: next_server() fails or pauses the leg after the last server. */
@@ -155,7 +161,8 @@ void leg_take(struct leg *leg, struct route *route, const struct session_answer 
 		pause_leg(leg, answer->hint * NS_PER_US, now_ns);
 		return;
 	}
-	if (!status_retry(answer->status) && answer->status != STATUS_SESSION_LOST) {
+	if (!status_retry(answer->status) && answer->status != STATUS_SESSION_LOST &&
+	    !(answer->status == STATUS_DEADLINE && now_ns < leg->deadline_ns)) {
 		fail(leg, answer->status);
 		return;
 	}

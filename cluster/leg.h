@@ -21,6 +21,7 @@
  *   OVERLOADED           the same address, after the hint's microseconds and more
  *   other retriable      the next server; after the last one a pause, then again
  *   SESSION_LOST         as these: a leg carries questions, which do no harm twice
+ *   DEADLINE             as these, when only the attempt's time is over
  *   anything else        FAILED
  *
  * Every loop ends: hints are followed LEG_HINT_MAX times, and a leg is sent at
@@ -70,6 +71,8 @@ struct leg {
 	uint32_t server_count; /* servers asked in this round */
 	uint32_t server;       /* the one to ask next */
 	uint64_t due_ns;       /* when PAUSED ends */
+	uint64_t attempt_ns;   /* how long a server is waited for; 0: until the deadline */
+	uint64_t deadline_ns;  /* of the whole */
 	uint64_t epoch;        /* of the answer */
 	struct addr at;        /* where it was sent last, or will be sent next */
 	uint8_t *request;
@@ -78,6 +81,12 @@ struct leg {
 	uint32_t answer_capacity;
 	uint32_t answer_size;
 };
+
+/*
+ * How long a leg that doesn't know its shard's place waits for one of several
+ * servers: one that is down shall not keep it from asking the next.
+ */
+#define LEG_ATTEMPT_NS UINT64_C(200000000)
 
 /*
  * Starts over for a shard; the buffer members are the caller's to set and stay.

@@ -34,7 +34,7 @@ struct survey {
 	uint32_t found_end;   /* the last shard found, and 1 */
 	uint32_t doubt_begin; /* the first shard that nobody could tell about */
 	uint32_t doubt_end;   /* the last one, and 1 */
-	uint64_t heard_ns;    /* when the last answer came */
+	uint64_t found_ns;    /* when the last shard was found */
 	uint16_t status;
 	bool certain; /* 'end' is what servers said, or the caller */
 	bool done;
@@ -89,7 +89,7 @@ void survey_begin(struct survey *survey, const struct survey_task *task,
 	survey->found_end = 0;
 	survey->doubt_begin = UINT32_MAX;
 	survey->doubt_end = 0;
-	survey->heard_ns = now_ns;
+	survey->found_ns = now_ns;
 	survey->status = STATUS_OK;
 	survey->done = false;
 	for (uint32_t i = 0; i < SURVEY_LEG_MAX; i++)
@@ -174,7 +174,7 @@ static uint64_t end_ns(const struct survey *survey)
 {
 	if (survey->found_end == 0)
 		return survey->task.deadline_ns;
-	return MIN(survey->task.deadline_ns, survey->heard_ns + SURVEY_STALL_NS);
+	return MIN(survey->task.deadline_ns, survey->found_ns + SURVEY_STALL_NS);
 }
 
 /* Is every shard below the end accounted for? Legs behind it may still be under way. */
@@ -239,7 +239,6 @@ void survey_take(struct survey *survey, struct route *route, uint32_t index,
 
 	CHECK(index < SURVEY_LEG_MAX && leg->leg.state == LEG_ASKED && survey->asked_count > 0);
 	survey->asked_count--;
-	survey->heard_ns = now_ns;
 	if (survey->done) {
 		leg->leg.state = LEG_FAILED;
 		return;
@@ -251,6 +250,8 @@ void survey_take(struct survey *survey, struct route *route, uint32_t index,
 		if (status != STATUS_OK)
 			leg_refuse(&leg->leg, status);
 	}
+	if (leg->leg.state == LEG_ANSWERED)
+		survey->found_ns = now_ns;
 	if (leg_is_over(&leg->leg))
 		end_leg(survey, leg);
 }

@@ -40,8 +40,8 @@ struct survey;
 #define SURVEY_GAP_MAX 8
 
 /*
- * When shards have been found, and nothing was heard for so long, the survey ends
- * without the others: a server that is down shall not hold up what the rest can
+ * When shards have been found, and no other for so long, the survey ends without
+ * those that are in doubt: a server that is down shall not hold up what the rest can
  * answer.
  */
 #define SURVEY_STALL_NS UINT64_C(500000000)

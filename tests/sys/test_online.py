@@ -72,6 +72,23 @@ class Online(unittest.TestCase):
         self.assertEqual(socket, memif)
         self.assertEqual(set(glob.glob("/tmp/tern-client-*")) - before, set())
 
+    def test_a_collection_over_two_nodes_answers_in_part_when_one_is_killed(self):
+        with ternd.Ternd(self.data, extra="shards: [0, 1]\n") as first, \
+                ternd.Ternd(self.data, cores=2, extra="shards: [2, 3]\n") as second:
+            def ask(*more):
+                return json.loads(self.run_ok("query", "--server", f"{second.server},{first.server}", "--collection",
+                                              "words", "--query", QUERY, "--row", 0, "--json", *more))
+            whole = ask()
+            self.assertEqual((whole["asked"], whole["missing"], whole["certain"]), (4, [], True))
+            self.assertEqual(whole["hits"], json.loads(self.query("--row", 0, "--json"))["hits"])
+            second.process.kill()
+            second.process.wait()
+            part = ask()
+            self.assertEqual((part["asked"], part["certain"]), (2, False))
+            named = ask("--shards", 4, "--timeout-ms", 1500)
+            self.assertEqual((named["asked"], len(named["missing"]), named["certain"]), (4, 2, True))
+            self.assertEqual(named["hits"], part["hits"])
+
     def test_every_query_is_answered_and_nearly_all_hits_are_true(self):
         lines = [json.loads(line) for line in self.query("--json", "--ef", 100).splitlines()]
         self.assertEqual([line["query"] for line in lines], list(range(len(self.truth))))

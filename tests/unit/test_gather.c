@@ -120,7 +120,8 @@ static void the_same_payload_goes_to_every_shard(void **state)
 		assert_int_equal(ask->type, MESSAGE_VECTOR_SCATTER_REQUEST);
 		assert_int_equal(ask->vshard, vshards[i]);
 		assert_int_equal(ask->call.tag, 100 + i);
-		assert_int_equal(ask->call.deadline_ns, DEADLINE);
+		/* Nobody knows the places yet, so each of the two servers gets its time. */
+		assert_int_equal(ask->call.deadline_ns, LEG_ATTEMPT_NS);
 		assert_memory_equal((const uint8_t *)ask->call.bytes + 28,
 				    (const uint8_t *)rig->asks.list[0].call.bytes + 28,
 				    ask->call.size - 28);

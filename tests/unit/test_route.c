@@ -93,6 +93,7 @@ static void forgetting_keeps_the_epoch_and_other_places(void **state)
 struct fake {
 	struct addr to;
 	uint64_t tag;
+	uint64_t deadline_ns;
 	uint32_t ask_count;
 	int result;
 };
@@ -104,6 +105,7 @@ static int fake_ask(void *context, const struct addr *to, const struct session_c
 
 	fake->to = *to;
 	fake->tag = call->tag;
+	fake->deadline_ns = call->deadline_ns;
 	fake->ask_count++;
 	return fake->result;
 }
@@ -295,6 +297,33 @@ static void what_must_not_be_repeated_fails_at_once(void **state)
 	route_free(route);
 }
 
+static void a_server_that_is_silent_is_left_for_the_next(void **state)
+{
+	struct session_answer late = {.status = STATUS_DEADLINE};
+	struct route *route = new_route(2);
+	struct leg leg = {0};
+	struct fake fake = {.result = 0};
+
+	leg_begin(&leg, route, 0, 9, 0, 0);
+	leg_send(&leg, route, &fake_ops, &fake, 42, 10 * LEG_ATTEMPT_NS, 5);
+	assert_int_equal(fake.deadline_ns, LEG_ATTEMPT_NS + 5);
+	leg_take(&leg, route, &late, LEG_ATTEMPT_NS + 5);
+	assert_int_equal(leg.state, LEG_READY);
+	leg_send(&leg, route, &fake_ops, &fake, 42, 10 * LEG_ATTEMPT_NS, LEG_ATTEMPT_NS + 5);
+	assert_int_equal(fake.to.ip[15], 2);
+	answer(&leg, route, STATUS_OK, 0);
+	assert_int_equal(leg.state, LEG_ANSWERED);
+
+	/* A place that is known is waited for until the deadline, which is the end. */
+	leg_begin(&leg, route, 0, 9, 0, 0);
+	leg_send(&leg, route, &fake_ops, &fake, 42, 10 * LEG_ATTEMPT_NS, 5);
+	assert_int_equal(fake.deadline_ns, 10 * LEG_ATTEMPT_NS);
+	leg_take(&leg, route, &late, 10 * LEG_ATTEMPT_NS);
+	assert_int_equal(leg.state, LEG_FAILED);
+	assert_int_equal(leg.status, STATUS_DEADLINE);
+	route_free(route);
+}
+
 static void a_busy_session_leaves_the_leg_ready(void **state)
 {
 	struct route *route = new_route(2);
@@ -354,6 +383,7 @@ int main(void)
 		cmocka_unit_test(overload_pauses_at_least_as_long_as_the_hint_and_gives_up),
 		cmocka_unit_test(pauses_double_up_to_the_longest),
 		cmocka_unit_test(what_must_not_be_repeated_fails_at_once),
+		cmocka_unit_test(a_server_that_is_silent_is_left_for_the_next),
 		cmocka_unit_test(a_busy_session_leaves_the_leg_ready),
 		cmocka_unit_test(an_answer_of_an_older_epoch_is_not_believed),
 	};

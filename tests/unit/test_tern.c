@@ -370,7 +370,7 @@ static void nobody_there_ends_with_the_timeout_at_the_latest(void **state)
 
 static void a_node_that_is_down_from_the_start_leaves_a_partial_answer(void **state)
 {
-	struct fake_node_config first = node_config(5), second = node_config(2);
+	struct fake_node_config first = node_config(6), second = node_config(1);
 	struct fake_node *nodes[2] = {fake_node_start(&first), fake_node_start(&second)};
 	struct tern_client *client =
 		open_client(nodes[0], nodes[1], (struct tern_options)TERN_OPTIONS_INIT);
@@ -379,9 +379,9 @@ static void a_node_that_is_down_from_the_start_leaves_a_partial_answer(void **st
 	struct tern_hit hits[K];
 
 	fake_node_stop(nodes[1]);
-	query.timeout_ms = 800;
+	query.timeout_ms = 1500;
 	assert_int_equal(tern_search(client, &query, hits, &result), TERN_OK);
-	expect(middle, 5, hits, result.hit_count);
+	expect(middle, 6, hits, result.hit_count);
 	assert_int_equal(result.asked_count, SHARDS);
 	assert_int_equal(result.missing_count, 1);
 	assert_int_not_equal(result.uncertain, 0);
