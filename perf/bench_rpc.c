@@ -44,14 +44,36 @@ static struct endpoint *open_endpoint(struct port_queue *queue, bool accept)
 	return endpoint;
 }
 
-static unsigned take_frames(struct endpoint *endpoint, struct port_queue *queue,
-			    struct port_frame *frames, uint64_t now_ns)
-{
-	unsigned count = port_receive(queue, frames, PORT_BURST_MAX);
+/* Empty polls between two looks at the clock. */
+#define CLOCK_EVERY 64
 
-	for (unsigned i = 0; i < count; i++)
-		endpoint_input(endpoint, &frames[i].from, frames[i].bytes, frames[i].size, now_ns);
-	return count;
+struct end {
+	struct port_queue *queue;
+	struct endpoint *endpoint;
+	uint64_t now_ns;
+	unsigned polls;
+	unsigned count;
+	struct port_frame frames[PORT_BURST_MAX];
+};
+
+static void receive(struct end *end)
+{
+	end->count = port_receive(end->queue, end->frames, PORT_BURST_MAX);
+	if (end->count > 0 || ++end->polls % CLOCK_EVERY == 0)
+		end->now_ns = clock_now_ns();
+	for (unsigned i = 0; i < end->count; i++) {
+		const struct port_frame *frame = &end->frames[i];
+
+		endpoint_input(end->endpoint, &frame->from, frame->bytes, frame->size, end->now_ns);
+	}
+}
+
+static void finish(struct end *end)
+{
+	port_release(end->queue, end->frames, end->count);
+	if (endpoint_due_ns(end->endpoint) <= end->now_ns)
+		endpoint_tick(end->endpoint, end->now_ns);
+	port_flush(end->queue);
 }
 
 /* --- the server --- */
@@ -74,27 +96,20 @@ static void answer_all(struct endpoint *endpoint, uint64_t now_ns)
 
 static void rpc_serve(struct port_queue *queue, const atomic_bool *stop)
 {
-	struct endpoint *endpoint = open_endpoint(queue, /* accept= */ true);
-	struct port_frame frames[PORT_BURST_MAX];
+	struct end end = {.queue = queue, .endpoint = open_endpoint(queue, /* accept= */ true)};
 
 	while (!atomic_load_explicit(stop, memory_order_relaxed)) {
-		uint64_t now_ns = clock_now_ns();
-		unsigned count = take_frames(endpoint, queue, frames, now_ns);
-
-		answer_all(endpoint, now_ns);
-		port_release(queue, frames, count);
-		if (endpoint_due_ns(endpoint) <= now_ns)
-			endpoint_tick(endpoint, now_ns);
-		port_flush(queue);
+		receive(&end);
+		answer_all(end.endpoint, end.now_ns);
+		finish(&end);
 	}
-	endpoint_free(endpoint);
+	endpoint_free(end.endpoint);
 }
 
 /* --- the client --- */
 
 struct client {
-	struct port_queue *queue;
-	struct endpoint *endpoint;
+	struct end end;
 	struct session *session;
 	uint32_t size;
 	uint8_t request[BYTES_MAX];
@@ -108,10 +123,12 @@ static void *rpc_open(struct port_queue *queue, const struct addr *to, uint32_t 
 	struct client *client = calloc(1, sizeof(*client));
 
 	CHECK(client && size <= BYTES_MAX);
-	client->queue = queue;
 	client->size = size;
-	client->endpoint = open_endpoint(queue, /* accept= */ false);
-	CHECK(endpoint_connect(client->endpoint, to, clock_now_ns(), &client->session) == 0);
+	client->end.queue = queue;
+	client->end.endpoint = open_endpoint(queue, /* accept= */ false);
+	client->end.now_ns = clock_now_ns();
+	CHECK(endpoint_connect(client->end.endpoint, to, client->end.now_ns, &client->session) ==
+	      0);
 	for (unsigned i = 0; i < SESSION_SLOT_COUNT; i++)
 		client->free[client->free_count++] = client->answers[i];
 	return client;
@@ -121,14 +138,13 @@ static void rpc_close(void *context)
 {
 	struct client *client = context;
 
-	endpoint_free(client->endpoint);
+	endpoint_free(client->end.endpoint);
 	free(client);
 }
 
 static unsigned rpc_send(void *context, unsigned count)
 {
 	struct client *client = context;
-	uint64_t now_ns = clock_now_ns();
 	unsigned sent = 0;
 
 	while (sent < count && client->free_count > 0) {
@@ -140,12 +156,12 @@ static unsigned rpc_send(void *context, unsigned count)
 					    .deadline_ns = UINT64_MAX,
 					    .tag = (uintptr_t)answer};
 
-		if (session_call(client->session, &call, now_ns) != 0)
+		if (session_call(client->session, &call, client->end.now_ns) != 0)
 			break;
 		client->free_count--;
 		sent++;
 	}
-	port_flush(client->queue);
+	port_flush(client->end.queue);
 	return sent;
 }
 
@@ -153,16 +169,11 @@ static unsigned rpc_poll(void *context)
 {
 	struct client *client = context;
 	struct session_answer answers[SESSION_SLOT_COUNT];
-	struct port_frame frames[PORT_BURST_MAX];
-	uint64_t now_ns = clock_now_ns();
-	unsigned count = take_frames(client->endpoint, client->queue, frames, now_ns);
+	unsigned count;
 
-	port_release(client->queue, frames, count);
-	if (endpoint_due_ns(client->endpoint) <= now_ns) {
-		endpoint_tick(client->endpoint, now_ns);
-		port_flush(client->queue);
-	}
-	count = endpoint_take_answers(client->endpoint, answers, SESSION_SLOT_COUNT);
+	receive(&client->end);
+	finish(&client->end);
+	count = endpoint_take_answers(client->end.endpoint, answers, SESSION_SLOT_COUNT);
 	for (unsigned i = 0; i < count; i++) {
 		CHECK(answers[i].status == STATUS_OK && answers[i].size == client->size);
 		client->free[client->free_count++] = (uint8_t *)(uintptr_t)answers[i].tag;
