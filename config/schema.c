@@ -168,9 +168,10 @@ const struct schema_row schema_rows[] = {
 	 .type = SCHEMA_TIME,
 	 FIELD(session.lost_ns),
 	 .fallback = "5s",
-	 .min = 20 * MS,
+	 .min = 1 * S,
 	 .max = 3600 * S,
-	 .doc = "Silence after which a session is lost; at least twice session.keepalive."},
+	 .doc = "Silence after which a session is lost; at least twice session.keepalive. A peer "
+		"repeats what isn't answered at least every 500 ms."},
 	{.key = "search.ef_max",
 	 .type = SCHEMA_NUMBER,
 	 FIELD(search.ef_max),

@@ -462,7 +462,7 @@ def case_secret(bench):
 
 # --- deaths ---
 
-QUICK = {"session": {"keepalive": "50ms", "lost": "300ms"}}
+QUICK = {"session": {"keepalive": "50ms", "lost": "1s"}}
 
 
 def case_node_killed(bench):

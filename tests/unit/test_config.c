@@ -298,7 +298,7 @@ static void every_error_says_where_what_and_what_to_do(void **state)
 		{"session: {lost: 5MiB}\n",
 		 "t.yaml:1:17: session.lost: 'MiB' is no unit; write ns, us, ms, s or min"},
 		{"session: {lost: 5ns}\n",
-		 "t.yaml:1:17: session.lost: 5ns is out of range; write 20ms to 60min"},
+		 "t.yaml:1:17: session.lost: 5ns is out of range; write 1s to 60min"},
 		{"dpdk: {memory: 1GB}\n",
 		 "t.yaml:1:16: dpdk.memory: 'GB' is no unit; write B, KiB, MiB, GiB or TiB"},
 		{"dpdk: {memory: 1.5GiB}\n",
