@@ -25,7 +25,8 @@
  *
  * Memory: endpoint_new() takes everything; nothing is allocated later. Messages
  * of more than one frame live in buffers of a pool with a fixed number of
- * buffers a size class; when it is empty, requests are answered OVERLOADED.
+ * buffers a size class; when it is empty, requests are answered OVERLOADED,
+ * unless a session has left one of them unused for too long, which it then loses.
  * Pages that were never used cost nothing until they are.
  *
  * Threads: an endpoint and its sessions belong to one core.

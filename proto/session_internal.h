@@ -20,6 +20,8 @@
  *     exactly when it is idle and its completion was taken.
  *  3. A pool buffer is held by exactly one request: as its bytes or its answer.
  *  4. The timer of a session never stands later than what it is for.
+ *  5. A request is in 'held' exactly when it has a pool buffer and the next step
+ *     is the peer's: it is RECEIVING, or ANSWERED with a large answer.
  *
  * Threads: an endpoint belongs to one core.
  */
@@ -36,6 +38,12 @@
 
 /* Frames a requester may have under way in one session. */
 #define SESSION_CREDIT_COUNT 32
+
+/*
+ * A request that stands still for so many times the silence that ends a session,
+ * although its peer is alive, loses it the session when its buffer is needed.
+ */
+#define SESSION_STILL_FACTOR 2
 
 /* A token's low bits; so many sessions an endpoint has at most. */
 #define SESSION_INDEX_BITS 16
@@ -119,7 +127,12 @@ struct request {
 	uint8_t state;  /* enum request_state */
 	bool abandoned; /* released while the application has it */
 	struct session *session;
-	struct request *next, *previous; /* in the endpoint's list */
+	struct request *next, *previous; /* in one of the endpoint's lists */
+	uint64_t moved_ns;               /* in 'held': when the peer last did something about it */
+};
+
+struct request_list {
+	struct request *first, *last;
 };
 
 struct session {
@@ -161,9 +174,10 @@ struct endpoint {
 	uint64_t now_ns; /* the latest that we were told */
 	struct session *sessions;
 	struct session *free_sessions;
-	uint64_t *peer_tokens;   /* by session; 0 for all but accepted ones */
-	uint8_t *inline_answers; /* SESSION_ANSWER_INLINE_MAX a slot; NULL: accepts nobody */
-	struct request *ready_first, *ready_last;
+	uint64_t *peer_tokens;     /* by session; 0 for all but accepted ones */
+	uint8_t *inline_answers;   /* SESSION_ANSWER_INLINE_MAX a slot; NULL: accepts nobody */
+	struct request_list ready; /* whole, for the application; the oldest first */
+	struct request_list held;  /* wait for the peer with a pool buffer; the stillest first */
 	struct call *completed_first, *completed_last;
 	uint32_t busy_count;
 	bool draining;

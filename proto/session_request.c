@@ -24,35 +24,60 @@
 /* What a request without bytes points at. */
 static const uint8_t no_bytes[1];
 
-/* --- the endpoint's list of whole requests --- */
+/* --- the endpoint's lists --- */
+
+static void list_append(struct request_list *list, struct request *request)
+{
+	request->next = NULL;
+	request->previous = list->last;
+	if (list->last)
+		list->last->next = request;
+	else
+		list->first = request;
+	list->last = request;
+}
+
+static void list_remove(struct request_list *list, struct request *request)
+{
+	if (request->next)
+		request->next->previous = request->previous;
+	else
+		list->last = request->previous;
+	if (request->previous)
+		request->previous->next = request->next;
+	else
+		list->first = request->next;
+}
 
 static void ready_append(struct request *request)
 {
 	struct endpoint *endpoint = request->session->endpoint;
 
 	request->state = REQUEST_READY;
-	request->next = NULL;
-	request->previous = endpoint->ready_last;
-	if (endpoint->ready_last)
-		endpoint->ready_last->next = request;
-	else
-		endpoint->ready_first = request;
-	endpoint->ready_last = request;
+	list_append(&endpoint->ready, request);
 	endpoint->busy_count++;
 }
 
-static void ready_remove(struct request *request)
+/* Does it keep a buffer of the pool until the peer takes the next step? */
+static bool request_is_held(const struct request *request)
+{
+	return request->state == REQUEST_RECEIVING ||
+	       (request->state == REQUEST_ANSWERED && request->answer_buffer);
+}
+
+static void held_append(struct request *request)
 {
 	struct endpoint *endpoint = request->session->endpoint;
 
-	if (request->next)
-		request->next->previous = request->previous;
-	else
-		endpoint->ready_last = request->previous;
-	if (request->previous)
-		request->previous->next = request->next;
-	else
-		endpoint->ready_first = request->next;
+	request->moved_ns = endpoint->now_ns;
+	list_append(&endpoint->held, request);
+}
+
+/* The peer did something about it. */
+static void held_move(struct request *request)
+{
+	list_remove(&request->session->endpoint->held, request);
+	held_append(request);
 }
 
 /* --- memory --- */
@@ -95,10 +120,14 @@ static void request_put_answer(struct request *request)
 /* Nothing is held any more; only the number is remembered. */
 static void request_forget(struct request *request)
 {
+	struct endpoint *endpoint = request->session->endpoint;
+
 	DCHECK(request->state != REQUEST_TAKEN);
 	if (request->state == REQUEST_READY) {
-		ready_remove(request);
-		request->session->endpoint->busy_count--;
+		list_remove(&endpoint->ready, request);
+		endpoint->busy_count--;
+	} else if (unlikely(request_is_held(request))) {
+		list_remove(&endpoint->held, request);
 	}
 	request_put_buffer(request);
 	request_put_answer(request);
@@ -110,6 +139,39 @@ void request_forget_all(struct session *session)
 	for (unsigned i = 0; i < SESSION_SLOT_COUNT; i++)
 		if (session->requests[i].state != REQUEST_TAKEN)
 			request_forget(&session->requests[i]);
+}
+
+/*
+ * Takes the buffers of the session whose request stands still for longest, if
+ * that is too long: half a message, or a large answer that nobody fetches, would
+ * keep them for as long as the peer sends pings. False when there is none.
+ */
+static NOINLINE bool reclaim(struct endpoint *endpoint, const struct session *asking)
+{
+	const struct request *still = endpoint->held.first;
+	struct session *session;
+
+	if (!still ||
+	    endpoint->now_ns - still->moved_ns < SESSION_STILL_FACTOR * endpoint->config.lost_ns)
+		return false;
+	session = still->session;
+	if (session == asking)
+		return false;
+	session_lose(session, STATUS_SESSION_LOST);
+	if (!session->taken)
+		session_free(session);
+	return true;
+}
+
+static uint8_t *buffer_get(struct session *session, uint32_t size)
+{
+	struct endpoint *endpoint = session->endpoint;
+	uint8_t *buffer;
+
+	do
+		buffer = session_pool_get(&endpoint->pool, size);
+	while (unlikely(!buffer) && reclaim(endpoint, session));
+	return buffer;
 }
 
 /* --- sending --- */
@@ -159,6 +221,8 @@ static void request_finish(struct request *request, uint16_t status, uint32_t hi
 	request->status = status;
 	request->hint = hint;
 	request->state = REQUEST_ANSWERED;
+	if (unlikely(request_is_held(request)))
+		held_append(request);
 	request_send_answer(request, 0);
 }
 
@@ -204,10 +268,12 @@ static void request_assemble(struct request *request, const struct frame *frame)
 		session_window_reach(&request->window);
 		request_note_deadline(request, frame);
 		if (request->window.base == request->window.count) {
+			list_remove(&session->endpoint->held, request);
 			request->bytes = request->buffer;
 			ready_append(request);
 			return; /* the answer says that it is whole */
 		}
+		held_move(request);
 	} else if (frame->index >= request->window.next) {
 		/* Beyond what an honest sender sends: no credit for what isn't kept. */
 		session->endpoint->stats.frames_bad++;
@@ -229,13 +295,14 @@ static void request_begin(struct request *request, const struct frame *frame, ui
 		ready_append(request);
 		return;
 	}
-	request->buffer = session_pool_get(&endpoint->pool, frame->message_size);
+	request->buffer = buffer_get(request->session, frame->message_size);
 	if (!request->buffer) {
 		endpoint->stats.requests_shed++;
 		request_finish(request, STATUS_OVERLOADED, 0, 0);
 		return;
 	}
 	request->state = REQUEST_RECEIVING;
+	held_append(request);
 	session_window_reach(&request->window);
 	request_assemble(request, frame);
 }
@@ -316,13 +383,16 @@ void request_take_pull(struct session *session, const struct frame *frame)
 		session->endpoint->stats.frames_stale++;
 		return;
 	}
-	if (request->state != REQUEST_ANSWERED)
+	if (request->state != REQUEST_ANSWERED) {
 		request_send_credit(request, 0);
-	else if (frame->index == 0 ||
-		 (uint64_t)frame->index * session->body_size < request->answer_size)
+	} else if (frame->index == 0 ||
+		   (uint64_t)frame->index * session->body_size < request->answer_size) {
+		if (request->answer_buffer)
+			held_move(request);
 		request_send_answer(request, frame->index);
-	else
+	} else {
 		session->endpoint->stats.frames_bad++;
+	}
 }
 
 /*
@@ -353,10 +423,10 @@ unsigned endpoint_take_requests(struct endpoint *endpoint, struct request **requ
 {
 	unsigned taken = 0;
 
-	while (taken < count && endpoint->ready_first) {
-		struct request *request = endpoint->ready_first;
+	while (taken < count && endpoint->ready.first) {
+		struct request *request = endpoint->ready.first;
 
-		ready_remove(request);
+		list_remove(&endpoint->ready, request);
 		if (unlikely(request->deadline_ns <= endpoint->now_ns)) {
 			endpoint->stats.requests_expired++;
 			endpoint->busy_count--;
@@ -388,7 +458,7 @@ int request_keep(struct request *request)
 		request->bytes = no_bytes;
 		return 0;
 	}
-	request->buffer = session_pool_get(&request->session->endpoint->pool, request->size);
+	request->buffer = buffer_get(request->session, request->size);
 	if (!request->buffer)
 		return SESSION_E_BUSY;
 	memcpy(request->buffer, request->bytes, request->size);
@@ -409,7 +479,7 @@ uint8_t *request_answer_buffer(struct request *request, uint32_t size)
 	}
 	if (size > endpoint->config.message_size_max)
 		return NULL;
-	request->answer_buffer = session_pool_get(&endpoint->pool, size);
+	request->answer_buffer = buffer_get(request->session, size);
 	request->answer = request->answer_buffer;
 	request->answer_capacity = request->answer ? size : 0;
 	return request->answer;

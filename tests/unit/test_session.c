@@ -527,6 +527,89 @@ static void a_request_without_a_buffer_is_answered_overloaded(void **state)
 	rig_free(rig);
 }
 
+/* Frames 'first' to 'end' of a request of 5000 bytes in this slot, as no honest requester leaves
+ * it. */
+static void send_part(struct rig *rig, const struct session *session, unsigned slot, unsigned first,
+		      unsigned end)
+{
+	uint8_t bytes[FRAME_SIZE_HEAD + 1184] = {0};
+
+	for (unsigned i = first; i < end; i++) {
+		struct frame frame = {.kind = FRAME_REQUEST,
+				      .token = session->peer_token,
+				      .number = SESSION_SLOT_COUNT + slot,
+				      .message_size = 5000,
+				      .index = (uint16_t)i,
+				      .hint = session->index,
+				      .body = bytes + FRAME_SIZE_HEAD,
+				      .body_size = MIN(5000 - i * 1184, 1184)};
+
+		frame_encode(&frame, bytes);
+		rig_deliver(&rig->server, &rig->client.addr, bytes,
+			    FRAME_SIZE_HEAD + frame.body_size);
+	}
+}
+
+/* Seven answers that are never fetched and half a request are all that the pool has for 5000. */
+static void who_holds_buffers_without_a_step_loses_them_to_others(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *greedy = rig_open(rig), *other = rig_open(rig);
+	uint8_t *bytes = pattern(5000), *answer = malloc(5000);
+	uint64_t still_ns = SESSION_STILL_FACTOR * UINT64_C(5) * NS_PER_S;
+
+	for (unsigned slot = 0; slot < 7; slot++)
+		send_part(rig, greedy, slot, 0, 5);
+	send_part(rig, greedy, 7, 0, 1);
+	assert_int_equal(rig->executed, 7);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 8);
+	rig_run_for(rig, still_ns - NS_PER_S);
+	assert_int_equal(rig_call(rig, other, bytes, 5000, answer, UINT64_MAX), 0);
+	rig_run_for(rig, NS_PER_S / 2);
+	assert_one_answer(rig, STATUS_OVERLOADED);
+
+	/* What moves keeps its buffer: then the answers go, and the session with them. */
+	send_part(rig, greedy, 7, 1, 2);
+	rig_run_for(rig, NS_PER_S);
+	assert_int_equal(rig_call(rig, other, bytes, 5000, answer, UINT64_MAX), 0);
+	rig_run_for(rig, NS_PER_S / 2);
+	assert_int_equal(rig->answer_count, 2);
+	assert_int_equal(rig->answers[1].status, STATUS_OK);
+	assert_memory_equal(answer, bytes, 5000);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 0);
+	assert_int_equal(endpoint_stats(rig->server.endpoint)->sessions_lost, 1);
+	assert_int_equal(rig_call(rig, greedy, "x", 1, NULL, UINT64_MAX), SESSION_E_CLOSED);
+	free(answer);
+	free(bytes);
+	session_close(greedy, rig->net.now_ns);
+	rig_close(rig, other);
+	rig_free(rig);
+}
+
+/* A requester that goes on, however slowly, is not taken for one that has stopped. */
+static void a_slow_requester_keeps_its_buffers(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *slow = rig_open(rig), *other = rig_open(rig);
+	uint8_t *bytes = pattern(5000), *answer = malloc(5000);
+
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned slot = 0; slot < 8; slot++)
+			send_part(rig, slow, slot, i, i + 1);
+		rig_run_for(rig, 9 * NS_PER_S);
+	}
+	assert_int_equal(rig_call(rig, other, bytes, 5000, answer, UINT64_MAX), 0);
+	rig_run_for(rig, NS_PER_S / 2);
+	assert_one_answer(rig, STATUS_OVERLOADED);
+	assert_int_equal(endpoint_stats(rig->server.endpoint)->sessions_lost, 0);
+	free(answer);
+	free(bytes);
+	rig_close(rig, slow);
+	assert_int_equal(session_pool_used(&rig->server.endpoint->pool), 0);
+	rig_close(rig, other);
+	rig_free(rig);
+}
+
 static void keeping_without_a_buffer_is_busy(void **state)
 {
 	struct endpoint_config server = server_config();
@@ -1302,6 +1385,8 @@ int main(void)
 		cmocka_unit_test(an_answer_that_does_not_fit_is_too_large),
 		cmocka_unit_test(no_answer_buffer_is_larger_than_the_limit),
 		cmocka_unit_test(a_request_without_a_buffer_is_answered_overloaded),
+		cmocka_unit_test(who_holds_buffers_without_a_step_loses_them_to_others),
+		cmocka_unit_test(a_slow_requester_keeps_its_buffers),
 		cmocka_unit_test(keeping_without_a_buffer_is_busy),
 		cmocka_unit_test(a_full_session_table_refuses_with_overloaded),
 		cmocka_unit_test(sessions_of_the_requester_run_out_too),
