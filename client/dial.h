@@ -5,7 +5,9 @@
  * Dial - sessions by address
  *
  * Who wants to ask says where; the sessions that this takes are opened when they
- * are needed, opened again when they were lost, and kept.
+ * are needed, opened again when they were lost, and kept as long as there is room:
+ * addresses come from hints too, so there can be more of them than of sessions.
+ * Then whoever is lost goes, or else who was asked longest ago.
  *
  * Threads: as its endpoint.
  */
@@ -28,6 +30,7 @@
 struct dial_peer {
 	struct addr at;
 	struct session *sessions[DIAL_SESSION_MAX]; /* in the order of use; NULL: not connected */
+	uint64_t asked_ns;                          /* the last time */
 };
 
 struct dial {
@@ -36,8 +39,10 @@ struct dial {
 	uint32_t peer_count;
 };
 
-/* Asks through a dial, which is the context. SESSION_E_CLOSED: no room for the peer, or its
- * session. */
+/*
+ * Asks through a dial, which is the context. SESSION_E_CLOSED: no room for the
+ * peer, because all others are at work.
+ */
 extern const struct leg_ops dial_leg_ops;
 
 /* Closes all sessions; their calls complete. */

@@ -244,6 +244,11 @@ bool session_is_open(const struct session *session)
 	return session->state < SESSION_STATE_LOST;
 }
 
+bool session_is_idle(const struct session *session)
+{
+	return session->free == UINT32_MAX;
+}
+
 void session_close(struct session *session, uint64_t now_ns)
 {
 	CHECK(session->requester && session->state != SESSION_STATE_FREE &&

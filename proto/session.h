@@ -171,6 +171,9 @@ int endpoint_connect(struct endpoint *endpoint, const struct addr *to, uint64_t 
 /* Is it still of use? Not after a loss: then close it and connect anew. */
 bool session_is_open(const struct session *session);
 
+/* Is nothing of it under way, and every completion taken? */
+bool session_is_idle(const struct session *session);
+
 /*
  * Ends it; calls under way complete with SESSION_LOST. Tells the peer once. The
  * session is the endpoint's again; its completions can still be taken.
