@@ -92,7 +92,9 @@ static int prepare_folder(struct build *build)
 	if (mkdir(out, 0755) == 0)
 		return CMD_DONE;
 	if (errno != EEXIST)
-		return cmd_fail("%s: can't be made: %s", out, strerror(errno));
+		return cmd_fail("%s: can't be made: %s; choose an --out in a folder that is there "
+				"and may be written",
+				out, strerror(errno));
 	if (stat(out, &stat_) < 0 || !S_ISDIR(stat_.st_mode))
 		return cmd_fail("%s: is no folder; choose another --out", out);
 	if (out_path(build, MANIFEST_NAME, path) != CMD_DONE)

@@ -4,6 +4,9 @@
 
 #include "client/cmd.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 struct command {
@@ -49,11 +52,16 @@ static int match(const struct command *command, int argc, char **argv)
 	return words;
 }
 
-int main(int argc, char **argv)
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "help") == 0;
+}
+
+static int run(int argc, char **argv)
 {
 	if (argc < 2)
 		return usage(stderr);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+	if (is_help(argv[1]))
 		return usage(stdout);
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("tern " TERN_VERSION);
@@ -65,6 +73,19 @@ int main(int argc, char **argv)
 		if (words)
 			return command->run(argc - words, argv + words);
 	}
+	/* 'tern bench --help': the list has what may follow. */
+	if (argc > 2 && is_help(argv[2]))
+		return usage(stdout);
 	return cmd_usage("there is no command '%s%s%s'", argv[1], argc > 2 ? " " : "",
 			 argc > 2 ? argv[2] : "");
+}
+
+/* A result that didn't get out, say onto a full disk, is none. */
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return cmd_fail("standard output can't be written: %s", strerror(errno ? errno : EIO));
 }

@@ -220,6 +220,16 @@ class Tools(unittest.TestCase):
         for words in (["build"], ["truth"], ["bench", "ann"], ["info"]):
             self.assertIn("usage: tern " + " ".join(words), self.done(*words, "--help"))
 
+        self.assertIn("bench net", self.done("bench", "--help"))
+
+    def test_output_that_goes_nowhere_is_status_1(self):
+        for words in (["--help"], ["info"], ["info", "--json"]):
+            with open("/dev/full", "wb") as full:
+                run = subprocess.run([TERN, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                     timeout=TIMEOUT_S, check=False)
+            self.assertEqual(run.returncode, 1)
+            self.assertRegex(run.stderr, r"\Atern: standard output can't be written: No space left[^\n]*\n\Z")
+
     def test_wrong_usage_is_status_2(self):
         build = ["build", "--base", MNIST[0], "--out", self.path("x"), "--collection", "c", "--shards"]
         self.refused(2, "no command 'nothing'", "nothing")
