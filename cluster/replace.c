@@ -59,11 +59,12 @@ int replace_commit(struct replace *replace)
 {
 	int code = 0;
 
-	/* A stream remembers that a write failed, but not why: EIO stands for it. */
-	if (ferror(replace->file))
-		code = EIO;
-	else if (fflush(replace->file) || fsync(fileno(replace->file)) < 0)
+	/* A stream remembers that a write failed, but not why: writing the rest tells, or EIO
+	 * stands for it. */
+	if (fflush(replace->file) || fsync(fileno(replace->file)) < 0)
 		code = errno;
+	else if (ferror(replace->file))
+		code = EIO;
 	if (fclose(replace->file) && !code)
 		code = errno;
 	replace->file = NULL;

@@ -69,6 +69,22 @@ static void a_write_that_failed_is_not_committed(void **state)
 	expect_content("old");
 }
 
+/* Far more than a stream buffers, so that the failure comes long before the commit. */
+static void a_write_that_failed_early_says_why(void **state)
+{
+	static const char much[100000];
+	struct replace replace;
+
+	assert_int_equal(replace_file(file, "old", 3), 0);
+	assert_int_equal(replace_begin(&replace, file), 0);
+	assert_non_null(freopen("/dev/full", "w", replace.file));
+	for (size_t i = 0; i < sizeof(much); i += 100)
+		(void)fwrite(much + i, 1, 100, replace.file);
+	assert_true(ferror(replace.file));
+	assert_int_equal(replace_commit(&replace), -ENOSPC);
+	expect_content("old");
+}
+
 static void a_folder_is_not_replaced(void **state)
 {
 	char path[128];
@@ -111,6 +127,7 @@ int main(void)
 		cmocka_unit_test(until_the_commit_the_old_file_is_there),
 		cmocka_unit_test(an_abort_leaves_everything_as_it_was),
 		cmocka_unit_test(a_write_that_failed_is_not_committed),
+		cmocka_unit_test(a_write_that_failed_early_says_why),
 		cmocka_unit_test(a_folder_is_not_replaced),
 		cmocka_unit_test(a_path_that_is_not_there_or_too_long_is_refused),
 	};
