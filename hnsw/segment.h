@@ -80,7 +80,8 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 /*
  * Loads the file at 'path' into memory of its own: huge pages when there are
  * any and 'huge' asks for them, bound to NUMA node 'numa_node' unless it is -1;
- * else it is mapped. Returns 0, SEGMENT_E_* or a negative errno.
+ * else it is mapped. 'error' gets one line on failure, which leaves the path to the
+ * caller. Returns 0, SEGMENT_E_* or a negative errno.
  */
 struct segment_open_options {
 	bool huge;

@@ -25,11 +25,11 @@
 /* NUMA nodes that a kernel can have; the bound of what segment_open() takes. */
 #define NUMA_NODE_MAX 1024
 
-static NOINLINE int open_failed(const char *path, const char *what, char *error, size_t error_size)
+static NOINLINE int open_failed(const char *what, char *error, size_t error_size)
 {
 	int number = errno;
 
-	snprintf(error, error_size, "%s: %s: %s", path, what, strerror(number));
+	snprintf(error, error_size, "%s: %s", what, strerror(number));
 	return -number;
 }
 
@@ -114,22 +114,22 @@ struct bytes {
 	size_t mapped; /* for munmap() */
 };
 
-static int load(const char *path, int fd, const struct segment_open_options *options,
-		struct bytes *bytes, char *error, size_t error_size)
+static int load(int fd, const struct segment_open_options *options, struct bytes *bytes,
+		char *error, size_t error_size)
 {
 	int result;
 
 	bytes->mapped = align_up(bytes->size, HUGE_PAGE);
 	result = take_memory(bytes->mapped, options->huge, options->numa_node, &bytes->memory);
 	if (result) {
-		snprintf(error, error_size, "%s: taking %zu bytes on NUMA node %d: %s", path,
-			 bytes->mapped, options->numa_node, strerror(-result));
+		snprintf(error, error_size, "taking %zu bytes on NUMA node %d: %s", bytes->mapped,
+			 options->numa_node, strerror(-result));
 		return result;
 	}
 	result = read_all(fd, bytes->memory, bytes->size);
 	if (result) {
 		munmap(bytes->memory, bytes->mapped);
-		snprintf(error, error_size, "%s: reading: %s", path, strerror(-result));
+		snprintf(error, error_size, "reading: %s", strerror(-result));
 		return result;
 	}
 	/* Only a guard against bugs of ours, so it may fail. */
@@ -137,30 +137,30 @@ static int load(const char *path, int fd, const struct segment_open_options *opt
 	return 0;
 }
 
-static int map(const char *path, int fd, struct bytes *bytes, char *error, size_t error_size)
+static int map(int fd, struct bytes *bytes, char *error, size_t error_size)
 {
 	bytes->mapped = bytes->size;
 	bytes->memory = mmap(NULL, bytes->size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (bytes->memory == MAP_FAILED)
-		return open_failed(path, "mapping", error, error_size);
+		return open_failed("mapping", error, error_size);
 	return 0;
 }
 
-static int get_bytes(const char *path, int fd, const struct segment_open_options *options,
-		     struct bytes *bytes, char *error, size_t error_size)
+static int get_bytes(int fd, const struct segment_open_options *options, struct bytes *bytes,
+		     char *error, size_t error_size)
 {
 	struct stat status;
 
 	if (fstat(fd, &status))
-		return open_failed(path, "fstat", error, error_size);
+		return open_failed("fstat", error, error_size);
 	if (!S_ISREG(status.st_mode) || status.st_size == 0) {
-		snprintf(error, error_size, "%s: not a regular file, or an empty one", path);
+		snprintf(error, error_size, "not a regular file, or an empty one");
 		return SEGMENT_E_CORRUPT;
 	}
 	bytes->size = (size_t)status.st_size;
 	if (options->huge || options->numa_node >= 0)
-		return load(path, fd, options, bytes, error, error_size);
-	return map(path, fd, bytes, error, error_size);
+		return load(fd, options, bytes, error, error_size);
+	return map(fd, bytes, error, error_size);
 }
 
 int segment_open(const char *path, const struct segment_open_options *options,
@@ -170,14 +170,13 @@ int segment_open(const char *path, const struct segment_open_options *options,
 	int result, fd;
 
 	if (options->numa_node >= NUMA_NODE_MAX) {
-		snprintf(error, error_size, "%s: there is no NUMA node %d", path,
-			 options->numa_node);
+		snprintf(error, error_size, "there is no NUMA node %d", options->numa_node);
 		return -EINVAL;
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return open_failed(path, "opening", error, error_size);
-	result = get_bytes(path, fd, options, &bytes, error, error_size);
+		return open_failed("opening", error, error_size);
+	result = get_bytes(fd, options, &bytes, error, error_size);
 	close(fd);
 	if (result)
 		return result;
