@@ -329,19 +329,25 @@ class Net:
         return ("ip", "netns", "exec", namespace)
 
 
-def over_veth(bench, device):
-    """An ordinary socket client at the other end of a veth."""
+def ask_over_both_ips(bench, net, device, within, prepare=None):
+    """A node on a device in one namespace, an ordinary socket client in another or the same one."""
     data, queries = build_set(bench, "words100")
+    config = node_config(bench, "node", data, 0, dpdk_port(device, 1))
+    node = start_ternd(bench, config, prefix=net.within(net.a))
+    if prepare:
+        prepare()
+    client = {"auth": "none", "port": {"listen": "10.78.0.2:7500"}}
+    ask_all(bench, data, queries, node.addresses[0], extra=client, prefix=net.within(within))
+    client["port"]["listen"] = '"[fd78::2]:7500"'
+    ask_all(bench, data, queries, "[fd78::1]:7400", extra=client, prefix=net.within(within))
+    check(telemetry(bench, "node", "/tern/core,0")["heap_breaches"] == 0, "a poll core allocated")
+    node.send_signal(signal.SIGTERM)
+    check(node.wait(timeout=PATIENCE_S) == 0, "ternd does not end with 0")
+
+
+def over_veth(bench, device):
     with Net() as net:
-        config = node_config(bench, "node", data, 0, dpdk_port(device, 1))
-        node = start_ternd(bench, config, prefix=net.within(net.a))
-        client = {"auth": "none", "port": {"listen": "10.78.0.2:7500"}}
-        ask_all(bench, data, queries, node.addresses[0], extra=client, prefix=net.within(net.b))
-        client["port"]["listen"] = '"[fd78::2]:7500"'
-        ask_all(bench, data, queries, "[fd78::1]:7400", extra=client, prefix=net.within(net.b))
-        check(telemetry(bench, "node", "/tern/core,0")["heap_breaches"] == 0, "a poll core allocated")
-        node.send_signal(signal.SIGTERM)
-        check(node.wait(timeout=PATIENCE_S) == 0, "ternd does not end with 0")
+        ask_over_both_ips(bench, net, device, net.b)
 
 
 def case_af_packet(bench):
@@ -350,6 +356,18 @@ def case_af_packet(bench):
 
 def case_af_xdp(bench):
     over_veth(bench, "net_af_xdp0,iface=ta,force_copy=1")
+
+
+def case_tap(bench):
+    """The kernel of the node's own namespace is at the other side of the TAP."""
+    if not os.path.exists("/dev/net/tun"):
+        skip("no /dev/net/tun")
+    with Net() as net:
+        def prepare():
+            for words in ("link set tt address 02:78:00:00:00:02", "address add 10.78.0.2/24 dev tt",
+                          "address add fd78::2/64 dev tt nodad", "link set tt up"):
+                subprocess.run(["ip", "-n", net.a, *words.split()], check=True)
+        ask_over_both_ips(bench, net, "net_tap0,iface=tt,mac=02:78:00:00:00:01", net.a, prepare)
 
 
 def throw_raw(source, count):
