@@ -11,6 +11,7 @@
  * Threads: any.
  */
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -26,9 +27,17 @@ static inline uint64_t checksum_add(uint64_t sum, const void *bytes, size_t size
 		memcpy(&word, at, sizeof(word));
 		sum += word;
 	}
+	if (size == 0)
+		return sum;
 	memcpy(tail, at, size);
 	memcpy(&word, tail, sizeof(word));
 	return sum + word;
+}
+
+/* Adds a 16-bit word that stands on the wire in network order. */
+static inline uint64_t checksum_add16(uint64_t sum, uint16_t word)
+{
+	return sum + htobe16(word);
 }
 
 /* The sum in 16 bits, not complemented. */

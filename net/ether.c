@@ -395,8 +395,27 @@ static void wrap_udp(uint8_t *udp, size_t ip_size, uint16_t from_port, uint16_t 
 		put_checksum(udp + UDP_CHECKSUM, checksum_fold(sum));
 		return;
 	}
-	folded = (uint16_t)~checksum_fold(checksum_add(sum, udp, size));
+	/* The header from registers: its bytes are hardly stored, and a load would wait for them.
+	 */
+	sum = checksum_add16(checksum_add16(sum, from_port), to_port);
+	sum = checksum_add16(sum, (uint16_t)size);
+	sum = checksum_add(sum, udp + UDP_HEADER_SIZE, size - UDP_HEADER_SIZE);
+	folded = (uint16_t)~checksum_fold(sum);
 	put_checksum(udp + UDP_CHECKSUM, folded ? folded : 0xffff); /* 0 would say "none" */
+}
+
+/* Of the header that wrap_ipv4() writes, from its values: see wrap_udp(). */
+static uint16_t ipv4_checksum(const struct ether *ether, const struct addr *to, size_t size)
+{
+	uint64_t sum = 0;
+
+	sum = checksum_add16(sum, 0x4500);
+	sum = checksum_add16(sum, (uint16_t)size);
+	sum = checksum_add16(sum, IPV4_DONT_FRAGMENT);
+	sum = checksum_add16(sum, HOP_LIMIT << 8 | PROTOCOL_UDP);
+	sum = checksum_add(sum, ether->config.ipv4.ip + 12, 4);
+	sum = checksum_add(sum, to->ip + 12, 4);
+	return (uint16_t)~checksum_fold(sum);
 }
 
 static void wrap_ipv4(const struct ether *ether, uint8_t *ip, const struct addr *to, size_t size,
@@ -411,8 +430,7 @@ static void wrap_ipv4(const struct ether *ether, uint8_t *ip, const struct addr 
 	memcpy(ip + IPV4_FROM, ether->config.ipv4.ip + 12, 4);
 	memcpy(ip + IPV4_TO, to->ip + 12, 4);
 	if (!(offload & ETHER_OFFLOAD_IP))
-		put_checksum(ip + IPV4_CHECKSUM,
-			     (uint16_t)~checksum_fold(checksum_add(0, ip, IPV4_HEADER_SIZE)));
+		put_checksum(ip + IPV4_CHECKSUM, ipv4_checksum(ether, to, size));
 }
 
 static void wrap_ipv6(const struct ether *ether, uint8_t *ip, const struct addr *to, size_t size)
