@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/dpdk_device.h"
 
-#include "base/check.h"
+#include "base/defs.h"
+#include "net/dpdk_env.h"
 #include "net/port_error.h"
 #include "proto/session.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_devargs.h>
 #include <rte_errno.h>
@@ -21,6 +22,9 @@
 #define DESCRIPTOR_COUNT_DEFAULT 512
 
 #define MTU_ETHERNET 1500
+
+/* How long opening waits for a memif client's link. */
+#define LINK_WAIT_MS 1000
 
 /* IP and UDP headers in front of a payload, by the family with the longer ones. */
 #define HEADERS_IPV4 (20 + 8)
@@ -77,31 +81,42 @@ static uint32_t memif_buffer_size(const char *device)
 	return value;
 }
 
+/* Has any process a socket of this path? The kernel lists them, the path last. */
+static bool socket_is_in_use(const char *path)
+{
+	FILE *file = fopen("/proc/net/unix", "re");
+	char line[PORT_DPDK_DEVICE_MAX + 128];
+	bool found = !file; /* not known: better leave it */
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		const char *at = strchr(line, '/');
+
+		line[strcspn(line, "\n")] = 0;
+		found = at && strcmp(at, path) == 0;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
 /*
  * A server that was killed leaves its socket behind, and the next one would be
- * told that the address is in use. Whether anybody listens is asked of the
- * kernel; a socket somebody listens at is left alone.
+ * told that the address is in use. To find out by connecting would be rude:
+ * DPDK 22.11's server ends its process when who connects is gone before its
+ * greeting.
  */
 static void remove_stale_socket(const char *device)
 {
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	char path[PORT_DPDK_DEVICE_MAX];
 	const char *at = strstr(device, ",socket=");
-	size_t length;
-	int fd;
+	struct stat status;
 
 	if (!at || !strstr(device, "role=server") || !strstr(device, "socket-abstract=no"))
 		return;
 	at += strlen(",socket=");
-	length = strcspn(at, ",");
-	if (length == 0 || length >= sizeof(name.sun_path))
-		return;
-	memcpy(name.sun_path, at, length);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (struct sockaddr *)&name, sizeof(name)) != 0 && errno == ECONNREFUSED)
-		(void)unlink(name.sun_path);
-	(void)close(fd);
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, ","), at);
+	if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode) && !socket_is_in_use(path))
+		(void)unlink(path);
 }
 
 static uint32_t wanted_frame_size(const struct port_dpdk_config *config)
@@ -135,7 +150,6 @@ static int attach(const struct port_dpdk_config *config, struct dpdk_device *fou
 	char name[PORT_DPDK_DEVICE_MAX], arguments[PORT_DPDK_DEVICE_MAX];
 	const char *device = config->device;
 	size_t length = strcspn(device, ",");
-	int r;
 
 	if (length == 0 || !complete_arguments(config, arguments, sizeof(arguments)))
 		return port_error(error, error_size, -EINVAL, "'%.64s' names no device", device);
@@ -145,18 +159,17 @@ static int attach(const struct port_dpdk_config *config, struct dpdk_device *fou
 		return 0;
 	if (is_memif(device))
 		remove_stale_socket(device);
-	r = rte_dev_probe(arguments);
-	if (r == 0 && find(name, &found->id) == 0) {
+	if (rte_dev_probe(arguments) == 0 && find(name, &found->id) == 0) {
 		found->attached = true;
 		return 0;
 	}
+	/* Drivers' own codes say nothing: -1 may be anything. Their reason stands in DPDK's log. */
 	return port_error(
-		error, error_size, r < 0 ? r : -ENODEV,
-		"DPDK has no device '%s' (%s): check its arguments and rights "
-		"(AF_PACKET and AF_XDP need root or CAP_NET_RAW, TAP CAP_NET_ADMIN), that "
-		"its interface exists and no other process uses it; `tern info` lists "
-		"drivers",
-		device, r < 0 ? strerror(-r) : "not there");
+		error, error_size, -ENODEV,
+		"DPDK can't attach '%s': check its arguments and rights (AF_PACKET and AF_XDP "
+		"need root or CAP_NET_RAW, TAP CAP_NET_ADMIN), that its interface exists and "
+		"no other process uses it; `tern info` lists drivers",
+		device);
 }
 
 /* --- deciding --- */
@@ -286,6 +299,14 @@ int dpdk_device_open(const struct port_dpdk_config *config, struct dpdk_device *
 
 /* --- starting --- */
 
+bool dpdk_device_link_is_up(const struct dpdk_device *device)
+{
+	struct rte_eth_link link = {0};
+
+	return rte_eth_link_get_nowait(device->id, &link) == 0 &&
+	       link.link_status == RTE_ETH_LINK_UP;
+}
+
 static int configure(struct dpdk_device *device)
 {
 	struct rte_eth_conf conf = {
@@ -369,6 +390,17 @@ static void receive_groups(const struct dpdk_device *device)
 		(void)rte_eth_promiscuous_enable(device->id);
 }
 
+/*
+ * A client that is closed before its server's greeting takes the server down
+ * (see remove_stale_socket()), so it isn't handed out before. A server that
+ * doesn't answer is no reason to fail: it may be slow.
+ */
+static void wait_for_link(const struct dpdk_device *device)
+{
+	for (unsigned ms = 0; ms < LINK_WAIT_MS && !dpdk_device_link_is_up(device); ms++)
+		rte_delay_us_sleep(1000);
+}
+
 int dpdk_device_start(struct dpdk_device *device, const struct port_dpdk_config *config,
 		      struct rte_mempool *const *pools, char *error, size_t error_size)
 {
@@ -395,17 +427,11 @@ int dpdk_device_start(struct dpdk_device *device, const struct port_dpdk_config 
 				  step, config->device, device->info.driver_name,
 				  device->receive_queues, device->send_queues, device->frame_size,
 				  strerror(-r));
+	if (device->reconnects)
+		wait_for_link(device);
 	receive_groups(device);
 	device->steered = steer(device, config);
 	return 0;
-}
-
-bool dpdk_device_link_is_up(const struct dpdk_device *device)
-{
-	struct rte_eth_link link = {0};
-
-	return rte_eth_link_get_nowait(device->id, &link) == 0 &&
-	       link.link_status == RTE_ETH_LINK_UP;
 }
 
 int dpdk_device_restart(const struct dpdk_device *device)
@@ -420,10 +446,18 @@ int dpdk_device_restart(const struct dpdk_device *device)
 	return r;
 }
 
-void dpdk_device_close(struct dpdk_device *device)
+static void close_here(void *context)
 {
+	const struct dpdk_device *device = context;
+
 	(void)rte_eth_dev_stop(device->id);
 	(void)rte_eth_dev_close(device->id);
+}
+
+/* On the control thread, where memif's driver handles peers that connect or go. */
+void dpdk_device_close(struct dpdk_device *device)
+{
+	dpdk_env_control(close_here, device);
 	if (device->attached)
 		(void)rte_dev_remove(device->info.device);
 }

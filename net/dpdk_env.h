@@ -40,7 +40,10 @@ struct dpdk_env_config {
  */
 int dpdk_env_open(const struct dpdk_env_config *config, char *error, size_t error_size);
 
-/* Takes EAL down and removes its files. Does nothing when it isn't up. */
+/*
+ * The end of EAL in this process: its files are removed; its memory and threads
+ * stay until the process ends. Does nothing when it isn't up.
+ */
 void dpdk_env_close(void);
 
 bool dpdk_env_is_open(void);
@@ -55,3 +58,10 @@ int dpdk_env_enter(void);
 
 /* Undoes dpdk_env_enter(); for threads that end before the process. */
 void dpdk_env_leave(void);
+
+/*
+ * Runs 'function' on DPDK's control thread and waits for it. What drivers do by
+ * themselves, they do there, most of them without a lock: what must not meet
+ * that runs there too.
+ */
+void dpdk_env_control(void (*function)(void *context), void *context);
