@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,6 +111,7 @@ static int check_memory(const struct dpdk_env_config *config, char *error, size_
 {
 	uint64_t wanted = config->memory_mib ? config->memory_mib : MEMORY_MIB_DEFAULT;
 	uint64_t there = config->huge_pages ? free_huge_kib() / 1024 : wanted;
+	uint64_t pages = wanted / 2 + 16; /* of 2 MiB, some to spare */
 
 	if (there >= wanted)
 		return 0;
@@ -117,17 +119,23 @@ static int check_memory(const struct dpdk_env_config *config, char *error, size_
 			  "%llu MiB of huge pages wanted, %llu MiB are free: "
 			  "`sysctl -w vm.nr_hugepages=%llu`, or configure none",
 			  (unsigned long long)wanted, (unsigned long long)there,
-			  (unsigned long long)(wanted / 2 + 16));
+			  (unsigned long long)pages);
 }
 
 static int start(struct arguments *arguments, const struct dpdk_env_config *config, char *error,
 		 size_t error_size)
 {
 	cpu_set_t affinity;
+	sigset_t all, before;
 	int r = sched_getaffinity(0, sizeof(affinity), &affinity) ? -errno : 0;
 
+	/* DPDK's own threads take no signals: one that they don't block would end a process whose
+	 * other threads wait for it. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
 	if (r == 0 && rte_eal_init(arguments->count, arguments->list) < 0)
 		r = -rte_errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)sched_setaffinity(0, sizeof(affinity), &affinity);
 	if (r == 0)
 		return 0;
