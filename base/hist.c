@@ -104,7 +104,8 @@ static void print_row(FILE *file, double value, double share, uint64_t seen)
  */
 static double share_of(unsigned row)
 {
-	double left = exp2(-(double)(row / TICKS_PER_HALF));
+	unsigned halvings = row / TICKS_PER_HALF;
+	double left = exp2(-(double)halvings);
 
 	return 1 - left * (1 - (double)(row % TICKS_PER_HALF) / (2 * TICKS_PER_HALF));
 }

@@ -366,9 +366,9 @@ int tern_search(struct tern_client *tern, const struct tern_query *query, struct
 	struct tern_result result;
 	int error;
 
-	if (!ret_result)
-		return fail(TERN_E_INVALID, "no place for the result");
-	if (tern && client_in_flight(tern->client) > 0)
+	if (!tern || !ret_result)
+		return fail(TERN_E_INVALID, "no client, or no place for the result");
+	if (client_in_flight(tern->client) > 0)
 		return fail(TERN_E_BUSY, "submitted queries are under way: poll them first");
 	error = tern_submit(tern, query, hits);
 	if (error != TERN_OK)

@@ -256,9 +256,10 @@ static int append_numbers(const struct schema_row *row, const char *text,
 		int error;
 
 		at = parse_digits(at, &first);
-		last = first;
 		if (at && *at == '-')
 			at = parse_digits(at + 1, &last);
+		else if (at)
+			last = first;
 		if (!at || (*at != '\0' && *at != ','))
 			return refuse(why, "'%.40s' is no list of numbers; write it like 0-3,5",
 				      text);

@@ -5,6 +5,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 
+#include <errno.h>
 #include <string.h>
 
 struct walk {
@@ -95,19 +96,22 @@ static bool is_repeated(struct walk *walk, yaml_node_t *mapping, const yaml_node
 	return false;
 }
 
-static int check_key(struct walk *walk, yaml_node_t *mapping, const yaml_node_pair_t *pair,
-		     const char **ret_name)
+/* The pair's key, or NULL when it is refused. */
+static const char *key_of(struct walk *walk, yaml_node_t *mapping, const yaml_node_pair_t *pair)
 {
 	yaml_node_t *key = node_at(walk, pair->key);
 	const char *name = text_of(key);
 
-	if (!name)
-		return refusal_at(walk->refusal, mark_of(key),
-				  "a key is a list or a mapping; write a name");
-	if (is_repeated(walk, mapping, pair, name))
-		return refuse_repeated(walk, key, name);
-	*ret_name = name;
-	return 0;
+	if (!name) {
+		(void)refusal_at(walk->refusal, mark_of(key),
+				 "a key is a list or a mapping; write a name");
+		return NULL;
+	}
+	if (is_repeated(walk, mapping, pair, name)) {
+		(void)refuse_repeated(walk, key, name);
+		return NULL;
+	}
+	return name;
 }
 
 static int set_peer(struct walk *walk, yaml_node_t *mapping, struct config_peer *peer)
@@ -117,11 +121,11 @@ static int set_peer(struct walk *walk, yaml_node_t *mapping, struct config_peer 
 	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
 	     pair < mapping->data.mapping.pairs.top; pair++) {
 		const struct schema_row *row = schema_peer_rows;
-		const char *name;
-		int error = check_key(walk, mapping, pair, &name);
+		const char *name = key_of(walk, mapping, pair);
+		int error;
 
-		if (error)
-			return error;
+		if (!name)
+			return -EINVAL;
 		while (row < schema_peer_rows + schema_peer_row_count &&
 		       strcmp(row->key, name) != 0)
 			row++;
@@ -203,11 +207,9 @@ static int set_section(struct walk *walk, const char *section, yaml_node_t *mapp
 {
 	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
 	     pair < mapping->data.mapping.pairs.top; pair++) {
-		const char *name;
-		int error = check_key(walk, mapping, pair, &name);
+		const char *name = key_of(walk, mapping, pair);
+		int error = name ? set_pair(walk, section, name, pair) : -EINVAL;
 
-		if (!error)
-			error = set_pair(walk, section, name, pair);
 		if (error)
 			return error;
 	}

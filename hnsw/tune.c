@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hnsw/tune.h"
 
+#include "base/check.h"
 #include "base/rand.h"
 #include "hnsw/beam.h"
 #include "hnsw/layout.h"
@@ -45,6 +46,7 @@ static void truth_item(void *context, uint32_t worker, uint32_t item)
 	uint64_t keys[TUNE_K];
 	struct beam beam = {.keys = keys};
 
+	CHECK(tune->k > 0 && segment->count > 0);
 	beam_reset(&beam, tune->k);
 	for (uint32_t node = 0; node < segment->count; node++) {
 		uint64_t key =

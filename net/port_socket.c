@@ -469,7 +469,7 @@ static int bind_socket(struct socket_queue *q, const struct addr *local, char *e
 {
 	struct addr wanted = *local;
 	union name name;
-	socklen_t size;
+	socklen_t size = 0;
 	char text[ADDR_TEXT_MAX];
 
 	if (q->family == AF_INET && !addr_is_ipv4(&wanted)) /* :: without IPv6 */

@@ -85,8 +85,9 @@ static uint64_t take_be(struct pack_reader *reader, unsigned shift)
 
 enum pack_kind pack_read_kind(const struct pack_reader *reader)
 {
+	/* Counted from NIL. */
 	static const uint8_t kinds[] = {
-		[NIL - NIL] = PACK_KIND_NIL,
+		[0] = PACK_KIND_NIL,
 		[UNUSED - NIL] = PACK_KIND_FOREIGN,
 		[FALSE_ - NIL] = PACK_KIND_BOOL,
 		[TRUE_ - NIL] = PACK_KIND_BOOL,

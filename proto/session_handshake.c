@@ -397,7 +397,7 @@ void handshake_take_accept(struct session *session, const struct frame *frame)
 
 	if (session->state != SESSION_STATE_PROVE ||
 	    memcmp(accept + ACCEPT_TIME, session->challenge + CHALLENGE_TIME,
-		   CHALLENGE_NONCE_SIZE)) {
+		   CHALLENGE_NONCE_SIZE) != 0) {
 		endpoint->stats.frames_stale++;
 		return;
 	}
