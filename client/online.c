@@ -8,7 +8,6 @@
 #include "net/port_socket.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +30,6 @@ static int open_socket(const struct peers *peers, struct online *online)
 	return CMD_DONE;
 }
 
-static int remove_entry(const char *path, const struct stat *about, int type, struct FTW *where)
-{
-	return remove(path);
-}
-
 static int open_env(const struct online_options *options)
 {
 	bool is_virtual = strncmp(options->device, "net_", 4) == 0;
@@ -50,23 +44,15 @@ static int open_env(const struct online_options *options)
 	return dpdk_env_open(&env, error, sizeof(error)) < 0 ? cmd_fail("%s", error) : CMD_DONE;
 }
 
-/*
- * EAL and its one port. EAL's files lie in a folder of our own, which is removed
- * when the port is open: no other process maps them, and so nothing stays behind,
- * whatever ends us.
- */
+/* EAL and its one port. */
 static int open_device(const struct online_options *options, const struct port_dpdk_config *config,
 		       struct online *online)
 {
-	char folder[] = "/tmp/tern-client-XXXXXX", error[PORT_ERROR_TEXT_MAX];
-	int status;
+	char error[PORT_ERROR_TEXT_MAX];
+	int status = open_env(options);
 
-	if (!mkdtemp(folder) || setenv("RUNTIME_DIRECTORY", folder, 1) < 0)
-		return cmd_fail("%s: %s", folder, strerror(errno));
-	status = open_env(options);
 	if (status == CMD_DONE && port_dpdk_open(config, &online->port, error, sizeof(error)) < 0)
 		status = cmd_fail("%s", error);
-	(void)nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	return status;
 }
 

@@ -234,18 +234,30 @@ static int open_dpdk(struct node *node, char *error, size_t error_size)
 	return port_dpdk_open(&dpdk, &node->port, error, error_size);
 }
 
+/* Puts the key in front that the refusal is about. */
+static int about(const char *key, int code, const char *text, char *error, size_t error_size)
+{
+	return fail(error, error_size, code, "%s: %s", key, text);
+}
+
 static int open_port(struct node *node, char *error, size_t error_size)
 {
 	const struct config_port *config = &node->config->port;
+	char text[PORT_ERROR_TEXT_MAX];
 	struct port_socket_config socket = {
 		.local = config->listen,
 		.queue_count = node->core_count,
 		.frame_size = config->frame_size,
 	};
 
-	if (config->kind == CONFIG_PORT_DPDK)
-		return open_dpdk(node, error, error_size);
-	return port_socket_open(&socket, &node->port, error, error_size);
+	int r;
+
+	if (config->kind == CONFIG_PORT_DPDK) {
+		r = open_dpdk(node, text, sizeof(text));
+		return r ? about("port.device", r, text, error, error_size) : 0;
+	}
+	r = port_socket_open(&socket, &node->port, text, sizeof(text));
+	return r ? about("port.listen", r, text, error, error_size) : 0;
 }
 
 /* --- cores --- */
@@ -321,6 +333,7 @@ static int open_loop(struct node *node, char *error, size_t error_size)
 int node_open(const struct config *config, struct node *ret_node, char *error, size_t error_size)
 {
 	struct node node = {.config = config, .start_ns = clock_now_ns()};
+	char text[PORT_ERROR_TEXT_MAX];
 	int r;
 
 	stage_clock_init();
@@ -330,8 +343,10 @@ int node_open(const struct config *config, struct node *ret_node, char *error, s
 	if (!r)
 		r = node_open_shards(config, &node.plan, &node.shards, error, error_size);
 	if (!r && eal_wanted(config)) {
-		r = eal_start(config, &node.plan, error, error_size);
+		r = eal_start(config, &node.plan, text, sizeof(text));
 		node.eal = !r;
+		if (r)
+			(void)about("dpdk.file_prefix", r, text, error, error_size);
 	}
 	node.core_count = node.plan.count;
 	if (!r)

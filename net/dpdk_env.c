@@ -85,7 +85,13 @@ static int describe(const struct dpdk_env_config *config, struct arguments *argu
 		add_pair(arguments, "-a", config->pci_device);
 	else
 		add(arguments, "--no-pci");
-	add(arguments, config->telemetry ? "--telemetry" : "--no-telemetry");
+	if (config->telemetry) {
+		add(arguments, "--telemetry");
+	} else {
+		/* Its socket is the only one of EAL's run-time files that anybody asks for. */
+		add(arguments, "--no-telemetry");
+		add(arguments, "--no-shconf");
+	}
 	add_pair(arguments, "--log-level", config->log_level ? config->log_level : "error");
 	return 0;
 }
@@ -134,7 +140,7 @@ static int start(struct arguments *arguments, const struct dpdk_env_config *conf
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	if (r == 0 && rte_eal_init(arguments->count, arguments->list) < 0)
-		r = -rte_errno;
+		r = rte_errno > 0 ? -rte_errno : -EBUSY; /* not told when the prefix is taken */
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)sched_setaffinity(0, sizeof(affinity), &affinity);
 	if (r == 0)

@@ -27,7 +27,7 @@ struct dpdk_env_config {
 	uint32_t memory_mib;     /* 0: 512 */
 	const char *lcores;      /* EAL's --lcores; NULL: the calling thread's cores */
 	const char *pci_device;  /* PCI address to probe; NULL: none */
-	bool telemetry;          /* the socket of dpdk-telemetry.py */
+	bool telemetry;          /* the socket of dpdk-telemetry.py; else EAL makes no files */
 	const char *log_level;   /* EAL's --log-level; NULL: "error" */
 };
 

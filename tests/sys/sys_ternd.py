@@ -647,6 +647,7 @@ def case_telemetry(bench):
     for wrong in ("/tern/core", "/tern/core,1", "/tern/core,x", "/tern/shard,2", "/tern/port,-1"):
         check(telemetry(bench, "node", wrong) is None, f"{wrong} is answered")
     check(stop(node) == 0, "ternd does not end with 0")
+    check(not os.path.exists(f"{bench.folder}/dpdk/node"), "DPDK's run-time folder is left behind")
 
 
 def case_idle(bench):
@@ -738,6 +739,19 @@ def case_port_busy(bench):
         check(node.wait(timeout=PATIENCE_S) == 1, "it starts on a busy port")
     print(bench.stderr())
     check(str(port) in bench.stderr() and "another program has it" in bench.stderr(), "it does not say why")
+    check("node.yaml:" in bench.stderr() and "port.listen: " in bench.stderr(), "it does not say where")
+
+
+def case_prefix_busy(bench):
+    """A second node with the prefix of a first one ends, and leaves that one's files alone."""
+    data, queries = build_set(bench, "words100", shards=1)
+    first = start_ternd(bench, node_config(bench, "node", data, free_ports(1)))
+    second = bench.start(TERND, "--config", node_config(bench, "second", data, free_ports(1),
+                                                        {"dpdk": {"file_prefix": "node"}}))
+    check(second.wait(timeout=PATIENCE_S) == 1, "it starts with a prefix that is taken")
+    check("dpdk.file_prefix: " in bench.stderr() and "using the prefix" in bench.stderr(), "it does not say why")
+    check(telemetry(bench, "node", "/tern/info")["shards"] == 1, "the first one's telemetry is gone")
+    check(stop(first) == 0, "ternd does not end with 0")
 
 
 def main():
