@@ -40,16 +40,31 @@ static int connect_to(const char *path, int *ret_fd)
 	return 0;
 }
 
+static int refuse(const char *path, int result, char *error, size_t error_size)
+{
+	const char *mend = "";
+
+	if (result == -ECONNREFUSED)
+		mend = "; the node was killed: start it again";
+	else if (result == -EACCES)
+		mend = "; ask as the user that ternd runs as, or as root";
+	else if (result == -ENOENT)
+		mend = "; start ternd with telemetry on";
+	snprintf(error, error_size, "%s: %s%s", path, strerror(-result), mend);
+	return result;
+}
+
 /* Where EAL may have put it: systemd's folder for the service, root's, a user's, the last resort.
  */
 static int find(const char *prefix, int *ret_fd, char *error, size_t error_size)
 {
 	const char *folders[] = {getenv("RUNTIME_DIRECTORY"), "/run/tern", "/var/run",
 				 getenv("XDG_RUNTIME_DIR"), "/tmp"};
+	char closed[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = "";
 	int result = -ENOENT;
 
 	for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
-		char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+		char path[sizeof(closed)];
 		int length;
 
 		if (!folders[i] || !*folders[i])
@@ -60,11 +75,14 @@ static int find(const char *prefix, int *ret_fd, char *error, size_t error_size)
 		result = connect_to(path, ret_fd);
 		if (result == 0)
 			return 0;
-		if (result != -ENOENT) {
-			snprintf(error, error_size, "%s: %s", path, strerror(-result));
-			return result;
-		}
+		/* Root's folder is closed to others, whose nodes are in the folders behind it. */
+		if (result == -EACCES && !*closed)
+			memcpy(closed, path, sizeof(path));
+		else if (result != -ENOENT)
+			return refuse(path, result, error, error_size);
 	}
+	if (*closed)
+		return refuse(closed, -EACCES, error, error_size);
 	snprintf(error, error_size,
 		 "no node with file prefix '%s' on this host; start ternd with telemetry on, or "
 		 "name its socket with --socket",
@@ -97,7 +115,7 @@ int scrape_open(const char *path, const char *prefix, struct scrape *ret_scrape,
 	if (path) {
 		result = connect_to(path, &scrape->fd);
 		if (result < 0)
-			snprintf(error, error_size, "%s: %s", path, strerror(-result));
+			(void)refuse(path, result, error, error_size);
 	} else {
 		result = find(prefix, &scrape->fd, error, error_size);
 	}

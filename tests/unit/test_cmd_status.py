@@ -133,8 +133,18 @@ class Status(unittest.TestCase):
             self.assertIn(word, result.stderr)
 
     def test_no_node_says_what_to_do(self):
+        # Who isn't root can't see what is in root's folder.
         self.refused(run("--prefix", "nobody-has-this-one"), "nobody-has-this-one", "ternd")
-        self.refused(run("--socket", "/nowhere/at/all"), "/nowhere/at/all")
+        self.refused(run("--socket", "/nowhere/at/all"), "/nowhere/at/all", "start ternd")
+
+    def test_a_node_that_was_killed_is_told_from_none(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left_over:
+                left_over.bind(path)
+            self.refused(run("--socket", path), path, "killed")
+
+    def test_a_path_that_is_too_long_is_refused(self):
         self.refused(run("--socket", "/" + "x" * 200), "xxx")
 
     def test_a_node_that_talks_nonsense_is_refused(self):
