@@ -153,6 +153,13 @@ int config_load(const char *path, struct config *ret_config, char *error, size_t
 int config_parse(const char *name, const char *bytes, size_t size, struct config *ret_config,
 		 char *error, size_t error_size);
 
+/*
+ * Writes "file:line:column" of the key's value, for who finds out after loading
+ * what is wrong with it; of the file's begin when the key isn't given. Reads the
+ * file again.
+ */
+void config_where(const char *path, const char *key, char *to, size_t to_size);
+
 /* Forgets the secret. NULL is fine. */
 void config_deinit(struct config *config);
 

@@ -254,6 +254,25 @@ int config_load(const char *path, struct config *ret_config, char *error_text, s
 	return error;
 }
 
+void config_where(const char *path, const char *key, char *to, size_t to_size)
+{
+	char text[CONFIG_ERROR_MAX];
+	struct load load = {.refusal = {.file = path, .text = text, .size = sizeof(text)}};
+	char *bytes = malloc(CONFIG_FILE_SIZE_MAX + 1);
+	struct refusal_mark mark = {0};
+	size_t size = 0;
+
+	load.config = calloc(1, sizeof(*load.config));
+	if (load.config && bytes && !read_file(path, bytes, &size) &&
+	    !check_size(&load.refusal, bytes, size) && !parse(&load, bytes, size))
+		mark = refusal_mark_of(&load.refusal, key);
+	snprintf(to, to_size, "%s:%zu:%zu", path, MAX(mark.line, (size_t)1),
+		 MAX(mark.column, (size_t)1));
+	config_deinit(load.config);
+	free(load.config);
+	free(bytes);
+}
+
 void config_deinit(struct config *config)
 {
 	if (config) {

@@ -4,6 +4,7 @@
 #include "base/byteorder.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct addr no_address;
@@ -83,13 +84,45 @@ static int check_dpdk_addresses(struct config *config, struct refusal *refusal)
 	return 0;
 }
 
+/* "0000:3b:00.0", with or without its domain, or a virtual device: what EAL takes for a device. */
+static bool is_device(const char *text)
+{
+	unsigned part;
+	int length = 0;
+
+	if (strncmp(text, "net_", 4) == 0)
+		return true;
+	if (sscanf(text, "%x:%x:%x.%x%n", &part, &part, &part, &part, &length) != 4 &&
+	    sscanf(text, "%x:%x.%x%n", &part, &part, &part, &length) != 3)
+		return false;
+	return text[length] == '\0' || text[length] == ',';
+}
+
 static int check_dpdk(struct config *config, struct refusal *refusal)
 {
 	if (config->port.device[0] == '\0')
 		return refusal_at(refusal, refusal_mark_of(refusal, "port.kind"),
 				  "port.kind: dpdk has no port.device; write a PCI address or a "
 				  "virtual device (`tern info` lists what there is)");
+	if (!is_device(config->port.device))
+		return refusal_at(
+			refusal, refusal_mark_of(refusal, "port.device"),
+			"port.device is neither a PCI address like 0000:3b:00.0 nor a virtual "
+			"device like net_af_packet0,iface=eth1; `tern info` lists what there is");
 	return check_dpdk_addresses(config, refusal);
+}
+
+/* It is a folder's name. */
+static int check_prefix(struct config *config, struct refusal *refusal)
+{
+	const char *prefix = config->dpdk.file_prefix;
+
+	if (!strchr(prefix, '/') && prefix[0] != '.')
+		return 0;
+	return refusal_at(
+		refusal, refusal_mark_of(refusal, "dpdk.file_prefix"),
+		"dpdk.file_prefix names a folder in DPDK's own; write it without slashes, "
+		"and no dot in front");
 }
 
 static int check_port_kind(struct config *config, struct refusal *refusal)
@@ -147,7 +180,7 @@ static int check_peers(struct config *config, struct refusal *refusal)
 int semantic_check(struct config *config, struct refusal *refusal)
 {
 	static int (*const checks[])(struct config *, struct refusal *) = {
-		check_auth, check_ports, check_port_kind, check_numbers, check_peers};
+		check_auth, check_ports, check_port_kind, check_prefix, check_numbers, check_peers};
 
 	for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
 		int error = checks[i](config, refusal);

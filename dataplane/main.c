@@ -58,6 +58,23 @@ static int PRINTF_LIKE(1, 2) failed(const char *format, ...)
 	return EXIT_FAILED;
 }
 
+/* A node's refusals begin with the key that is to be changed, "cores: ...", where there is one. */
+static int refused(const char *path, const char *error)
+{
+	char where[CONFIG_ERROR_MAX];
+	const char *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		size_t length = strlen(key);
+
+		if (strncmp(error, key, length) == 0 && error[length] == ':') {
+			config_where(path, key, where, sizeof(where));
+			return failed("%s: %s", where, error);
+		}
+	}
+	return failed("%s: %s", path, error);
+}
+
 /* --- check --- */
 
 static int check(const char *path)
@@ -69,7 +86,7 @@ static int check(const char *path)
 
 	if (node_plan(&config, &plan, error, sizeof(error)) ||
 	    node_open_shards(&config, &plan, &shards, error, sizeof(error)))
-		return failed("%s: %s", path, error);
+		return refused(path, error);
 	for (uint32_t i = 0; i < shards->count; i++)
 		vectors += shards->shards[i].segment.count;
 	printf("%s: ok: node %llu, %u cores, %u shards, %llu vectors\n", path,
@@ -158,11 +175,11 @@ static int run(const char *path)
 
 	log_init(config.log_level, STDERR_FILENO);
 	if (node_open(&config, &node, error, sizeof(error)))
-		return failed("%s: %s", path, error);
+		return refused(path, error);
 	block_signals(&signals);
 	if (node_start(&node, error, sizeof(error))) {
 		node_close(&node);
-		return failed("%s: %s", path, error);
+		return refused(path, error);
 	}
 	if (config.telemetry && telemetry_register(&node))
 		log_warning("telemetry commands could not be registered");
@@ -190,10 +207,18 @@ static const struct option options[] = {
 	{0},
 };
 
-static int wrong_usage(const char *text)
+static int wrong_usage(const char *text, const char *argument)
 {
-	fprintf(stderr, "ternd: %s; 'ternd --help' lists the options\n", text);
+	fprintf(stderr, "ternd: %s%s; 'ternd --help' lists the options\n", text, argument);
 	return EXIT_USAGE;
+}
+
+/* What is printed for somebody and doesn't get out, say onto a full disk, is a failure. */
+static int printed(bool done)
+{
+	if (done && fflush(stdout) == 0)
+		return EXIT_DONE;
+	return failed("standard output can't be written: %s", strerror(errno));
 }
 
 static int load_and(int (*then)(const char *path), const char *path)
@@ -224,18 +249,18 @@ int main(int argc, char **argv)
 			only_check = true;
 			break;
 		case OPTION_PRINT_DEFAULTS:
-			return config_print_defaults(stdout) ? EXIT_FAILED : EXIT_DONE;
+			return printed(config_print_defaults(stdout) == 0);
 		case 'h':
-			return fputs(usage, stdout) < 0 ? EXIT_FAILED : EXIT_DONE;
+			return printed(fputs(usage, stdout) >= 0);
 		case OPTION_VERSION:
-			return puts("ternd " TERN_VERSION) < 0 ? EXIT_FAILED : EXIT_DONE;
+			return printed(puts("ternd " TERN_VERSION) >= 0);
 		default:
-			return wrong_usage("unknown option, or one without its value");
+			return wrong_usage("unknown, or without its value: ", argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
-		return wrong_usage("an argument that is no option");
+		return wrong_usage("no option: ", argv[optind]);
 	if (!path)
-		return wrong_usage("--config FILE is missing");
+		return wrong_usage("--config FILE is missing", "");
 	return load_and(only_check ? check : run, path);
 }

@@ -363,6 +363,15 @@ static void every_error_says_where_what_and_what_to_do(void **state)
 		{"port: {kind: dpdk}\n",
 		 "t.yaml:1:14: port.kind: dpdk has no port.device; write a PCI address or a "
 		 "virtual device (`tern info` lists what there is)"},
+		{"port: {kind: dpdk, device: eth0, listen: 127.0.0.1}\n",
+		 "t.yaml:1:28: port.device is neither a PCI address like 0000:3b:00.0 nor a "
+		 "virtual device like net_af_packet0,iface=eth1; `tern info` lists what there is"},
+		{"port: {kind: dpdk, device: '3b:00.0y', listen: 127.0.0.1}\n",
+		 "t.yaml:1:28: port.device is neither a PCI address like 0000:3b:00.0 nor a "
+		 "virtual device like net_af_packet0,iface=eth1; `tern info` lists what there is"},
+		{"dpdk: {file_prefix: ../x}\n",
+		 "t.yaml:1:21: dpdk.file_prefix names a folder in DPDK's own; write it without "
+		 "slashes, and no dot in front"},
 		{"auth: none\nport: {kind: dpdk, device: net_tap0, listen: 0.0.0.0}\n",
 		 "t.yaml:2:46: DPDK needs an IPv4 address of its own here; write it like "
 		 "10.0.0.1:7400, and an IPv6 address at port.ipv6"},
