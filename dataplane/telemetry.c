@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <rte_telemetry.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ static int parameter_index(const char *params, uint32_t count, uint32_t *ret_ind
 	unsigned long value;
 	char *end;
 
-	if (!params || !*params)
+	/* strtoul() itself takes blanks and signs too. */
+	if (!params || *params < '0' || *params > '9')
 		return -EINVAL;
 	errno = 0;
 	value = strtoul(params, &end, 10);
@@ -64,10 +66,26 @@ static void add_u64(struct rte_tel_data *data, const char *name, uint64_t value)
 	(void)rte_tel_data_add_dict_u64(data, name, value);
 }
 
+/*
+ * The library can't be given anything but printable ASCII: it takes a byte above
+ * for a negative index into a table of its own. Others, and '%', go as %XX, and
+ * what is too long is cut between characters of ours.
+ */
 static void add_text(struct rte_tel_data *data, const char *name, const char *value)
 {
-	/* Longer than 128 characters is cut. */
-	(void)rte_tel_data_add_dict_string(data, name, value);
+	char text[RTE_TEL_MAX_STRING_LEN];
+	size_t used = 0;
+
+	for (; *value && used + sizeof("%XX") <= sizeof(text); value++) {
+		unsigned char byte = (unsigned char)*value;
+
+		if (byte >= ' ' && byte < 0x7f && byte != '%')
+			text[used++] = *value;
+		else
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%%%02X", byte);
+	}
+	text[used] = 0;
+	(void)rte_tel_data_add_dict_string(data, name, text);
 }
 
 static int answer_info(const struct node *node, const char *params, struct rte_tel_data *data)
