@@ -6,7 +6,7 @@
 #include "base/defs.h"
 #include "client/atlas.h"
 #include "client/collection.h"
-#include "client/dial.h"
+#include "cluster/dial.h"
 #include "cluster/route.h"
 #include "proto/status.h"
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
+#include "cluster/dial.h"
 #include "cluster/gather.h"
 #include "cluster/route.h"
 #include "dataplane/reply.h"
@@ -24,11 +25,6 @@
 /* A call's tag is the question's index above the leg's. */
 #define TAG_SHIFT 32
 
-struct peer {
-	struct addr at;
-	struct session *session; /* NULL: not connected */
-};
-
 struct question {
 	struct gather *gather; /* owned */
 	bool open;             /* not answered */
@@ -44,8 +40,7 @@ struct coordinator {
 	uint32_t ids[SHARD_COLLECTION_MAX]; /* the route's number of each collection */
 	uint32_t used_count;
 	struct question questions[COORDINATOR_QUESTION_MAX];
-	uint32_t peer_count;
-	struct peer peers[COORDINATOR_PEER_MAX];
+	struct dial dial;
 	uint32_t vshards[MANIFEST_SHARD_MAX];
 	float vector[VECTOR_DIM_MAX];
 	struct vector_hit hits[COORDINATOR_TOP_K_MAX];
@@ -117,6 +112,7 @@ int coordinator_new(const struct coordinator_config *config, struct endpoint *en
 		return -ENOMEM;
 	coordinator->config = *config;
 	coordinator->endpoint = endpoint;
+	coordinator->dial.endpoint = endpoint;
 	r = make_route(coordinator);
 	if (!r)
 		r = teach_route(coordinator);
@@ -138,9 +134,7 @@ void coordinator_free(struct coordinator *coordinator)
 
 	if (!coordinator)
 		return;
-	for (uint32_t i = 0; i < coordinator->peer_count; i++)
-		if (coordinator->peers[i].session)
-			session_close(coordinator->peers[i].session, now_ns);
+	dial_hang_up(&coordinator->dial, now_ns);
 	for (unsigned count = ANSWER_COUNT; coordinator->used_count && count;) {
 		count = endpoint_take_answers(coordinator->endpoint, answers, ANSWER_COUNT);
 		for (unsigned i = 0; i < count; i++)
@@ -153,39 +147,6 @@ void coordinator_free(struct coordinator *coordinator)
 	route_free(coordinator->route);
 	free(coordinator);
 }
-
-/* --- sessions --- */
-
-static struct peer *peer_find(struct coordinator *coordinator, const struct addr *to)
-{
-	for (uint32_t i = 0; i < coordinator->peer_count; i++)
-		if (addr_equal(&coordinator->peers[i].at, to))
-			return &coordinator->peers[i];
-	if (coordinator->peer_count == COORDINATOR_PEER_MAX)
-		return NULL;
-	coordinator->peers[coordinator->peer_count] = (struct peer){.at = *to};
-	return &coordinator->peers[coordinator->peer_count++];
-}
-
-static int ask(void *context, const struct addr *to, const struct session_call *call,
-	       uint64_t now_ns)
-{
-	struct coordinator *coordinator = context;
-	struct peer *peer = peer_find(coordinator, to);
-
-	if (!peer)
-		return SESSION_E_CLOSED;
-	if (peer->session && !session_is_open(peer->session)) {
-		session_close(peer->session, now_ns);
-		peer->session = NULL;
-	}
-	if (!peer->session &&
-	    endpoint_connect(coordinator->endpoint, to, now_ns, &peer->session) != 0)
-		return SESSION_E_CLOSED;
-	return session_call(peer->session, call, now_ns);
-}
-
-static const struct leg_ops leg_ops = {.ask = ask};
 
 /* --- asking --- */
 
@@ -332,7 +293,7 @@ static void question_answer(struct coordinator *coordinator, struct question *qu
 static void question_turn(struct coordinator *coordinator, struct question *question,
 			  uint64_t now_ns)
 {
-	gather_run(question->gather, coordinator->route, &leg_ops, coordinator, now_ns);
+	gather_run(question->gather, coordinator->route, &dial_leg_ops, &coordinator->dial, now_ns);
 	if (question->open && gather_is_done(question->gather)) {
 		question->open = false;
 		question_answer(coordinator, question, now_ns);

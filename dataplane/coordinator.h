@@ -41,9 +41,6 @@ struct coordinator;
 /* Hits that one question can ask for: each shard may answer with as many. */
 #define COORDINATOR_TOP_K_MAX 1000
 
-/* Cores of the cluster that one core keeps sessions with. */
-#define COORDINATOR_PEER_MAX 128
-
 struct coordinator_config {
 	const struct shard_table *shards; /* borrowed until coordinator_free() */
 	const struct addr *cores;         /* of this node, by index; read by coordinator_new() */

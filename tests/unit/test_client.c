@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "client/client.h"
-#include "client/dial.h"
+#include "cluster/dial.h"
 #include "proto/status.h"
 #include "tests/lib/test.h"
 

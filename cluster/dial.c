@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/dial.h"
+#include "cluster/dial.h"
 
 #include "base/check.h"
 

@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-/* Peers (a poll core of a node is one) that one client can talk to. */
+/* Peers (a poll core of a node is one) at a time. */
 #define DIAL_PEER_MAX 512
 
 /*
