@@ -351,7 +351,7 @@ int tern_poll(struct tern_client *tern, struct tern_result *results, unsigned co
 
 		for (unsigned i = 0; i < n; i++)
 			take_result(tern, &taken[i], &results[i]);
-		if (n > 0)
+		if (n > 0 || count == 0)
 			return (int)n;
 		if (client_in_flight(tern->client) == 0 || now_ns >= until_ns)
 			return 0;

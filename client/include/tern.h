@@ -177,7 +177,7 @@ int tern_submit(struct tern_client *client, const struct tern_query *query, stru
 /*
  * Moves everything along and writes up to 'count' results. Waits up to
  * 'timeout_ms' for the first one: 0 doesn't wait, below 0 waits as long as
- * queries are under way.
+ * queries are under way. With 'count' 0 it moves everything along and returns.
  *
  * Returns how many, which is 0 when the time is over or nothing is under way.
  */

@@ -716,8 +716,25 @@ def case_check(bench):
     check(result.returncode == 0 and "queue_max:" in result.stdout, f"{result}")
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    return crc ^ 0xFFFFFFFF
+
+
+def other_segment(whole):
+    """One that is good by itself, and of another build: its seed differs (docs/format/segment.md)."""
+    other = bytearray(whole)
+    other[136] ^= 1
+    other[252:256] = crc32c(other[:252]).to_bytes(4, "little")
+    return other
+
+
 def case_check_damaged_files(bench):
-    """One byte turned over, or cut off, anywhere in a shard's files is found."""
+    """One byte turned over, or cut off, anywhere in a shard's files is found, and so is another build's segment."""
     print("seed", SEED)
     source = random.Random(SEED)
     data, _ = build_set(bench, "words100", shards=1)
@@ -737,6 +754,11 @@ def case_check_damaged_files(bench):
                 file.write(damaged)
             result = run_ternd("--config", path, "--check")
             check(result.returncode == 1 and name in result.stderr, f"{name}: {result}")
+        if whole.startswith(b"TERNSEG"):
+            with open(f"{data}/{name}", "wb") as file:
+                file.write(other_segment(whole))
+            result = run_ternd("--config", path, "--check")
+            check(result.returncode == 1 and "manifest's" in result.stderr, f"another segment: {result}")
         with open(f"{data}/{name}", "wb") as file:
             file.write(whole)
     check(run_ternd("--config", path, "--check").returncode == 0, "the files are not as they were")

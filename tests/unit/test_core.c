@@ -57,6 +57,7 @@ struct fixture {
 	float *rows;
 	float queries[QUERY_COUNT][DIM];
 	uint64_t now_ns;
+	uint64_t deadline_ns; /* of the calls that follow */
 	unsigned call_count;
 	struct call calls[CALL_MAX];
 };
@@ -149,6 +150,7 @@ static void fixture_init(struct fixture *fixture, uint32_t burst, uint32_t queue
 	memset(fixture, 0, sizeof(*fixture));
 	data_init(fixture);
 	fixture->now_ns = NS_PER_S;
+	fixture->deadline_ns = UINT64_MAX;
 	port_memory_init(&fixture->client_port, &fixture->core_port);
 	config.queue = &fixture->core_port.queue;
 	config.shards = fixture->shards;
@@ -225,7 +227,7 @@ static struct call *call_envelope(struct fixture *fixture, uint16_t type, uint32
 	size_t size = envelope_encode(&envelope, call->request, sizeof(call->request));
 
 	assert_true(size > 0);
-	return call_bytes(fixture, (uint32_t)size, UINT64_MAX);
+	return call_bytes(fixture, (uint32_t)size, fixture->deadline_ns);
 }
 
 static struct call *call_scatter(struct fixture *fixture, uint32_t vshard,
@@ -598,6 +600,26 @@ static void requests_that_wait_outlive_their_frames(void **state)
 			      model_search(fixture, fixture->queries[i], 10, 100, NULL, hits));
 }
 
+/* The core's clock goes on, the client's doesn't: what comes back is the core's word. */
+static void a_request_whose_time_passes_while_it_waits_is_not_searched(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vector_scatter scatter = scatter_of(fixture, 0, 10);
+	struct search_hit hits[10];
+	struct call *calls[2];
+
+	connect(fixture);
+	fixture->deadline_ns = fixture->now_ns + NS_PER_MS;
+	for (unsigned i = 0; i < 2; i++)
+		calls[i] = call_scatter(fixture, 10, &scatter);
+	core_turn(fixture->core, fixture->now_ns);
+	core_turn(fixture->core, fixture->now_ns + 2 * NS_PER_MS);
+	client_turn(fixture);
+	assert_answer(calls[0], hits, model_search(fixture, scatter.vector, 10, 100, NULL, hits));
+	assert_int_equal(calls[1]->answered, 1);
+	assert_int_equal(calls[1]->status, STATUS_DEADLINE);
+}
+
 static void a_full_queue_is_answered_overloaded_with_a_hint(void **state)
 {
 	struct fixture *fixture = *state;
@@ -713,6 +735,7 @@ int main(void)
 		TEST(what_is_no_request_gets_the_status_that_says_so, one_burst),
 		TEST(a_coarse_descriptor_is_sent_unless_its_generation_is_known, one_burst),
 		TEST(requests_that_wait_outlive_their_frames, one_search),
+		TEST(a_request_whose_time_passes_while_it_waits_is_not_searched, one_search),
 		TEST(a_full_queue_is_answered_overloaded_with_a_hint, short_queue),
 		TEST(a_drained_core_answers_what_waits_refuses_the_rest_and_ends, one_search),
 	};

@@ -232,6 +232,84 @@ static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **sta
 	}
 }
 
+/* The records above level 0 of a copy. */
+struct records {
+	struct layout_owner *owners;
+	uint8_t *upper;
+	uint64_t stride;
+	uint32_t count;
+};
+
+static struct records records_of(uint8_t *image)
+{
+	return (struct records){
+		.owners = (void *)(image + load_le64(image + LAYOUT_AT_OWNERS)),
+		.upper = image + load_le64(image + LAYOUT_AT_UPPER),
+		.stride = load_le64(image + LAYOUT_AT_UPPER_STRIDE),
+		.count = load_le32(image + LAYOUT_AT_UPPER_COUNT),
+	};
+}
+
+static struct layout_link *links_of(const struct records *records, uint32_t record)
+{
+	return (void *)(records->upper + record * records->stride);
+}
+
+/* The first record of that level, the entry's left out. */
+static uint32_t record_of_level(const uint8_t *image, const struct records *records, uint32_t level)
+{
+	uint32_t record = 0;
+
+	while (record < records->count && (records->owners[record].level != level ||
+					   record == load_le32(image + LAYOUT_AT_ENTRY_RECORD)))
+		record++;
+	assert_true(record < records->count);
+	return record;
+}
+
+/* A search goes a level down by the record before: of another level it is another node's, or none.
+ */
+static void a_link_to_another_level_is_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+
+	for (uint32_t level = 1; level <= 2; level++) {
+		uint8_t *copy = copy_of(fixture);
+		struct records records = records_of(copy);
+		uint32_t from = record_of_level(copy, &records, level);
+		uint32_t to = record_of_level(copy, &records, 3 - level);
+
+		*links_of(&records, from) =
+			(struct layout_link){.node = records.owners[to].node, .record = to};
+		fix_checksums(copy, fixture->image.size);
+		assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
+		free(copy);
+	}
+}
+
+/* Nothing links to the record, so that nothing but the gap itself is wrong. */
+static void a_gap_between_the_levels_of_a_node_is_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *copy = copy_of(fixture);
+	struct records records = records_of(copy);
+	uint32_t high = record_of_level(copy, &records, 2);
+
+	for (uint32_t i = 0; i < records.count; i++) {
+		struct layout_link *links = links_of(&records, i);
+
+		for (uint32_t j = 0; j < records.stride / sizeof(*links); j++)
+			if (i == high || links[j].record == high)
+				links[j].node = LAYOUT_NONE;
+	}
+	fix_checksums(copy, fixture->image.size);
+	assert_int_equal(attach(copy, fixture->image.size), 0);
+	records.owners[high].level = 3;
+	fix_checksums(copy, fixture->image.size);
+	assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
+	free(copy);
+}
+
 struct path {
 	char folder[64];
 	char file[128];
@@ -338,6 +416,8 @@ int main(void)
 		cmocka_unit_test(another_version_is_told_apart),
 		cmocka_unit_test(fields_out_of_range_are_refused_behind_a_right_checksum),
 		cmocka_unit_test(bad_words_in_the_body_are_refused_behind_a_right_checksum),
+		cmocka_unit_test(a_link_to_another_level_is_refused),
+		cmocka_unit_test(a_gap_between_the_levels_of_a_node_is_refused),
 		cmocka_unit_test(a_saved_segment_opens_mapped_and_in_memory),
 		cmocka_unit_test(a_numa_node_that_is_not_there_is_an_error),
 		cmocka_unit_test(what_is_no_segment_does_not_open),

@@ -586,6 +586,18 @@ static void who_holds_buffers_without_a_step_loses_them_to_others(void **state)
 	rig_free(rig);
 }
 
+static void send_pull(struct rig *rig, const struct session *session, unsigned slot, unsigned index)
+{
+	uint8_t head[FRAME_SIZE_HEAD];
+
+	frame_encode(&(struct frame){.kind = FRAME_PULL,
+				     .token = session->peer_token,
+				     .number = SESSION_SLOT_COUNT + slot,
+				     .index = (uint16_t)index},
+		     head);
+	rig_deliver(&rig->server, &rig->client.addr, head, sizeof(head));
+}
+
 /* A requester that goes on, however slowly, is not taken for one that has stopped. */
 static void a_slow_requester_keeps_its_buffers(void **state)
 {
@@ -593,9 +605,12 @@ static void a_slow_requester_keeps_its_buffers(void **state)
 	struct session *slow = rig_open(rig), *other = rig_open(rig);
 	uint8_t *bytes = pattern(5000), *answer = malloc(5000);
 
+	for (unsigned slot = 0; slot < 7; slot++)
+		send_part(rig, slow, slot, 0, 5);
 	for (unsigned i = 0; i < 4; i++) {
-		for (unsigned slot = 0; slot < 8; slot++)
-			send_part(rig, slow, slot, i, i + 1);
+		send_part(rig, slow, 7, i, i + 1);
+		for (unsigned slot = 0; slot < 7; slot++)
+			send_pull(rig, slow, slot, i + 1);
 		rig_run_for(rig, 9 * NS_PER_S);
 	}
 	assert_int_equal(rig_call(rig, other, bytes, 5000, answer, UINT64_MAX), 0);
@@ -1000,6 +1015,9 @@ static void a_proof_holds_for_its_bytes_address_and_time_only(void **state)
 		send_changed(rig, FRAME_PROVE, offset, &rig->client.addr, rig->net.now_ns);
 	elsewhere.port++;
 	send_changed(rig, FRAME_PROVE, SIZE_MAX, &elsewhere, rig->net.now_ns);
+	elsewhere = rig->client.addr;
+	elsewhere.ip[15] ^= 1;
+	send_changed(rig, FRAME_PROVE, SIZE_MAX, &elsewhere, rig->net.now_ns);
 	send_changed(rig, FRAME_PROVE, SIZE_MAX, &rig->client.addr, rig->net.now_ns + 6 * NS_PER_S);
 	assert_int_equal(stats->sessions_opened, 0);
 	send_changed(rig, FRAME_PROVE, SIZE_MAX, &rig->client.addr, rig->net.now_ns);
@@ -1009,6 +1027,51 @@ static void a_proof_holds_for_its_bytes_address_and_time_only(void **state)
 	assert_int_equal(stats->sessions_opened, 1);
 	assert_int_equal(stats->sessions, 1);
 	rig_run_for(rig, NS_PER_S);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
+/* What an executor may grant; proofs aside, since here there are none. */
+static void an_accept_out_of_range_is_bad(void **state)
+{
+	static const struct {
+		size_t at, size;
+		uint64_t value;
+	} wrong[] = {
+		{0, 8, 0},                  /* token */
+		{16, 2, FRAME_VERSION + 1}, /* version */
+		{16, 2, 0},
+		{20, 4, SESSION_FRAME_SIZE_MIN - 1}, /* frame size */
+		{20, 4, SESSION_FRAME_SIZE_MIN + 1}, /* more than the requester takes */
+		{20, 4, SESSION_FRAME_SIZE_MAX + 1},
+		{20, 4, UINT32_MAX},
+	};
+	struct endpoint_config client = client_config(), server = server_config();
+	uint8_t bytes[FRAME_SIZE_HEAD + FRAME_ACCEPT_SIZE];
+	struct session *session;
+	struct frame frame;
+	struct rig *rig;
+
+	client.secret = NULL;
+	server.secret = NULL;
+	rig = rig_new(client, server);
+	rig->drop[FRAME_ACCEPT] = 1;
+	session = rig_connect(rig);
+	rig_run_for(rig, NS_PER_MS);
+	assert_int_equal(rig->seen[FRAME_ACCEPT], 1);
+	for (unsigned i = 0; i < ARRAY_COUNT(wrong); i++) {
+		memcpy(bytes, rig->last_bytes[FRAME_ACCEPT], sizeof(bytes));
+		assert_int_equal(frame_decode(bytes, sizeof(bytes), &frame), 0);
+		for (size_t j = 0; j < wrong[i].size; j++)
+			bytes[FRAME_SIZE_HEAD + wrong[i].at + j] =
+				(uint8_t)(wrong[i].value >> 8 * j);
+		frame_encode(&frame, bytes);
+		rig_deliver(&rig->client, &rig->server.addr, bytes, sizeof(bytes));
+		assert_int_equal(endpoint_stats(rig->client.endpoint)->frames_bad, i + 1);
+		assert_int_equal(session->state, SESSION_STATE_PROVE);
+	}
+	rig_deliver(&rig->client, &rig->server.addr, rig->last_bytes[FRAME_ACCEPT], sizeof(bytes));
+	assert_int_equal(session->state, SESSION_STATE_OPEN);
 	rig_close(rig, session);
 	rig_free(rig);
 }
@@ -1299,6 +1362,30 @@ static void a_request_whose_sizes_contradict_is_bad(void **state)
 	rig_free(rig);
 }
 
+/* Memory behind an answer is nobody's to read: 5000 bytes are 5 frames, 1184 are one. */
+static void a_pull_behind_the_answers_end_is_bad(void **state)
+{
+	struct rig *rig = rig_new(client_config(), server_config());
+	struct session *session = rig_open(rig);
+	uint8_t small[1184];
+	unsigned answers, bad = 0;
+
+	memset(small, 1, sizeof(small));
+	send_part(rig, session, 1, 0, 5);
+	assert_int_equal(rig_call(rig, session, small, sizeof(small), small, UINT64_MAX), 0);
+	rig_run_for(rig, NS_PER_MS);
+	assert_int_equal(rig->executed, 2);
+	answers = rig->seen[FRAME_ANSWER];
+	for (unsigned slot = 0; slot < 2; slot++)
+		for (uint32_t index = slot ? 5 : 1; index <= UINT16_MAX; index *= 3) {
+			send_pull(rig, session, slot, index);
+			assert_int_equal(endpoint_stats(rig->server.endpoint)->frames_bad, ++bad);
+		}
+	assert_int_equal(rig->seen[FRAME_ANSWER], answers);
+	rig_close(rig, session);
+	rig_free(rig);
+}
+
 static void a_credit_for_what_was_never_sent_is_bad(void **state)
 {
 	struct rig *rig = rig_new(client_config(), server_config());
@@ -1407,6 +1494,7 @@ int main(void)
 		cmocka_unit_test(hellos_leave_nothing_behind),
 		cmocka_unit_test(answers_of_the_handshake_are_no_larger_than_what_they_answer),
 		cmocka_unit_test(a_proof_holds_for_its_bytes_address_and_time_only),
+		cmocka_unit_test(an_accept_out_of_range_is_bad),
 		cmocka_unit_test(a_proof_is_not_good_as_the_other_sides),
 		cmocka_unit_test(no_common_version_is_refused),
 		cmocka_unit_test(nobody_there_is_unreachable),
@@ -1420,6 +1508,7 @@ int main(void)
 		cmocka_unit_test(a_requester_that_slept_too_long_connects_anew),
 		cmocka_unit_test(bad_frames_are_counted_and_dropped),
 		cmocka_unit_test(a_request_whose_sizes_contradict_is_bad),
+		cmocka_unit_test(a_pull_behind_the_answers_end_is_bad),
 		cmocka_unit_test(a_credit_for_what_was_never_sent_is_bad),
 		cmocka_unit_test(configurations_out_of_range_are_refused),
 		cmocka_unit_test(equal_seeds_give_equal_sessions),

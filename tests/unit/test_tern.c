@@ -279,6 +279,25 @@ static void many_queries_can_be_under_way(void **state)
 	fake_node_stop(node);
 }
 
+static void a_poll_without_room_for_results_keeps_them(void **state)
+{
+	struct fake_node_config config = node_config(7);
+	struct fake_node *node = fake_node_start(&config);
+	struct tern_client *client =
+		open_client(node, NULL, (struct tern_options)TERN_OPTIONS_INIT);
+	struct tern_query query = query_for(middle);
+	struct tern_result result;
+	struct tern_hit hits[K];
+
+	assert_int_equal(tern_submit(client, &query, hits), TERN_OK);
+	while (fake_node_answered(node) < SHARDS)
+		assert_int_equal(tern_poll(client, NULL, 0, -1), 0);
+	assert_int_equal(tern_poll(client, &result, 1, -1), 1);
+	expect(middle, 7, hits, result.hit_count);
+	tern_close(client);
+	fake_node_stop(node);
+}
+
 static void one_place_is_enough_for_one_query_after_the_other(void **state)
 {
 	struct fake_node_config config = node_config(7);
@@ -560,6 +579,7 @@ int main(void)
 		cmocka_unit_test(a_silent_shard_makes_the_answer_partial_and_fails_a_strict_one),
 		cmocka_unit_test(an_overloaded_node_is_asked_again),
 		cmocka_unit_test(many_queries_can_be_under_way),
+		cmocka_unit_test(a_poll_without_room_for_results_keeps_them),
 		cmocka_unit_test(one_place_is_enough_for_one_query_after_the_other),
 		cmocka_unit_test(a_query_that_waits_for_the_shards_needs_its_vector_no_longer),
 		cmocka_unit_test(an_unknown_collection_is_not_found),
