@@ -717,24 +717,30 @@ def case_check(bench):
 
 
 def crc32c(data):
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ 0x82F63B78 * (value & 1)
+        table.append(value)
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
-    return crc ^ 0xFFFFFFFF
+        crc = crc >> 8 ^ table[(crc ^ byte) & 255]
+    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def other_segment(whole):
-    """One that is good by itself, and of another build: its seed differs (docs/format/segment.md)."""
+    """One that is good by itself, and not the manifest's: its last label is one more (docs/format/segment.md)."""
     other = bytearray(whole)
-    other[136] ^= 1
-    other[252:256] = crc32c(other[:252]).to_bytes(4, "little")
+    count, labels = int.from_bytes(whole[40:44], "little"), int.from_bytes(whole[88:96], "little")
+    last = labels + 4 * (count - 1)
+    other[last:last + 4] = (int.from_bytes(whole[last:last + 4], "little") + 1).to_bytes(4, "little")
+    other[248:252] = crc32c(other[256:])
+    other[252:256] = crc32c(other[:252])
     return other
 
 
 def case_check_damaged_files(bench):
-    """One byte turned over, or cut off, anywhere in a shard's files is found, and so is another build's segment."""
+    """One byte turned over, or cut off, anywhere in a shard's files is found, and so is another segment."""
     print("seed", SEED)
     source = random.Random(SEED)
     data, _ = build_set(bench, "words100", shards=1)
