@@ -344,8 +344,9 @@ static int report(struct bench *bench)
 	if (write_hgrm(bench) != CMD_DONE)
 		return CMD_FAILED;
 	if (bench->failed)
-		return cmd_fail("%" PRIu64 " of %" PRIu64 " queries failed, the last: %s",
-				bench->failed, bench->total, status_text(bench->status));
+		return cmd_fail("%" PRIu64 " of %" PRIu64 " queries failed, the last: %s%s",
+				bench->failed, bench->total, status_text(bench->status),
+				online_mend(bench->status));
 	return CMD_DONE;
 }
 
@@ -357,8 +358,8 @@ static int measure(struct bench *bench)
 	if (run(bench, options->warmup) != CMD_DONE)
 		return CMD_FAILED;
 	if (bench->failed == options->warmup)
-		return cmd_fail("no answer from %s: %s", options->online.servers,
-				status_text(bench->status));
+		return cmd_fail("no answer from %s: %s%s", options->online.servers,
+				status_text(bench->status), online_mend(bench->status));
 	/* Somebody has answered, so the collection is known. */
 	collection = client_collection(bench->online->client, options->online.collection);
 	CHECK(collection);

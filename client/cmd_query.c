@@ -108,7 +108,8 @@ static int print_result(const struct client_result *result, bool json)
 	}
 	print_missing(result, false);
 	if (result->status != STATUS_OK)
-		return cmd_fail("query %" PRIu64 ": %s", result->tag, status_text(result->status));
+		return cmd_fail("query %" PRIu64 ": %s%s", result->tag, status_text(result->status),
+				online_mend(result->status));
 	printf("query %" PRIu64 "\n", result->tag);
 	for (uint32_t i = 0; i < result->hit_count; i++)
 		printf("  %10" PRIu32 "  %.6g\n", result->hits[i].vector_id,

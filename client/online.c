@@ -6,6 +6,7 @@
 #include "net/dpdk_env.h"
 #include "net/port_dpdk.h"
 #include "net/port_socket.h"
+#include "proto/status.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -206,4 +207,21 @@ int online_refused(const struct online_options *options, const struct online *on
 			"bytes",
 			options->collection, (unsigned long)options->k, online->dim,
 			VECTOR_COLLECTION_MAX);
+}
+
+const char *online_mend(uint16_t status)
+{
+	switch (status) {
+	case STATUS_DEADLINE:
+	case STATUS_UNREACHABLE:
+		return "; does ternd serve at each --server, and is --timeout-ms long enough?";
+	case STATUS_AUTH:
+		return "; give the file of the cluster's secret by --secret";
+	case STATUS_SHARD_NOT_HERE:
+		return "; no --server has this collection: check its name, and what they serve";
+	case STATUS_INVALID:
+		return "; do the queries have the collection's dimensions, and is the filter one?";
+	default:
+		return "";
+	}
 }

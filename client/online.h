@@ -125,3 +125,6 @@ void online_wait(struct online *online, uint64_t until_ns);
 
 /* A line on stderr for why client_submit() refused. Returns CMD_FAILED. */
 int online_refused(const struct online_options *options, const struct online *online, int result);
+
+/* What may mend a question that ended with 'status' (enum status): "; ...", or "". */
+const char *online_mend(uint16_t status);
