@@ -11,6 +11,7 @@ below 0.95, or something fails.
 """
 import argparse
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -57,12 +58,21 @@ def spread(cpus):
     return cpus[:poll], cpus[poll:] or cpus
 
 
+def remove_leftovers():
+    """What demos left that were killed on the spot: their folders' names have their processes' numbers."""
+    for path in glob.glob(os.path.join(tempfile.gettempdir(), "tern-demo-*-*")):
+        number = path.rsplit("-", 2)[1]
+        if number.isdigit() and not os.path.exists(f"/proc/{number}"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Demo:
     def __init__(self, args):
         self.args = args
         self.out = args.out or os.path.join(args.build, "demo")
         # Unix sockets have short paths, so what is run-time lies in /tmp.
-        self.run_folder = tempfile.mkdtemp(prefix="tern-demo-")
+        remove_leftovers()
+        self.run_folder = tempfile.mkdtemp(prefix=f"tern-demo-{os.getpid()}-")
         self.node = None
         self.port = None
         self.server = None

@@ -71,9 +71,16 @@ class Demo(unittest.TestCase):
                 self.assertIn("<svg", file.read())
 
     def test_whatever_port_comes_up_is_named(self):
+        # What a demo left that was killed goes; what belongs to a living process stays.
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        others = os.path.join(self.folder, f"tern-demo-{os.getpid()}-x")
+        os.mkdir(others)
+        os.mkdir(os.path.join(self.folder, f"tern-demo-{gone.pid}-x"))
         result = subprocess.run(command("--out", self.out, "--quick"), capture_output=True, text=True, timeout=240,
                                 check=False, env=self.environment)
         self.assertEqual(result.returncode, 0, result.stderr)
+        os.rmdir(others)
         self.check_line(result.stdout, ["memif", "socket"])
         self.assertIn("port: ", result.stderr)
 
