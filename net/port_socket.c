@@ -37,6 +37,10 @@
 #define RUN_FRAMES_MAX 64
 #define RUN_SIZE_MAX   (65535 - 40 - 8)
 
+/* Flushes without segmentation after one that was refused: a failed call in so many costs nothing.
+ */
+#define PLAIN_FLUSHES 1000
+
 #define DATAGRAM_SIZE_MAX 65535
 
 /* UDP payload of an Ethernet frame of 1500 bytes less an IPv6 header. */
@@ -71,7 +75,8 @@ struct socket_queue {
 	struct port_queue queue;
 	int fd;
 	int family;
-	bool segments; /* does the kernel cut datagrams for us? */
+	bool segments;          /* does the kernel cut datagrams for us? */
+	unsigned plain_flushes; /* so many more go without, after one way that couldn't */
 	uint32_t slot_size;
 
 	struct slot slots[SLOT_COUNT];
@@ -260,7 +265,7 @@ static unsigned run_length(const struct socket_queue *q, unsigned first)
 	uint32_t total = head->size;
 	unsigned count = 1;
 
-	if (!q->segments || head->size == 0)
+	if (!q->segments || q->plain_flushes > 0 || head->size == 0)
 		return 1;
 	while (first + count < q->outgoing_count && count < RUN_FRAMES_MAX) {
 		const struct outgoing *next = &q->outgoing[first + count];
@@ -339,14 +344,15 @@ static unsigned count_sent(struct socket_queue *q, unsigned first, int messages)
 
 /*
  * The first datagram was refused. Returns how many frames to give up: none when
- * it is tried again frame by frame, because the way there can't segment.
+ * it is tried again frame by frame, because the way there can't segment. One
+ * peer's narrow way, which a forged ICMP message can make, is not everybody's.
  */
 static NOINLINE unsigned refused(struct socket_queue *q, int error)
 {
 	unsigned frames = (unsigned)q->send_headers[0].msg_hdr.msg_iovlen;
 
 	if (frames > 1 && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
-		q->segments = false;
+		q->plain_flushes = PLAIN_FLUSHES;
 		return 0;
 	}
 	q->queue.stats.frames_dropped_send += frames;
@@ -358,6 +364,8 @@ static void socket_flush(struct port_queue *queue)
 	struct socket_queue *q = of(queue);
 	unsigned done = 0;
 
+	if (q->outgoing_count > 0 && q->plain_flushes > 0)
+		q->plain_flushes--;
 	while (done < q->outgoing_count) {
 		unsigned messages = gather(q, done);
 		int sent = sendmmsg(q->fd, q->send_headers, messages, MSG_DONTWAIT);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,59 @@ static bool send_from_port_0(const struct addr *to)
 		sizeof(datagram));
 	close(fd);
 	return true;
+}
+
+/* Sends two equal frames to 'fd'; returns whether they went as one datagram that the kernel cuts.
+ */
+static bool goes_in_one(struct port_queue *queue, int fd)
+{
+	struct addr to = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+	struct sockaddr_in name;
+	socklen_t size = sizeof(name);
+	uint8_t bytes[100];
+	ssize_t first;
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+	to.port = ntohs(name.sin_port);
+	for (unsigned i = 0; i < 2; i++)
+		port_send(queue, &to, "frame", 5, NULL, 0);
+	port_flush(queue);
+	first = recv(fd, bytes, sizeof(bytes), 0);
+	assert_true(first == 5 || first == 10);
+	if (first == 5)
+		assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), 5);
+	return first == 10;
+}
+
+/* Nothing can be sent to port 0, segmented or not: that is the one peer's affair. */
+static void a_way_that_cannot_segment_is_not_everybodys(void **state)
+{
+	struct port *port = open_port(loopbacks[0], 1, false);
+	struct port_queue *queue = port_queue(port, 0);
+	struct addr nowhere = queue->local;
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	const int on = 1;
+	unsigned flushes = 0;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	if (setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)) || !goes_in_one(queue, fd)) {
+		close(fd);
+		port_close(port);
+		skip(); /* the kernel can't segment */
+	}
+	nowhere.port = 0;
+	for (unsigned i = 0; i < 2; i++)
+		port_send(queue, &nowhere, "frame", 5, NULL, 0);
+	port_flush(queue);
+	assert_int_equal(queue->stats.frames_dropped_send, 2);
+	assert_false(goes_in_one(queue, fd));
+	while (!goes_in_one(queue, fd))
+		assert_true(flushes++ < 2000);
+	close(fd);
+	port_close(port);
 }
 
 static void who_cannot_be_answered_is_not_heard(void **state)
@@ -327,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_come_out_as_they_went_in),
 		cmocka_unit_test(who_cannot_be_answered_is_not_heard),
+		cmocka_unit_test(a_way_that_cannot_segment_is_not_everybodys),
 		cmocka_unit_test(bursts_keep_order_and_borders_with_and_without_segmentation),
 		cmocka_unit_test(queues_stand_in_a_row_and_own_their_ports),
 		cmocka_unit_test(a_busy_port_is_named_with_what_to_do),
