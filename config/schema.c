@@ -44,8 +44,7 @@ const struct schema_row schema_rows[] = {
 	 .fallback = "/var/lib/tern",
 	 .max = CONFIG_DATA_MAX,
 	 .doc = "Folder that `tern build` wrote, or a list of such folders. Relative paths start "
-		"at "
-		"this file's folder. [] for a node that only coordinates."},
+		"at this file's folder. [] for a node that has no shards yet."},
 	{.key = "shards",
 	 .type = SCHEMA_NUMBERS,
 	 FIELD(shards),
@@ -229,7 +228,8 @@ const struct schema_row schema_rows[] = {
 	 .fallback = "[]",
 	 .max = CONFIG_PEER_MAX,
 	 .doc = "The other nodes: a list of { node: 2, address: 10.0.0.2:7400 }. An entry for this "
-		"node itself is passed over. ternd checks the list and asks none of them."},
+		"node itself is passed over. They are asked when a client wants this node to "
+		"search all shards."},
 };
 const size_t schema_row_count = ARRAY_COUNT(schema_rows);
 _Static_assert(ARRAY_COUNT(schema_rows) <= SCHEMA_ROW_MAX, "a mark for each row");
