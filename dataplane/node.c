@@ -90,13 +90,15 @@ static int open_one(struct dealing *dealing, const struct manifest *manifest, ui
 				.numa_node = dealing->plan->polls[core].numa_node,
 			},
 	};
+	char text[NODE_ERROR_MAX];
 	struct shard shard;
 	int r;
 
-	r = shard_open(manifest, index, folder, &options, &shard, dealing->error,
-		       dealing->error_size);
+	r = shard_open(manifest, index, folder, &options, &shard, text, sizeof(text));
 	if (r)
-		return r < 0 ? r : -EBADMSG;
+		return fail(dealing->error, dealing->error_size, r < 0 ? r : -EBADMSG, "data: %s%s",
+			    text,
+			    r > 0 ? "; copy the folder again from where `tern build` made it" : "");
 	r = shard_table_add(dealing->table, &shard);
 	if (!r)
 		return 0;
