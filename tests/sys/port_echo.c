@@ -7,9 +7,10 @@
  *	port_echo ask PORT... --to ADDRESS ...  sends frames, checks what comes back
  *
  * PORT is --socket ADDRESS, or --device DEVICE with --ip ADDRESS/PREFIX (one a
- * family) and --udp-port. The server prints "ready" when it serves, and the
- * counters of all queues at its end, as one JSON object. The asker is patient: a
- * frame is sent again until it is echoed, since ports drop while they resolve.
+ * family) and --udp-port. The server prints "ready" when it serves, the asker
+ * "asking" at the first echo, and both the counters of all queues at their end, as
+ * one JSON object. The asker is patient: a frame is sent again until it is echoed,
+ * since ports drop while they resolve.
  */
 
 #include "base/check.h"
@@ -214,7 +215,11 @@ static int ask(struct options *options)
 		fill(bytes, size, i);
 		if (!ask_once(queue, &options->targets[i % options->target_count], bytes, size))
 			break;
-		answered++;
+		/* The first answer; who wants to disturb the asker waits for this. */
+		if (answered++ == 0) {
+			printf("asking\n");
+			fflush(stdout);
+		}
 	}
 	print_stats(port, !options->socket);
 	port_close(port);

@@ -117,7 +117,7 @@ def ask(*arguments, namespace=None, count=300):
     result = subprocess.run(within(namespace, [ECHO, "ask", *arguments, "--count", str(count)]), text=True,
                             capture_output=True, timeout=60, check=False)
     check(result.returncode == 0, f"not all answered: {result.stdout} {result.stderr}")
-    stats = json.loads(result.stdout)
+    stats = json.loads(result.stdout.splitlines()[-1])
     check(stats["frames_received"] >= count, "fewer frames than answers")
     return stats
 
@@ -191,24 +191,16 @@ def case_memif_restart():
     with Server(*device(memif("server"))) as server:
         for _ in range(3):
             asker = subprocess.Popen([ECHO, "ask", *device(memif("client"), 2), *targets(), "--count", "1000000"],
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                asker.wait(1)
-            except subprocess.TimeoutExpired:
-                pass
-            check(asker.poll() is None, "the asker ended by itself")
+                                     stdout=subprocess.PIPE, text=True)
+            check(asker.stdout.readline() == "asking\n" and asker.poll() is None, "the asker ended by itself")
             asker.send_signal(signal.SIGKILL)
-            asker.wait()
+            asker.communicate()
             ask(*device(memif("client"), 2), *targets())
         server.stop()
     with Server(*device(memif("server"))) as server:
         asker = subprocess.Popen([ECHO, "ask", *device(memif("client"), 2), *targets(), "--count", "20000"],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            asker.wait(1)
-        except subprocess.TimeoutExpired:
-            pass
-        check(asker.poll() is None, "the asker ended by itself")
+                                 stdout=subprocess.PIPE, text=True)
+        check(asker.stdout.readline() == "asking\n" and asker.poll() is None, "the asker ended by itself")
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     with Server(*device(memif("server"))) as server:
