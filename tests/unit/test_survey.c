@@ -2,8 +2,10 @@
 #include "tests/lib/fake_asks.h"
 #include "tests/lib/test.h"
 
+#include "base/defs.h"
 #include "cluster/manifest.h"
 #include "cluster/survey.h"
+#include "proto/envelope.h"
 #include "proto/message.h"
 #include "proto/status.h"
 
@@ -248,29 +250,43 @@ static void a_descriptor_that_is_refused_is_a_missing_shard(void **state)
 	assert_int_equal(survey_status(rig->survey), STATUS_MALFORMED);
 }
 
+/* Bytes to turn over: from the message's begin, or, below 0, from its end. */
 static void a_mangled_descriptor_is_not_handed_on(void **state)
 {
-	static const float centroid[2] = {1, 2};
-	struct session_answer answer;
+	static const struct {
+		int at;
+		uint8_t with;
+	} wrong[] = {
+		{-1, 0x40},             /* the centroid's last number, 1, becomes infinite */
+		{2, 1},                 /* the envelope's type */
+		{20, 1},                /* its vShard */
+		{ENVELOPE_SIZE + 1, 2}, /* the payload's version */
+		{ENVELOPE_SIZE + 4, 1}, /* the shard's id, as the payload says it */
+		{ENVELOPE_SIZE + 6, 1}, /* kind: unchanged, though nobody said what we know */
+		{ENVELOPE_SIZE + 8, 1}, /* dim: another one than the body's */
+	};
+	static const float centroid[2] = {2, 1};
 	struct rig *rig = *state;
-	struct fake_ask ask;
-	uint8_t *bytes;
-	uint32_t size;
 
-	begin(rig, 1);
-	survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, 0);
-	assert_int_equal(rig->asks.count, 1);
-	ask = fake_asks_take(&rig->asks, 0);
-	answer = fake_asks_centroid(&ask, centroid, 2);
-	bytes = ask.call.answer;
-	size = answer.size;
-	bytes[size - 1] = 0xff; /* the last centroid's exponent: not finite */
-	bytes[size - 2] = 0xff;
-	survey_take(rig->survey, rig->route, 0, &answer, 0);
-	survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, 0);
-	assert_true(survey_is_done(rig->survey));
-	assert_int_equal(rig->found, 0);
-	assert_int_equal(survey_status(rig->survey), STATUS_MALFORMED);
+	for (unsigned i = 0; i < ARRAY_COUNT(wrong); i++) {
+		struct session_answer answer;
+		struct fake_ask ask;
+		uint8_t *bytes;
+
+		begin(rig, 1);
+		survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, rig->now_ns);
+		assert_int_equal(rig->asks.count, 1);
+		ask = fake_asks_take(&rig->asks, 0);
+		answer = fake_asks_centroid(&ask, centroid, 2);
+		bytes = ask.call.answer;
+		bytes += wrong[i].at < 0 ? (int)answer.size + wrong[i].at : wrong[i].at;
+		*bytes ^= wrong[i].with;
+		survey_take(rig->survey, rig->route, 0, &answer, rig->now_ns);
+		survey_run(rig->survey, rig->route, &fake_asks_ops, &rig->asks, rig->now_ns);
+		assert_true(survey_is_done(rig->survey));
+		assert_int_equal(rig->found, 0);
+		assert_int_equal(survey_status(rig->survey), STATUS_MALFORMED);
+	}
 }
 
 static void limits_are_kept(void **state)
