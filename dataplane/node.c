@@ -98,7 +98,9 @@ static int open_one(struct dealing *dealing, const struct manifest *manifest, ui
 	if (r)
 		return fail(dealing->error, dealing->error_size, r < 0 ? r : -EBADMSG, "data: %s%s",
 			    text,
-			    r > 0 ? "; copy the folder again from where `tern build` made it" : "");
+			    r > 0 && !strchr(text, ';')
+				    ? "; copy the folder again from where `tern build` made it"
+				    : "");
 	r = shard_table_add(dealing->table, &shard);
 	if (!r)
 		return 0;
