@@ -350,7 +350,8 @@ int node_open(const struct config *config, struct node *ret_node, char *error, s
 		r = eal_start(config, &node.plan, text, sizeof(text));
 		node.eal = !r;
 		if (r)
-			(void)about("dpdk.file_prefix", r, text, error, error_size);
+			(void)about(r == -ENOMEM ? "dpdk.huge" : "dpdk.file_prefix", r, text, error,
+				    error_size);
 	}
 	node.core_count = node.plan.count;
 	if (!r)

@@ -3,6 +3,7 @@
 """libtern as a user has it: what it exports, what it needs, and the example built against an installed copy."""
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -63,6 +64,19 @@ class Example(unittest.TestCase):
         # What the installed library itself was built with (a sanitizer, say) the program needs too.
         more = ["-fsanitize=address,undefined"] if "libasan" in output("ldd", LIBRARY) else []
         subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", cls.program, EXAMPLE, *flags, *more], check=True)
+
+    def test_what_an_operator_needs_is_installed_too(self):
+        root = self.folder.name + self.prefix
+        for path in ("bin/tern", "include/tern.h", "lib/sysusers.d/tern.conf", "share/doc/tern/examples/tern.yaml",
+                     "share/doc/tern/examples/tern-4nodes.yaml", "share/doc/tern/examples/90-tern-hugepages.conf"):
+            self.assertTrue(os.path.isfile(os.path.join(root, path)), path)
+        if shutil.which("scdoc"):
+            for page in ("man1/tern.1", "man3/tern_search.3", "man5/tern.yaml.5", "man8/ternd.8"):
+                with open(os.path.join(root, "share/man", page), encoding="utf-8") as file:
+                    self.assertIn(".TH", file.read())
+        with open(os.path.join(root, "lib/systemd/system/ternd.service"), encoding="utf-8") as file:
+            program, = re.findall(r"^ExecStart=(\S+)", file.read(), re.M)
+        self.assertTrue(os.access(self.folder.name + program, os.X_OK), program)
 
     def run_example(self, *args, vector=""):
         return subprocess.run([self.program, *args], input=vector, capture_output=True, text=True, timeout=60,
