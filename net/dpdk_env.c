@@ -26,6 +26,9 @@
 
 static enum { CLOSED, OPEN, CLOSED_FOR_GOOD } state;
 
+/* EAL has files, and a lock on them: nobody else has the prefix. */
+static bool has_files;
+
 struct arguments {
 	int count;
 	char *list[DPDK_ENV_ARGUMENT_MAX];
@@ -173,6 +176,7 @@ int dpdk_env_open(const struct dpdk_env_config *config, char *error, size_t erro
 	if (r != 0)
 		return port_error(error, error_size, r, "no affinity to be had: %s", strerror(-r));
 	r = start(&arguments, config, error, error_size);
+	has_files = config->telemetry && !config->huge_pages;
 	if (r == 0)
 		state = OPEN;
 	return r;
@@ -229,7 +233,10 @@ void dpdk_env_close(void)
 {
 	if (state != OPEN)
 		return;
-	remove_files(rte_eal_get_runtime_dir());
+	if (has_files)
+		remove_files(rte_eal_get_runtime_dir());
+	else
+		(void)rmdir(rte_eal_get_runtime_dir()); /* unless others have files there */
 	state = CLOSED_FOR_GOOD;
 }
 

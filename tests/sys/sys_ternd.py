@@ -790,6 +790,9 @@ def case_prefix_busy(bench):
                                                         {"dpdk": {"file_prefix": "node"}}))
     check(second.wait(timeout=PATIENCE_S) == 1, "it starts with a prefix that is taken")
     check("dpdk.file_prefix: " in bench.stderr() and "using the prefix" in bench.stderr(), "it does not say why")
+    third = start_ternd(bench, node_config(bench, "third", data, free_ports(1),
+                                           {"dpdk": {"file_prefix": "node"}, "telemetry": "false"}))
+    check(stop(third) == 0, "without telemetry it has no files, so that the prefix doesn't matter")
     check(telemetry(bench, "node", "/tern/info")["shards"] == 1, "the first one's telemetry is gone")
     check(stop(first) == 0, "ternd does not end with 0")
 

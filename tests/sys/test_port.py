@@ -21,6 +21,7 @@ import tempfile
 ECHO = os.path.join(os.environ.get("TERN_BUILD", "build"), "tests", "port_echo")
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = tempfile.mkdtemp(prefix="tern-port-")
+os.environ["RUNTIME_DIRECTORY"] = FOLDER  # for DPDK's folders
 IPV4, IPV6 = "10.77.0.1", "fd77::1"
 PORT = 7400
 
