@@ -2,6 +2,9 @@
 BUILD ?= build
 # Seconds that `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
+# Possible losses are the stacks of DPDK's own threads, which live as long as the process.
+VALGRIND = valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	--error-exitcode=99
 
 .PHONY: all setup develop build test demo perf asan ubsan tsan valgrind fuzz coverage format lint clean
 
@@ -41,7 +44,7 @@ tsan: setup
 
 valgrind: develop build
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs --timeout-multiplier 20 --suite unit --suite conform \
-		--wrapper 'valgrind -q --leak-check=full --error-exitcode=99'
+		--wrapper '$(VALGRIND)'
 
 fuzz: develop
 	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
