@@ -249,6 +249,8 @@ def case_tap():
     """The kernel of the same namespace is the peer, behind the TAP's other side."""
     if not os.path.exists("/dev/net/tun"):
         skip("no /dev/net/tun")
+    if "thread" in os.environ.get("TERN_SANITIZE", ""):
+        skip("ThreadSanitizer holds back the signals by which DPDK's TAP driver counts what came")
     with Net() as net, Server(*device("net_tap0,iface=tt,mac=02:77:00:00:00:01"), namespace=net.a) as server:
         run("ip", "-n", net.a, "link", "set", "tt", "address", "02:77:00:00:00:02")
         run("ip", "-n", net.a, "address", "add", "10.77.0.2/24", "dev", "tt")
