@@ -48,7 +48,8 @@ class Net:
             skip("network namespaces need root")
         if not shutil.which("ip"):
             skip("no `ip` (package iproute2)")
-        self.a, self.b = (f"tern-{end}-{os.getpid()}" for end in "ab")
+        self.names = [f"tern-{end}-{os.getpid()}" for end in "ab"]
+        self.a, self.b = self.names  # case_tap makes both ends one
         self.mtu, self.queues = mtu, queues
 
     def __enter__(self):
@@ -75,7 +76,7 @@ class Net:
         self.remove()
 
     def remove(self):
-        for name in (self.a, self.b):
+        for name in self.names:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 
