@@ -76,7 +76,7 @@ enum {
 
 /* A link above level 0. */
 struct layout_link {
-	uint32_t node;
+	_Alignas(8) uint32_t node; /* both are read and written at once */
 	uint32_t record;
 };
 static_assert(sizeof(struct layout_link) == 8, "in the image");
@@ -139,8 +139,30 @@ static inline const struct layout_link *layout_record(const struct segment *segm
 }
 
 /*
+ * Word 'index' of a list of neighbours or of twins. Relaxed: whoever reads a list that changes
+ * keeps to nodes below a count that it has acquired, which orders all of their bytes.
+ */
+static inline uint32_t layout_neighbour(const uint32_t *list, uint32_t index)
+{
+	return __atomic_load_n(&list[index], __ATOMIC_RELAXED);
+}
+
+/* The same above level 0. */
+static inline struct layout_link layout_link_at(const struct layout_link *links, uint32_t index)
+{
+	struct layout_link link;
+
+	__atomic_load(&links[index], &link, __ATOMIC_RELAXED);
+	return link;
+}
+
+/* A norm is one but for the rounding to f32 when its square is no farther from one. */
+#define LAYOUT_UNIT_ERROR 0x1p-22
+
+/*
  * Copies a vector as rows and queries hold it: normalised under cosine (zero
- * stays zero), padded with zeros. Adding zero makes a negative zero positive, so
+ * stays zero, and one that is normalised stays as it is, so that a copy of a copy is the same),
+ * padded with zeros. Adding zero makes a negative zero positive, so
  * that equal vectors have equal bytes.
  */
 static inline void layout_copy_vector(enum metric metric, const float *from, uint32_t dim,
@@ -153,6 +175,8 @@ static inline void layout_copy_vector(enum metric metric, const float *from, uin
 		for (uint32_t i = 0; i < dim; i++)
 			sum += (double)from[i] * (double)from[i];
 		scale = sum > 0 ? 1 / sqrt(sum) : 0;
+		if (fabs(sum - 1) <= LAYOUT_UNIT_ERROR)
+			scale = 1;
 	}
 	for (uint32_t i = 0; i < dim; i++)
 		to[i] = (float)((double)from[i] * scale) + 0.0F;

@@ -22,17 +22,28 @@
  *            |  ^ (itself, a batch of vectors a step)
  *            +-----------------------------------^
  *
- * Without a filter the beam is everything: its nearest unexpanded node is the
+ * As a rule the beam is everything: its nearest unexpanded node is the
  * candidate, its farthest the bound (algorithm 2 with one list). With a filter
- * the beam holds only what may be answered, and candidates wait in a heap.
+ * the walk is selective: the beam holds only what may be answered, and
+ * candidates wait in a heap.
+ *
+ * The dead are walked like others. While they are few the beam holds them too,
+ * is as much longer, and they are left out of the answer at the end, which
+ * costs next to nothing; when they are many, or so many here that fewer than k
+ * are left, the walk is selective.
  *
  * SCAN compares with every allowed vector. It is taken at once when the filter
- * leaves so few that the graph would cost more, when a filtered walk has
+ * leaves so few that the graph would cost more, when a selective walk has
  * cost more than the scan would have, and when the graph has given
  * fewer than k: so a search never answers fewer than are allowed.
  *
  * Equal vectors are in the graph once; the answer is spread to their twins at
  * the end.
+ *
+ * A growing index is changed while it is read: see hnsw/growing.h. Every list
+ * is therefore read through layout_neighbour() and layout_link_at(), a word at a
+ * time, and what it names beyond the view's count was not there yet when the
+ * search began.
  */
 
 enum state {
@@ -50,6 +61,12 @@ enum state {
 
 /* Vectors of one step of a scan: as many as lists are long at m = 16. */
 #define SEARCH_SCAN_BATCH 32
+
+/* Nodes that one step of a scan passes over at most, if nothing can be skipped. */
+#define SEARCH_SCAN_STRIDE 4096
+
+/* The beam holds the dead too while they are at most one node in so many. */
+#define SEARCH_DEAD_SHARE 4
 
 /*
  * What a filtered walk costs for each node of its beam and 1/share, in distances
@@ -75,6 +92,10 @@ struct search {
 	const struct filter *filter; /* NULL: all are allowed */
 	const uint64_t *allowed;     /* the filter's words */
 	uint32_t label_max;          /* of the filter */
+	const uint64_t *died;        /* of each node; NULL: all live */
+	uint64_t time;               /* whoever died until then is dead */
+	uint32_t live_count;         /* nodes that are not dead, or more */
+	bool selective;              /* the beam holds only what may be answered */
 	uint32_t k;
 	uint32_t ef;
 	enum state state;
@@ -87,14 +108,14 @@ struct search {
 
 	uint32_t node;      /* LINKS: whose */
 	uint32_t scan_next; /* SCAN: the first node not looked at */
-	uint64_t budget;    /* distances after which a filtered walk gives up */
+	uint64_t budget;    /* distances after which a selective walk gives up */
 
 	uint32_t wanted_count;
 	uint32_t wanted[2 * SEGMENT_M_MAX];
 	uint32_t wanted_records[SEGMENT_M_MAX];
 
 	struct beam beam;
-	struct beam spread;        /* the answer with twins */
+	struct beam spread;        /* the answer with twins and without the dead */
 	const struct beam *answer; /* one of the two */
 	struct heap heap;
 	struct visited visited;
@@ -152,26 +173,40 @@ static uint64_t wanted_key(struct search *search, uint32_t index)
 			node);
 }
 
+/* Relaxed: a death until 'time' was written before 'time' was; a later one may be seen or not. */
+static bool is_dead(const struct search *search, uint32_t node)
+{
+	return search->died &&
+	       __atomic_load_n(&search->died[node], __ATOMIC_RELAXED) - 1 < search->time;
+}
+
 static bool is_allowed(const struct search *search, uint32_t node)
 {
-	uint32_t label = search->segment->labels[node];
+	uint32_t label;
 
+	if (is_dead(search, node))
+		return false;
+	if (!search->filter)
+		return true;
+	label = search->segment->labels[node];
 	return label <= search->label_max && (search->allowed[label / 64] >> label % 64 & 1);
+}
+
+/* The next twin, or LAYOUT_NONE. A chain ascends, so that later ones need not be looked at. */
+static uint32_t next_twin(const struct search *search, uint32_t node)
+{
+	const uint32_t *twins = search->segment->twins;
+	uint32_t twin = twins ? layout_neighbour(twins, node) : LAYOUT_NONE;
+
+	return twin < search->segment->count ? twin : LAYOUT_NONE;
 }
 
 /* May the node or one of its twins be answered? */
 static bool is_any_allowed(const struct search *search, uint32_t node)
 {
-	const uint32_t *twins = search->segment->twins;
-
-	if (!search->filter)
-		return true;
-	while (!is_allowed(search, node)) {
-		if (!twins || twins[node] == LAYOUT_NONE)
-			return false;
-		node = twins[node];
-	}
-	return true;
+	while (node != LAYOUT_NONE && !is_allowed(search, node))
+		node = next_twin(search, node);
+	return node != LAYOUT_NONE;
 }
 
 /* The first member of the filter at or after 'label', or UINT64_MAX. */
@@ -210,13 +245,11 @@ static uint32_t node_at_label(const struct segment *segment, uint32_t node, uint
 	return low;
 }
 
-/* The first allowed node at or after 'node', or the count. Both sides are ascending and skip. */
-static uint32_t next_allowed_node(const struct search *search, uint32_t node)
+/* The first node at or after 'node' that the filter names. Both sides are ascending and skip. */
+static uint32_t next_named_node(const struct search *search, uint32_t node)
 {
 	const struct segment *segment = search->segment;
 
-	if (!search->filter)
-		return node;
 	while (node < segment->count) {
 		uint64_t label = next_allowed_label(search, segment->labels[node]);
 
@@ -231,12 +264,19 @@ static uint32_t next_allowed_node(const struct search *search, uint32_t node)
 
 static void scan_want(struct search *search)
 {
+	bool skips = search->filter && !search->segment->growing;
 	uint32_t node = search->scan_next;
 
 	search->wanted_count = 0;
-	while (search->wanted_count < SEARCH_SCAN_BATCH &&
-	       (node = next_allowed_node(search, node)) < search->segment->count)
-		search->wanted[search->wanted_count++] = node++;
+	for (uint32_t i = 0; i < SEARCH_SCAN_STRIDE && search->wanted_count < SEARCH_SCAN_BATCH;
+	     i++, node++) {
+		if (skips)
+			node = next_named_node(search, node);
+		if (node >= search->segment->count)
+			break;
+		if (is_allowed(search, node))
+			search->wanted[search->wanted_count++] = node;
+	}
 	search->scan_next = node;
 	prefetch_wanted(search);
 }
@@ -259,45 +299,49 @@ static void scan_step(struct search *search)
 			beam_insert(&search->beam, key);
 	}
 	scan_want(search);
-	if (search->wanted_count == 0)
+	if (search->wanted_count == 0 && search->scan_next >= search->segment->count)
 		search->state = STATE_DONE;
 }
 
-/* Every node of the beam stands for its twins too. */
-static void spread_twins(struct search *search)
+/* Every node of the beam stands for its twins too; the dead are left out. */
+static void spread_answer(struct search *search)
 {
-	const uint32_t *twins = search->segment->twins;
-
 	beam_reset(&search->spread, search->k);
 	for (uint32_t i = 0; i < search->beam.count; i++) {
 		float distance = beam_key_distance(search->beam.keys[i]);
 		uint32_t node = beam_key_node(search->beam.keys[i]);
 
-		for (; node != LAYOUT_NONE; node = twins[node]) {
+		if (!beam_wants(&search->spread, beam_key(distance, 0)))
+			break;
+		for (; node != LAYOUT_NONE; node = next_twin(search, node)) {
 			uint64_t key = beam_key(distance, node);
 
 			if (!beam_wants(&search->spread, key))
 				break;
-			if (!search->filter || is_allowed(search, node))
+			if (is_allowed(search, node))
 				beam_insert(&search->spread, key);
 		}
 	}
 	search->answer = &search->spread;
 }
 
+static void start(struct search *search, bool selective);
+
 static void finish_walk(struct search *search)
 {
-	uint64_t allowed = search->segment->count;
+	uint64_t allowed = search->live_count;
 
 	search->answer = &search->beam;
-	if (search->segment->twins)
-		spread_twins(search);
+	if (search->segment->twins || search->died)
+		spread_answer(search);
 	if (search->filter)
 		allowed = MIN(allowed, filter_count(search->filter));
-	if (search->answer->count < MIN(search->k, allowed))
-		scan_begin(search);
-	else
+	if (search->answer->count >= MIN(search->k, allowed))
 		search->state = STATE_DONE;
+	else if (search->died && !search->selective)
+		start(search, /* selective= */ true);
+	else
+		scan_begin(search);
 }
 
 /* Keeps a node that was compared, if it is near enough. Returns false when memory is out. */
@@ -305,12 +349,12 @@ static bool offer(struct search *search, uint64_t key)
 {
 	if (!beam_wants(&search->beam, key))
 		return true;
-	if (search->filter) {
+	if (search->selective) {
 		if (search->heap.count == search->heap.capacity)
 			return false;
 		heap_push(&search->heap, key);
 	}
-	if (is_any_allowed(search, beam_key_node(key)))
+	if (!search->selective || is_any_allowed(search, beam_key_node(key)))
 		beam_insert(&search->beam, key);
 	return true;
 }
@@ -319,7 +363,7 @@ static bool next_candidate(struct search *search)
 {
 	uint64_t key;
 
-	if (!search->filter)
+	if (!search->selective)
 		return beam_expand(&search->beam, &search->node);
 	if (search->heap.count == 0)
 		return false;
@@ -333,7 +377,7 @@ static void expand_next(struct search *search)
 {
 	if (!next_candidate(search)) {
 		finish_walk(search);
-	} else if (search->filter && search->stats.distances > search->budget) {
+	} else if (search->selective && search->stats.distances > search->budget) {
 		scan_begin(search);
 	} else {
 		prefetch_links(search, search->node);
@@ -344,13 +388,18 @@ static void expand_next(struct search *search)
 static void links_step(struct search *search)
 {
 	const uint32_t *links = layout_row(search->segment, search->node);
-	uint32_t max = 2 * search->segment->m;
+	uint32_t max = 2 * search->segment->m, count = search->segment->count;
 
 	search->stats.hops++;
 	search->wanted_count = 0;
-	for (uint32_t i = 0; i < max && links[i] != LAYOUT_NONE; i++)
-		if (visited_add(&search->visited, links[i]))
-			search->wanted[search->wanted_count++] = links[i];
+	for (uint32_t i = 0; i < max; i++) {
+		uint32_t neighbour = layout_neighbour(links, i);
+
+		if (neighbour == LAYOUT_NONE)
+			break;
+		if (neighbour < count && visited_add(&search->visited, neighbour))
+			search->wanted[search->wanted_count++] = neighbour;
+	}
 	if (search->wanted_count == 0) {
 		expand_next(search);
 		return;
@@ -403,9 +452,15 @@ static void descend_links_step(struct search *search)
 
 	search->stats.hops++;
 	search->wanted_count = 0;
-	for (uint32_t i = 0; i < search->segment->m && links[i].node != LAYOUT_NONE; i++) {
-		search->wanted[search->wanted_count] = links[i].node;
-		search->wanted_records[search->wanted_count++] = links[i].record;
+	for (uint32_t i = 0; i < search->segment->m; i++) {
+		struct layout_link link = layout_link_at(links, i);
+
+		if (link.node == LAYOUT_NONE)
+			break;
+		if (link.node >= search->segment->count)
+			continue;
+		search->wanted[search->wanted_count] = link.node;
+		search->wanted_records[search->wanted_count++] = link.record;
 	}
 	prefetch_wanted(search);
 	search->state = STATE_DESCEND_VECTORS;
@@ -459,7 +514,7 @@ bool search_step(struct search *search)
 	return search->state == STATE_DONE;
 }
 
-/* How much of the segment the filter allows, from nodes evenly spread. */
+/* How much of the segment may be answered, from nodes evenly spread. */
 static double allowed_share(const struct search *search)
 {
 	uint32_t count = search->segment->count;
@@ -480,13 +535,45 @@ static bool scan_is_cheaper(struct search *search)
 {
 	double share, allowed, walk;
 
-	if (!search->filter)
+	if (!search->selective)
 		return false;
 	share = allowed_share(search);
 	allowed = share * search->segment->count;
 	walk = (double)SEARCH_WALK_COST * search->ef;
-	search->budget = (uint64_t)(allowed / 2);
+	search->budget = search->stats.distances + (uint64_t)(allowed / 2);
 	return allowed * share <= walk;
+}
+
+static void start(struct search *search, bool selective)
+{
+	uint64_t widened =
+		(uint64_t)search->ef * search->segment->count / MAX(search->live_count, 1);
+
+	search->selective = selective;
+	search->heap.count = 0;
+	search->answer = &search->beam;
+	beam_reset(&search->beam, selective ? search->ef : (uint32_t)widened);
+	if (scan_is_cheaper(search)) {
+		scan_begin(search);
+		return;
+	}
+	visited_clear(&search->visited);
+	prefetch_vector(search, search->segment->entry);
+	search->state = STATE_START;
+}
+
+/* A beam for 'ef' nodes and the dead that may lie among them. */
+static uint32_t beam_max(uint32_t ef)
+{
+	return ef * SEARCH_DEAD_SHARE / (SEARCH_DEAD_SHARE - 1) + 1;
+}
+
+static void set_dead(struct search *search, const struct search_params *params)
+{
+	CHECK(params->dead_count <= search->segment->count);
+	search->died = params->dead_count ? params->died : NULL;
+	search->time = params->time;
+	search->live_count = search->segment->count - params->dead_count;
 }
 
 static void set_filter(struct search *search, const struct filter *filter)
@@ -517,22 +604,31 @@ void search_begin(struct search *search, const struct segment *segment, const fl
 	CHECK(params->k <= search->limits.ef_max);
 	set_segment(search, segment, query);
 	set_filter(search, params->filter);
+	set_dead(search, params);
 	search->k = params->k;
 	search->ef = MIN(MAX(ef, params->k), search->limits.ef_max);
 	search->stats = (struct search_stats){0};
 	beam_reset(&search->beam, search->ef);
 	search->answer = &search->beam;
-	search->heap.count = 0;
 	search->state = STATE_DONE;
-	if (search->k == 0 || segment->count == 0)
+	if (search->k == 0 || search->live_count == 0)
 		return;
-	if (scan_is_cheaper(search)) {
-		scan_begin(search);
-		return;
+	start(search, params->filter || params->dead_count > segment->count / SEARCH_DEAD_SHARE);
+}
+
+/* Nodes of a growing index are numbered as they came, so equal distances are not in label order. */
+static void order_hits(struct search_hit *hits, unsigned count)
+{
+	for (unsigned gap = count / 2; gap > 0; gap /= 2) {
+		for (unsigned i = gap; i < count; i++) {
+			struct search_hit hit = hits[i];
+			unsigned j = i;
+
+			for (; j >= gap && search_hit_before(&hit, &hits[j - gap]); j -= gap)
+				hits[j] = hits[j - gap];
+			hits[j] = hit;
+		}
 	}
-	visited_clear(&search->visited);
-	prefetch_vector(search, segment->entry);
-	search->state = STATE_START;
 }
 
 unsigned search_hits(const struct search *search, struct search_hit *hits, unsigned count)
@@ -545,6 +641,8 @@ unsigned search_hits(const struct search *search, struct search_hit *hits, unsig
 		hits[i].label = search->segment->labels[beam_key_node(key)];
 		hits[i].distance = beam_key_distance(key);
 	}
+	if (search->segment && search->segment->growing)
+		order_hits(hits, found);
 	return found;
 }
 
@@ -589,7 +687,7 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 	search->answer = &search->beam;
 	search->heap.capacity = MIN(limits->node_max, SEARCH_HEAP_MAX);
 	search->query = aligned_alloc(CACHE_LINE, query_size);
-	search->beam.keys = malloc(ef_max * sizeof(search->beam.keys[0]));
+	search->beam.keys = malloc(beam_max(ef_max) * sizeof(search->beam.keys[0]));
 	search->spread.keys = malloc(ef_max * sizeof(search->spread.keys[0]));
 	search->heap.keys = malloc((search->heap.capacity + 1) * sizeof(search->heap.keys[0]));
 	if (visited_init(&search->visited, limits->node_max) || !search->query ||

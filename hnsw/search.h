@@ -41,10 +41,24 @@ struct search_hit {
 	float distance; /* as base/metric.h has it */
 };
 
+/* Is 'a' answered before 'b'? */
+static inline bool search_hit_before(const struct search_hit *a, const struct search_hit *b)
+{
+	return a->distance < b->distance || (a->distance == b->distance && a->label < b->label);
+}
+
 struct search_params {
 	uint32_t k;
 	uint32_t ef;                 /* 0: the segment's default; raised to k */
 	const struct filter *filter; /* NULL: everything is allowed; borrowed until done */
+	/*
+	 * When each node died, 0 for the living, and until when: whoever died later
+	 * than 'time' is answered. So searches that began at different times are each
+	 * right while a writer goes on. NULL: all live; borrowed until done.
+	 */
+	const uint64_t *died;
+	uint64_t time;
+	uint32_t dead_count; /* nodes dead at 'time', or fewer; 0: 'died' is not looked at */
 };
 
 struct search_stats {

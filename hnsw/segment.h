@@ -59,11 +59,12 @@ struct segment {
 	const uint8_t *rows;
 	uint64_t row_stride;    /* bytes */
 	uint64_t vector_offset; /* of the vector in its row */
-	const uint32_t *labels; /* ascending */
+	const uint32_t *labels; /* ascending, unless 'growing' */
 	const uint32_t *twins;  /* NULL when no two vectors are equal */
 	const uint8_t *upper;
 	uint64_t upper_stride;
 	uint32_t upper_count;
+	bool growing;  /* a view of a growing index (hnsw/growing.h), not of an image */
 	void *mapping; /* owned when not NULL */
 	uint64_t mapping_size;
 };
