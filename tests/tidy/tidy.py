@@ -124,7 +124,7 @@ def rule_headers():
 
 
 def rule_licence():
-    for path in tracked(".c", ".h", ".def"):
+    for path in tracked(".c", ".h", ".cpp", ".hpp", ".def"):
         if lines_of(path)[0] != "/* SPDX-License-Identifier: Apache-2.0 */":
             breach(path, 1, "the first line is not the licence line")
 
@@ -154,7 +154,7 @@ def rule_unfinished():
 
 
 def rule_comments():
-    for path in tracked(".c", ".h"):
+    for path in tracked(".c", ".h", ".cpp", ".hpp"):
         text = without_comments("\n".join(lines_of(path)))
         for number, line in enumerate(text.split("\n"), 1):
             if re.search(r"(^|\s)//", line):
