@@ -22,6 +22,9 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+/* For inner loops that are given their operations as functions. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* For slow branches out of hot functions. */
 #define NOINLINE __attribute__((noinline, cold))
 
