@@ -1,43 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hnsw/dist.h"
 
-#include "base/defs.h"
+#include "base/check.h"
 #include "hnsw/dist_order.h"
+#include "hnsw/segment.h"
 
+#include <assert.h>
+#include <math.h>
 #include <pthread.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
-static bool always(void)
+static_assert(SEGMENT_DIM_MAX <= DIST_DIM_MAX, "sums of integers stay in i32");
+
+static const struct dist_table *find_scalar(void)
 {
-	return true;
+	return &dist_scalar;
 }
 
 #if defined(__x86_64__)
-/* The compiler's own test asks the kernel too whether it saves these registers. */
-static bool has_avx2(void)
+static struct dist_table widest;
+static pthread_once_t widest_once = PTHREAD_ONCE_INIT;
+
+/* clang has no word for this one. */
+static bool has_f16c(void)
 {
-	return __builtin_cpu_supports("avx2");
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 
-static bool has_avx512(void)
+/* The compiler's own test asks the kernel too whether it saves these registers. */
+static const struct dist_table *find_avx2(void)
 {
-	return __builtin_cpu_supports("avx512f");
+	bool runs =
+		__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && has_f16c();
+
+	return runs ? &dist_avx2 : NULL;
+}
+
+/* AVX-512 is many instruction sets; the table has the best kernels of those that are here. */
+static void widest_init(void)
+{
+	widest = dist_avx512;
+	if (__builtin_cpu_supports("avx512vnni"))
+		dist_vnni_use(&widest);
+	if (__builtin_cpu_supports("avx512vpopcntdq"))
+		dist_popcnt_use(&widest);
+}
+
+static const struct dist_table *find_avx512(void)
+{
+	if (!find_avx2() || !__builtin_cpu_supports("avx512f") ||
+	    !__builtin_cpu_supports("avx512bw"))
+		return NULL;
+	pthread_once(&widest_once, widest_init);
+	return &widest;
 }
 #endif
 
-/* The best first. */
+/* The best first. Each finds its table if this processor can run it, else NULL. */
 static const struct {
-	const struct dist_table *table;
-	bool (*runs)(void);
+	const char *isa;
+	const struct dist_table *(*find)(void);
 } candidates[] = {
 #if defined(__x86_64__)
-	{&dist_avx512, has_avx512},
-	{&dist_avx2, has_avx2},
+	{"avx512", find_avx512},
+	{"avx2", find_avx2},
 #endif
-	{&dist_scalar, always},
+	{"scalar", find_scalar},
 };
 
 static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
@@ -46,18 +82,18 @@ static const struct dist_table *chosen;
 const struct dist_table *dist_find(const char *isa)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(candidates); i++)
-		if (strcmp(candidates[i].table->isa, isa) == 0 && candidates[i].runs())
-			return candidates[i].table;
+		if (strcmp(candidates[i].isa, isa) == 0)
+			return candidates[i].find();
 	return NULL;
 }
 
 static const struct dist_table *dist_first(void)
 {
-	size_t i = 0;
+	const struct dist_table *table = NULL;
 
-	while (!candidates[i].runs())
-		i++;
-	return candidates[i].table;
+	for (size_t i = 0; !table; i++)
+		table = candidates[i].find();
+	return table;
 }
 
 static void dist_choose(void)
@@ -89,4 +125,34 @@ struct dist_measure dist_measure(const struct dist_table *table, enum metric met
 	default:
 		return (struct dist_measure){.kernel = table->ip, .offset = 0, .sign = -1};
 	}
+}
+
+struct dist_row_measure dist_row_measure(const struct dist_table *table, enum vector_type type,
+					 enum metric metric)
+{
+	const struct dist_kernels *kernels = &table->kernels[type];
+	bool integers = type == VECTOR_I8 || type == VECTOR_U8;
+
+	if (metric == METRIC_L2)
+		return (struct dist_row_measure){
+			.pair = kernels->pair_l2, .mixed = kernels->mixed_l2, .sign = 1};
+	return (struct dist_row_measure){
+		.pair = kernels->pair_ip,
+		.mixed = kernels->mixed_ip,
+		.offset = metric == METRIC_COSINE,
+		.sign = -1,
+		.scaled = metric == METRIC_COSINE && integers,
+	};
+}
+
+float dist_inverse_norm(enum vector_type type, const void *row, size_t row_size)
+{
+	const int8_t *i8 = row;
+	const uint8_t *u8 = row;
+	int32_t sum = 0;
+
+	CHECK(type == VECTOR_I8 || type == VECTOR_U8);
+	for (size_t i = 0; i < row_size; i++)
+		sum += type == VECTOR_I8 ? i8[i] * i8[i] : u8[i] * u8[i];
+	return sum > 0 ? (float)(1 / sqrt(sum)) : 0;
 }

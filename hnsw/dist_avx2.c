@@ -1,76 +1,190 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hnsw/dist_exact.h"
 #include "hnsw/dist_order.h"
 
 #include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
 
-/* The 16 lanes of one accumulator, in two registers. */
+/* 16 floats in two registers. */
 struct lanes {
 	__m256 low;
 	__m256 high;
 };
 
-static inline __m256 squares(const float *a, const float *b)
+static inline struct lanes lanes_zero(void)
 {
-	__m256 difference = _mm256_sub_ps(_mm256_loadu_ps(a), _mm256_loadu_ps(b));
-
-	return _mm256_mul_ps(difference, difference);
+	return (struct lanes){_mm256_setzero_ps(), _mm256_setzero_ps()};
 }
 
-static inline __m256 products(const float *a, const float *b)
+static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
-	return _mm256_mul_ps(_mm256_loadu_ps(a), _mm256_loadu_ps(b));
+	return (struct lanes){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
 }
 
-static inline float fold(const struct lanes *sum)
+static inline struct lanes lanes_sub(struct lanes a, struct lanes b)
 {
-	__m256 low = _mm256_add_ps(_mm256_add_ps(sum[0].low, sum[1].low),
-				   _mm256_add_ps(sum[2].low, sum[3].low));
-	__m256 high = _mm256_add_ps(_mm256_add_ps(sum[0].high, sum[1].high),
-				    _mm256_add_ps(sum[2].high, sum[3].high));
-	__m256 half = _mm256_add_ps(low, high);
+	return (struct lanes){_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+
+static inline struct lanes lanes_mul(struct lanes a, struct lanes b)
+{
+	return (struct lanes){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+
+static inline float lanes_fold(struct lanes sum)
+{
+	__m256 half = _mm256_add_ps(sum.low, sum.high);
 	__m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 	__m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
 
 	return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
 
-/* A macro for the reason given in dist_avx512.c. */
-#define ADD_BLOCK(sum, term, a, b)                                                                 \
-	do {                                                                                       \
-		(sum).low = _mm256_add_ps((sum).low, term((a), (b)));                              \
-		(sum).high = _mm256_add_ps((sum).high, term((a) + 8, (b) + 8));                    \
-	} while (0)
+static inline struct lanes load_f32(const void *row, size_t i)
+{
+	const float *values = (const float *)row + i;
 
-#define KERNEL(name, term)                                                                         \
-	static float name(const float *a, const float *b, size_t padded_dim)                       \
-	{                                                                                          \
-		struct lanes sum[DIST_ACCUMULATORS] = {0};                                         \
-		const size_t pad = DIST_PAD;                                                       \
-		size_t i = 0;                                                                      \
-                                                                                                   \
-		for (; i + 4 * pad <= padded_dim; i += 4 * pad) {                                  \
-			ADD_BLOCK(sum[0], term, a + i, b + i);                                     \
-			ADD_BLOCK(sum[1], term, a + i + pad, b + i + pad);                         \
-			ADD_BLOCK(sum[2], term, a + i + 2 * pad, b + i + 2 * pad);                 \
-			ADD_BLOCK(sum[3], term, a + i + 3 * pad, b + i + 3 * pad);                 \
-		}                                                                                  \
-		if (i < padded_dim)                                                                \
-			ADD_BLOCK(sum[0], term, a + i, b + i);                                     \
-		if (i + pad < padded_dim)                                                          \
-			ADD_BLOCK(sum[1], term, a + i + pad, b + i + pad);                         \
-		if (i + 2 * pad < padded_dim)                                                      \
-			ADD_BLOCK(sum[2], term, a + i + 2 * pad, b + i + 2 * pad);                 \
-		return fold(sum);                                                                  \
+	return (struct lanes){_mm256_loadu_ps(values), _mm256_loadu_ps(values + 8)};
+}
+
+static inline __m128i load_words(const void *row, size_t i)
+{
+	return _mm_loadu_si128((const void *)((const uint16_t *)row + i));
+}
+
+static inline struct lanes load_f16(const void *row, size_t i)
+{
+	return (struct lanes){_mm256_cvtph_ps(load_words(row, i)),
+			      _mm256_cvtph_ps(load_words(row, i + 8))};
+}
+
+static inline __m256 float_of_bf16(__m128i words)
+{
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
+}
+
+static inline struct lanes load_bf16(const void *row, size_t i)
+{
+	return (struct lanes){float_of_bf16(load_words(row, i)),
+			      float_of_bf16(load_words(row, i + 8))};
+}
+
+static inline __m128i load_bytes(const void *row, size_t i)
+{
+	return _mm_loadl_epi64((const void *)((const uint8_t *)row + i));
+}
+
+static inline struct lanes load_i8(const void *row, size_t i)
+{
+	__m256i low = _mm256_cvtepi8_epi32(load_bytes(row, i));
+	__m256i high = _mm256_cvtepi8_epi32(load_bytes(row, i + 8));
+
+	return (struct lanes){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+}
+
+static inline struct lanes load_u8(const void *row, size_t i)
+{
+	__m256i low = _mm256_cvtepu8_epi32(load_bytes(row, i));
+	__m256i high = _mm256_cvtepu8_epi32(load_bytes(row, i + 8));
+
+	return (struct lanes){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+}
+
+/*
+ * Two rows of bytes: in 16 bits, where neither a difference nor, once two are
+ * added in 32 bits, a product is too large.
+ */
+typedef __m256i (*widen_fn)(__m128i bytes);
+
+static inline __m256i widen_i8(__m128i bytes)
+{
+	return _mm256_cvtepi8_epi16(bytes);
+}
+
+static inline __m256i widen_u8(__m128i bytes)
+{
+	return _mm256_cvtepu8_epi16(bytes);
+}
+
+static inline __m256i widen(const void *row, size_t i, widen_fn widen_bytes)
+{
+	return widen_bytes(_mm_loadu_si128((const void *)((const uint8_t *)row + i)));
+}
+
+static inline float fold_i32(__m256i sum)
+{
+	__m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+	__m128i quarter = _mm_add_epi32(half, _mm_unpackhi_epi64(half, half));
+
+	return (float)(_mm_cvtsi128_si32(quarter) + _mm_extract_epi32(quarter, 1));
+}
+
+static ALWAYS_INLINE float add_squares(const void *a, const void *b, size_t row_size,
+				       widen_fn widen_bytes)
+{
+	__m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
+
+	for (size_t i = 0; i < row_size; i += 32) {
+		__m256i low = _mm256_sub_epi16(widen(a, i, widen_bytes), widen(b, i, widen_bytes));
+		__m256i high = _mm256_sub_epi16(widen(a, i + 16, widen_bytes),
+						widen(b, i + 16, widen_bytes));
+
+		sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(low, low));
+		sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(high, high));
 	}
+	return fold_i32(_mm256_add_epi32(sum0, sum1));
+}
 
-KERNEL(l2, squares)
-KERNEL(ip, products)
+static ALWAYS_INLINE float add_products(const void *a, const void *b, size_t row_size,
+					widen_fn widen_bytes)
+{
+	__m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
 
-const struct dist_table dist_avx2 = {
-	.isa = "avx2",
-	.l2 = l2,
-	.ip = ip,
-	.exact_l2 = exact_l2,
-	.exact_ip = exact_ip,
-};
+	for (size_t i = 0; i < row_size; i += 32) {
+		__m256i low = _mm256_madd_epi16(widen(a, i, widen_bytes), widen(b, i, widen_bytes));
+		__m256i high = _mm256_madd_epi16(widen(a, i + 16, widen_bytes),
+						 widen(b, i + 16, widen_bytes));
+
+		sum0 = _mm256_add_epi32(sum0, low);
+		sum1 = _mm256_add_epi32(sum1, high);
+	}
+	return fold_i32(_mm256_add_epi32(sum0, sum1));
+}
+
+static float pair_l2_i8(const void *a, const void *b, size_t row_size)
+{
+	return add_squares(a, b, row_size, widen_i8);
+}
+
+static float pair_ip_i8(const void *a, const void *b, size_t row_size)
+{
+	return add_products(a, b, row_size, widen_i8);
+}
+
+static float pair_l2_u8(const void *a, const void *b, size_t row_size)
+{
+	return add_squares(a, b, row_size, widen_u8);
+}
+
+static float pair_ip_u8(const void *a, const void *b, size_t row_size)
+{
+	return add_products(a, b, row_size, widen_u8);
+}
+
+static float pair_l2_b1(const void *a, const void *b, size_t row_size)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i += sizeof(uint64_t)) {
+		uint64_t left, right;
+
+		memcpy(&left, (const uint8_t *)a + i, sizeof(left));
+		memcpy(&right, (const uint8_t *)b + i, sizeof(right));
+		sum += (uint64_t)__builtin_popcountll(left ^ right);
+	}
+	return (float)sum;
+}
+
+#include "hnsw/dist_float.inc"
+
+const struct dist_table dist_avx2 = DIST_TABLE("avx2");

@@ -1,60 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hnsw/dist_exact.h"
 #include "hnsw/dist_order.h"
+#include "hnsw/half.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * Plain C for any processor. The floats are in the compiler's own vectors of four,
+ * which it maps to what every processor of the family has (SSE2 on x86-64).
+ */
+
+typedef float quad __attribute__((vector_size(16)));
 
 struct lanes {
-	float of[DIST_ACCUMULATORS][DIST_PAD];
+	quad of[4];
 };
 
-static float fold(const struct lanes *lanes)
+static inline struct lanes lanes_zero(void)
 {
-	float sum[DIST_PAD];
-
-	for (unsigned i = 0; i < DIST_PAD; i++)
-		sum[i] = (lanes->of[0][i] + lanes->of[1][i]) + (lanes->of[2][i] + lanes->of[3][i]);
-	for (unsigned half = DIST_PAD / 2; half > 0; half /= 2)
-		for (unsigned i = 0; i < half; i++)
-			sum[i] += sum[i + half];
-	return sum[0];
+	return (struct lanes){0};
 }
 
-static float l2(const float *a, const float *b, size_t padded_dim)
+static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
-	struct lanes lanes = {0};
+	return (struct lanes){
+		{a.of[0] + b.of[0], a.of[1] + b.of[1], a.of[2] + b.of[2], a.of[3] + b.of[3]}};
+}
 
-	for (size_t i = 0; i < padded_dim; i += DIST_PAD) {
-		float *sum = lanes.of[i / DIST_PAD % DIST_ACCUMULATORS];
+static inline struct lanes lanes_sub(struct lanes a, struct lanes b)
+{
+	return (struct lanes){
+		{a.of[0] - b.of[0], a.of[1] - b.of[1], a.of[2] - b.of[2], a.of[3] - b.of[3]}};
+}
 
-		for (unsigned j = 0; j < DIST_PAD; j++) {
-			float difference = a[i + j] - b[i + j];
-			float square = difference * difference;
+static inline struct lanes lanes_mul(struct lanes a, struct lanes b)
+{
+	return (struct lanes){
+		{a.of[0] * b.of[0], a.of[1] * b.of[1], a.of[2] * b.of[2], a.of[3] * b.of[3]}};
+}
 
-			sum[j] += square;
-		}
+static inline float lanes_fold(struct lanes sum)
+{
+	quad quarter = (sum.of[0] + sum.of[2]) + (sum.of[1] + sum.of[3]);
+
+	return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+}
+
+static inline struct lanes load_f32(const void *row, size_t i)
+{
+	struct lanes lanes;
+
+	memcpy(&lanes, (const uint8_t *)row + i * sizeof(float), sizeof(lanes));
+	return lanes;
+}
+
+static inline struct lanes load_f16(const void *row, size_t i)
+{
+	uint16_t halves[DIST_PAD];
+	float values[DIST_PAD];
+
+	memcpy(halves, (const uint8_t *)row + i * sizeof(halves[0]), sizeof(halves));
+	for (unsigned j = 0; j < DIST_PAD; j++)
+		values[j] = half_from_f16(halves[j]);
+	return load_f32(values, 0);
+}
+
+static inline struct lanes load_bf16(const void *row, size_t i)
+{
+	uint16_t halves[DIST_PAD];
+	float values[DIST_PAD];
+
+	memcpy(halves, (const uint8_t *)row + i * sizeof(halves[0]), sizeof(halves));
+	for (unsigned j = 0; j < DIST_PAD; j++)
+		values[j] = half_from_bf16(halves[j]);
+	return load_f32(values, 0);
+}
+
+static inline struct lanes load_i8(const void *row, size_t i)
+{
+	const int8_t *bytes = (const int8_t *)row + i;
+	float values[DIST_PAD];
+
+	for (unsigned j = 0; j < DIST_PAD; j++)
+		values[j] = (float)bytes[j];
+	return load_f32(values, 0);
+}
+
+static inline struct lanes load_u8(const void *row, size_t i)
+{
+	const uint8_t *bytes = (const uint8_t *)row + i;
+	float values[DIST_PAD];
+
+	for (unsigned j = 0; j < DIST_PAD; j++)
+		values[j] = (float)bytes[j];
+	return load_f32(values, 0);
+}
+
+static float pair_l2_i8(const void *a, const void *b, size_t row_size)
+{
+	const int8_t *left = a, *right = b;
+	int32_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i++)
+		sum += (left[i] - right[i]) * (left[i] - right[i]);
+	return (float)sum;
+}
+
+static float pair_ip_i8(const void *a, const void *b, size_t row_size)
+{
+	const int8_t *left = a, *right = b;
+	int32_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i++)
+		sum += left[i] * right[i];
+	return (float)sum;
+}
+
+static float pair_l2_u8(const void *a, const void *b, size_t row_size)
+{
+	const uint8_t *left = a, *right = b;
+	int32_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i++)
+		sum += (left[i] - right[i]) * (left[i] - right[i]);
+	return (float)sum;
+}
+
+static float pair_ip_u8(const void *a, const void *b, size_t row_size)
+{
+	const uint8_t *left = a, *right = b;
+	int32_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i++)
+		sum += left[i] * right[i];
+	return (float)sum;
+}
+
+/* Bits of pairs, then of fours and of bytes, counted in all parts of a word at once. */
+static inline uint64_t count_bits(uint64_t bits)
+{
+	bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+	bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+	bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return bits * UINT64_C(0x0101010101010101) >> 56;
+}
+
+static float pair_l2_b1(const void *a, const void *b, size_t row_size)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i += sizeof(uint64_t)) {
+		uint64_t left, right;
+
+		memcpy(&left, (const uint8_t *)a + i, sizeof(left));
+		memcpy(&right, (const uint8_t *)b + i, sizeof(right));
+		sum += count_bits(left ^ right);
 	}
-	return fold(&lanes);
+	return (float)sum;
 }
 
-static float ip(const float *a, const float *b, size_t padded_dim)
-{
-	struct lanes lanes = {0};
+#include "hnsw/dist_float.inc"
 
-	for (size_t i = 0; i < padded_dim; i += DIST_PAD) {
-		float *sum = lanes.of[i / DIST_PAD % DIST_ACCUMULATORS];
-
-		for (unsigned j = 0; j < DIST_PAD; j++) {
-			float product = a[i + j] * b[i + j];
-
-			sum[j] += product;
-		}
-	}
-	return fold(&lanes);
-}
-
-const struct dist_table dist_scalar = {
-	.isa = "scalar",
-	.l2 = l2,
-	.ip = ip,
-	.exact_l2 = exact_l2,
-	.exact_ip = exact_ip,
-};
+const struct dist_table dist_scalar = DIST_TABLE("scalar");

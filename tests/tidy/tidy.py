@@ -74,7 +74,7 @@ def without_comments(text):
 
 
 def rule_layers():
-    for path in tracked(".c", ".h"):
+    for path in tracked(".c", ".h", ".inc"):
         folder = path.split("/")[0]
         if folder in FREE:
             continue
@@ -124,7 +124,7 @@ def rule_headers():
 
 
 def rule_licence():
-    for path in tracked(".c", ".h", ".cpp", ".hpp", ".def"):
+    for path in tracked(".c", ".h", ".inc", ".cpp", ".hpp", ".def"):
         if lines_of(path)[0] != "/* SPDX-License-Identifier: Apache-2.0 */":
             breach(path, 1, "the first line is not the licence line")
 
@@ -132,7 +132,7 @@ def rule_licence():
 def rule_banned():
     call = re.compile(r"\b(" + "|".join(BANNED) + r")\s*\(")
     heap = re.compile(r"(?<![\w>.])(?:malloc|calloc|realloc)\s*\(")
-    for path in tracked(".c", ".h"):
+    for path in tracked(".c", ".h", ".inc"):
         text = without_comments("\n".join(lines_of(path)))
         for number, line in enumerate(text.split("\n"), 1):
             match = call.search(line)
@@ -144,7 +144,7 @@ def rule_banned():
 
 def rule_unfinished():
     word = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|#if 0")
-    for path in tracked(".c", ".h", ".def", ".py", ".sh", ".build", ".md", ".yaml"):
+    for path in tracked(".c", ".h", ".inc", ".def", ".py", ".sh", ".build", ".md", ".yaml"):
         if path.startswith("tests/tidy/"):
             continue
         for number, line in enumerate(lines_of(path), 1):
@@ -154,7 +154,7 @@ def rule_unfinished():
 
 
 def rule_comments():
-    for path in tracked(".c", ".h", ".cpp", ".hpp"):
+    for path in tracked(".c", ".h", ".inc", ".cpp", ".hpp"):
         text = without_comments("\n".join(lines_of(path)))
         for number, line in enumerate(text.split("\n"), 1):
             if re.search(r"(^|\s)//", line):
@@ -163,7 +163,7 @@ def rule_comments():
 
 def rule_prefixes():
     definition = re.compile(r"^(?:static |inline |const |struct |unsigned |NOINLINE |_Noreturn )*\w[\w ]*[ *](\w+)\([^;]*$")
-    for path in tracked(".c", ".h"):
+    for path in tracked(".c", ".h", ".inc"):
         text = without_comments("\n".join(lines_of(path)))
         for number, line in enumerate(text.split("\n"), 1):
             match = definition.match(line)
