@@ -155,7 +155,7 @@ static float value_at(enum vector_type type, const uint8_t *row, size_t i)
 	case VECTOR_U8:
 		return row[i];
 	case VECTOR_B1:
-		return row[i / 8] >> i % 8 & 1;
+		return (float)(row[i / 8] >> i % 8 & 1);
 	default:
 		memcpy(&value, row + 4 * i, sizeof(value));
 		return value;

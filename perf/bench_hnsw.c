@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Bench hnsw - what distances cost beside the memory that feeds them, and what
- * interleaving queries gains
+ * Bench hnsw - what interleaving queries gains
  *
  *      bench_hnsw [--json] [BASE QUERIES l2|ip|cosine]
  *
- * Kernels: bytes of vectors compared a second against the same bytes plainly
- * read, for each instruction set: rows in the second-level cache, and rows in
- * random order from memory. Search: queries a second with 4, 8 and 16 in flight
- * against one at a time. Without files (.fbin or .u8bin) the vectors are made
- * from a seed.
+ * Queries a second with 4, 8 and 16 in flight against one at a time. Without
+ * files (.fbin or .u8bin) the vectors are made from a seed.
  */
 
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/build.h"
-#include "hnsw/dist.h"
 #include "hnsw/search.h"
 #include "perf/lib/paired.h"
 #include "tests/lib/dataset.h"
@@ -25,11 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define SMALL_SIZE   ((size_t)1 << 20)
-#define LARGE_SIZE   ((size_t)256 << 20)
-#define READ_BYTES   ((size_t)128 << 20) /* of one measurement */
 #define MADE_COUNT   60000
 #define MADE_QUERIES 1000
 #define MADE_DIM     128
@@ -41,113 +32,6 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "bench_hnsw: %s\n", what);
 	exit(1);
-}
-
-/* Rows of floats that random reads find in memory, or in the cache when they are few. */
-struct rows {
-	float *values;
-	size_t dim;
-	size_t count;
-	uint32_t *order; /* which row is next */
-	size_t order_count;
-};
-
-static void rows_init(struct rows *rows, size_t size, size_t dim)
-{
-	struct rand rand;
-
-	rows->dim = dim;
-	rows->count = size / (dim * sizeof(float));
-	rows->order_count = READ_BYTES / (dim * sizeof(float));
-	rows->values = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	rows->order = malloc(rows->order_count * sizeof(rows->order[0]));
-	if (rows->values == MAP_FAILED || !rows->order)
-		fail("out of memory");
-	(void)madvise(rows->values, size, MADV_HUGEPAGE);
-	rand_init(&rand, 1);
-	for (size_t i = 0; i < rows->count * dim; i++)
-		rows->values[i] = (float)(i % 251) - 125;
-	for (size_t i = 0; i < rows->order_count; i++)
-		rows->order[i] = (uint32_t)rand_below(&rand, rows->count);
-}
-
-static void rows_deinit(const struct rows *rows)
-{
-	munmap(rows->values, rows->count * rows->dim * sizeof(float));
-	free(rows->order);
-}
-
-/* Keeps the compiler from leaving the work out. */
-static volatile float sink;
-
-static void prefetch_row(const struct rows *rows, size_t index)
-{
-	const float *row = rows->values + rows->order[index] * rows->dim;
-
-	for (size_t i = 0; i < rows->dim; i += CACHE_LINE / sizeof(float))
-		__builtin_prefetch(row + i);
-}
-
-#define AHEAD 4
-
-/* Bytes a second of rows read and of nothing done with them but adding one word a line. */
-static double read_rate(const struct rows *rows)
-{
-	uint64_t start = clock_now_ns();
-	float sum = 0;
-
-	for (size_t i = 0; i + AHEAD < rows->order_count; i++) {
-		const float *row = rows->values + rows->order[i] * rows->dim;
-
-		prefetch_row(rows, i + AHEAD);
-		for (size_t j = 0; j < rows->dim; j += CACHE_LINE / sizeof(float))
-			sum += row[j];
-	}
-	sink = sum;
-	return (double)READ_BYTES / (double)(clock_now_ns() - start);
-}
-
-static double kernel_rate(const struct rows *rows, dist_fn kernel)
-{
-	uint64_t start = clock_now_ns();
-	float sum = 0;
-
-	for (size_t i = 0; i + AHEAD < rows->order_count; i++) {
-		prefetch_row(rows, i + AHEAD);
-		sum += kernel(rows->values, rows->values + rows->order[i] * rows->dim, rows->dim);
-	}
-	sink = sum;
-	return (double)READ_BYTES / (double)(clock_now_ns() - start);
-}
-
-static void bench_kernels(bool json)
-{
-	static const char *const isas[] = {"scalar", "avx2", "avx512"};
-	static const size_t dims[] = {112, 128, 784};
-	static const struct {
-		const char *name;
-		size_t size;
-	} places[] = {{"cache", SMALL_SIZE}, {"memory", LARGE_SIZE}};
-	char name[80];
-
-	for (size_t i = 0; i < ARRAY_COUNT(places) * ARRAY_COUNT(dims) * ARRAY_COUNT(isas); i++) {
-		const char *isa = isas[i % ARRAY_COUNT(isas)];
-		size_t dim = dims[i / ARRAY_COUNT(isas) % ARRAY_COUNT(dims)];
-		size_t place = i / ARRAY_COUNT(isas) / ARRAY_COUNT(dims);
-		const struct dist_table *table = dist_find(isa);
-		struct paired rate = {.name = name, .unit = "GB/s"};
-		struct rows rows;
-
-		if (!table)
-			continue;
-		snprintf(name, sizeof(name), "l2 %s, %zu floats, from %s", isa, dim,
-			 places[place].name);
-		rows_init(&rows, places[place].size, dim);
-		for (unsigned repeat = 0; repeat < PAIRED_REPEAT; repeat++)
-			paired_add(&rate, read_rate(&rows), kernel_rate(&rows, table->l2));
-		paired_print(&rate, json);
-		rows_deinit(&rows);
-	}
 }
 
 /* Around centres, so that there is something to find; uniform points have no neighbours. */
@@ -250,7 +134,6 @@ int main(int argc, char **argv)
 		    metric_parse(argv[3], &metric) || base.dim != queries.dim)
 			fail("usage: bench_hnsw [--json] [BASE QUERIES l2|ip|cosine]");
 	} else {
-		bench_kernels(json);
 		make_vectors(&base, MADE_COUNT, 2);
 		make_vectors(&queries, MADE_QUERIES, 3);
 	}
