@@ -571,7 +571,7 @@ static uint32_t beam_max(uint32_t ef)
 static void set_dead(struct search *search, const struct search_params *params)
 {
 	CHECK(params->dead_count <= search->segment->count);
-	search->died = params->dead_count ? params->died : NULL;
+	search->died = params->died;
 	search->time = params->time;
 	search->live_count = search->segment->count - params->dead_count;
 }

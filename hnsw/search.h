@@ -58,7 +58,7 @@ struct search_params {
 	 */
 	const uint64_t *died;
 	uint64_t time;
-	uint32_t dead_count; /* nodes dead at 'time', or fewer; 0: 'died' is not looked at */
+	uint32_t dead_count; /* nodes dead at 'time', or fewer */
 };
 
 struct search_stats {
