@@ -56,7 +56,7 @@ lint: develop build
 	scripts/lint $(BUILD)
 
 format: develop
-	git ls-files '*.[ch]' '*.[ch]pp' | xargs clang-format -i
+	git ls-files '*.[ch]' '*.[ch]pp' '*.inc' | xargs clang-format -i
 
 clean:
 	rm -rf build build-*

@@ -316,6 +316,32 @@ static void integers_are_exact_at_their_extremes(void **state)
 	}
 }
 
+/* The same for the longest row there can be: its sums are the greatest that i32 holds. */
+static void integers_are_exact_at_the_limit_of_their_sums(void **state)
+{
+	static uint8_t a[DIST_DIM_MAX], b[DIST_DIM_MAX];
+	static const struct {
+		enum vector_type type;
+		uint8_t a, b;
+		float l2, ip; /* of one value */
+	} cases[] = {
+		{VECTOR_U8, 255, 255, 0, 65025},        {VECTOR_U8, 255, 0, 65025, 0},
+		{VECTOR_I8, 0x80, 0x80, 0, 16384},      {VECTOR_I8, 0x80, 0x7f, 65025, -16256},
+		{VECTOR_I8, 0x7f, 0x80, 65025, -16256},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases) * table_count; i++) {
+		const struct dist_table *table = tables[i % table_count];
+		size_t at = i / table_count;
+		const struct dist_kernels *kernels = &table->kernels[cases[at].type];
+
+		memset(a, cases[at].a, sizeof(a));
+		memset(b, cases[at].b, sizeof(b));
+		assert_true(kernels->pair_l2(a, b, sizeof(a)) == cases[at].l2 * DIST_DIM_MAX);
+		assert_true(kernels->pair_ip(a, b, sizeof(a)) == cases[at].ip * DIST_DIM_MAX);
+	}
+}
+
 /* Each bit pattern of a half in each lane of a block comes to the right value in every table. */
 static void every_half_counts_as_what_it_means(void **state)
 {
@@ -497,6 +523,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_agree_on_every_length_and_place),
 		cmocka_unit_test(integers_are_exact_at_their_extremes),
+		cmocka_unit_test(integers_are_exact_at_the_limit_of_their_sums),
 		cmocka_unit_test(every_half_counts_as_what_it_means),
 		cmocka_unit_test(tables_agree_on_any_bits),
 		cmocka_unit_test(tables_agree_on_nasty_values),
