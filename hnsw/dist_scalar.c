@@ -66,7 +66,7 @@ static inline quad quad_from_f16(words half)
 	words normal = ((magnitude << 13) + (112 << 23) + special) | quiet;
 	words is_tiny = magnitude < 0x0400;
 
-	return (quad)((half & 0x8000) << 16 | (is_tiny & tiny) | (~is_tiny & normal));
+	return (quad)((half << 16 & INT32_MIN) | (is_tiny & tiny) | (~is_tiny & normal));
 }
 
 /* 16 halves, each in the lower half of a word. */
