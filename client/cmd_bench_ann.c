@@ -6,19 +6,15 @@
  * The queries are asked in their order; each thread keeps --in-flight of them
  * running interleaved on its core. A query's latency is from its first step to
  * its last, so what ran in between is in it.
- *
- * A hit is right when it is no farther than the k-th true neighbour: with equal
- * distances any of the equals is as good (that is how ann-benchmarks counts).
- * Distances are computed anew in f64, so that no rounding of the search counts.
  */
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "client/bench_index.h"
+#include "client/bench_truth.h"
 #include "client/cmd.h"
 #include "client/cmd_vectors.h"
 #include "hnsw/dist.h"
-#include "hnsw/truth.h"
 #include "hnsw/workers.h"
 
 #include <errno.h>
@@ -28,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BENCH_EF_MAX        64   /* values of one sweep */
 #define BENCH_K_MAX         1000 /* neighbours a query */
 #define BENCH_IN_FLIGHT_MAX 64   /* queries running at the same time on one core */
 
@@ -54,8 +49,7 @@ struct lane {
 struct bench {
 	const struct bench_request *request;
 	struct cmd_vectors base, queries;
-	struct files truth_file;
-	double *limits; /* the k-th true distance of each query */
+	struct bench_truth truth;
 	uint32_t ef[BENCH_EF_MAX];
 	uint32_t ef_count;
 	struct bench_index index;
@@ -73,93 +67,6 @@ struct bench {
 static const char about[] = "Builds an index over the base (or opens one that 'tern build' made), "
 			    "asks all the queries\n"
 			    "for each ef, and prints recall, queries a second and latency.\n";
-
-/* "16,32,64" to numbers. */
-static bool read_ef_list(struct bench *bench, const char *text)
-{
-	char number[24];
-
-	for (;;) {
-		size_t length = strcspn(text, ",");
-		uint64_t value;
-
-		if (bench->ef_count == BENCH_EF_MAX) {
-			(void)cmd_usage("--ef takes at most %d numbers", BENCH_EF_MAX);
-			return false;
-		}
-		snprintf(number, sizeof(number), "%.*s", (int)MIN(length, sizeof(number) - 1),
-			 text);
-		if (!cmd_number("--ef", number, 1, SEARCH_EF_MAX, &value))
-			return false;
-		bench->ef[bench->ef_count++] = (uint32_t)value;
-		if (!text[length])
-			return true;
-		text += length + 1;
-	}
-}
-
-/* The farthest of a query's true neighbours. */
-static int truth_limit(struct bench *bench, uint32_t query, const int32_t *neighbours)
-{
-	double limit = -INFINITY;
-
-	for (uint64_t i = 0; i < bench->request->k; i++) {
-		int32_t row = neighbours[i];
-
-		if (row < 0 || (uint32_t)row >= bench->base.count)
-			return cmd_fail("%s: row %" PRIu32 " names vector %" PRId32
-					", the base has %" PRIu32 "; give the truth of this base",
-					bench->request->truth, query, row, bench->base.count);
-		limit = MAX(limit,
-			    truth_distance(bench->request->metric,
-					   bench->base.rows + (size_t)row * bench->base.dim,
-					   bench->queries.rows + (size_t)query * bench->base.dim,
-					   bench->base.dim));
-	}
-	bench->limits[query] = limit;
-	return CMD_DONE;
-}
-
-static int read_truth(struct bench *bench)
-{
-	const struct files *file = &bench->truth_file;
-	const int32_t *rows;
-	char error[FILES_ERROR_MAX];
-	int status = CMD_DONE;
-
-	if (files_ints(&bench->truth_file, &rows, error))
-		return cmd_fail("%s", error);
-	if (file->count < bench->queries.count || file->dim < bench->request->k)
-		return cmd_fail("%s: has %" PRIu32 " neighbours of %" PRIu32
-				" queries, wanted are %" PRIu64 " of %" PRIu32
-				"; make it with 'tern truth'",
-				bench->request->truth, file->dim, file->count, bench->request->k,
-				bench->queries.count);
-	for (uint32_t i = 0; i < bench->queries.count && status == CMD_DONE; i++)
-		status = truth_limit(bench, i, rows + (size_t)i * file->dim);
-	return status;
-}
-
-/* How many of a query's hits are right. A row that stands twice counts once. */
-static uint32_t right_hits(const struct bench *bench, uint32_t query)
-{
-	const struct search_hit *hits = bench->hits + (size_t)query * bench->request->k;
-	uint32_t right = 0;
-
-	for (uint32_t i = 0; i < bench->hit_counts[query]; i++) {
-		bool twice = false;
-
-		for (uint32_t j = 0; j < i && !twice; j++)
-			twice = hits[j].label == hits[i].label;
-		if (twice || hits[i].label >= bench->base.count)
-			continue;
-		right += truth_distance(bench->request->metric,
-					bench->base.rows + (size_t)hits[i].label * bench->base.dim,
-					bench->queries.rows + (size_t)query * bench->base.dim,
-					bench->base.dim) <= bench->limits[query];
-	}
-	return right;
-}
 
 /* Gives the lane the next query, if one is left. */
 static void lane_begin(struct bench *bench, struct lane *lane)
@@ -256,7 +163,8 @@ static void measure(struct bench *bench)
 	(void)ask(bench, MIN(WARM_UP, bench->queries.count));
 	took = ask(bench, total);
 	for (uint32_t i = 0; i < bench->queries.count; i++)
-		right += right_hits(bench, i);
+		right += bench_truth_right(&bench->truth, i, bench->hits + i * bench->request->k,
+					   bench->hit_counts[i]);
 	qsort(bench->latencies, total, sizeof(*bench->latencies), compare_latency);
 	print_point(bench, total,
 		    (double)right / ((double)bench->queries.count * (double)bench->request->k),
@@ -381,19 +289,17 @@ static int sweep(struct bench *bench)
 /* Opens queries and truth, which must fit the base, and runs the sweep. */
 static int run_queries(struct bench *bench)
 {
-	char error[FILES_ERROR_MAX];
-	int status = CMD_FAILED;
+	const struct bench_request *request = bench->request;
+	int status;
 
 	if (!cmd_vectors_match(&bench->base, &bench->queries))
 		return CMD_FAILED;
-	if (files_open(bench->request->truth, "neighbors", &bench->truth_file, error))
-		return cmd_fail("%s", error);
-	bench->limits = calloc(bench->queries.count, sizeof(*bench->limits));
-	status = bench->limits ? read_truth(bench) : cmd_fail("out of memory");
-	if (status == CMD_DONE)
-		status = sweep(bench);
-	free(bench->limits);
-	files_close(&bench->truth_file);
+	status = bench_truth_open(request->truth, &bench->base, &bench->queries, request->metric,
+				  (uint32_t)request->k, &bench->truth);
+	if (status != CMD_DONE)
+		return status;
+	status = sweep(bench);
+	bench_truth_close(&bench->truth);
 	return status;
 }
 
@@ -458,7 +364,7 @@ int cmd_bench_ann(int argc, char **argv)
 	if (!cmd_options("bench ann", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
 	if (!cmd_metric(request.metric_name, &request.metric) ||
-	    !read_ef_list(&bench, request.ef_list))
+	    !bench_ef_list(request.ef_list, bench.ef, &bench.ef_count))
 		return CMD_USAGE;
 	return run(&bench);
 }
