@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/crc.h"
 #include "base/rand.h"
+#include "hnsw/convert.h"
 #include "hnsw/graph.h"
 #include "hnsw/search.h"
 #include "hnsw/tune.h"
@@ -30,6 +31,7 @@
 struct build {
 	const float *input;    /* the caller's rows */
 	const uint32_t *given; /* the caller's labels, or NULL */
+	struct layout_shape shape;
 	uint32_t dim;
 	uint32_t count;
 	struct build_options options; /* defaults filled in */
@@ -65,8 +67,21 @@ static int fill_options(struct build *build, const struct build_options *given)
 	if (build->dim < 1 || build->dim > SEGMENT_DIM_MAX || build->count >= SEGMENT_COUNT_MAX ||
 	    options->m < 2 || options->m > SEGMENT_M_MAX ||
 	    options->ef_construction > SEARCH_EF_MAX || options->threads > WORKERS_MAX ||
-	    options->recall_target > 1 || (uint32_t)options->metric >= METRIC_COUNT)
+	    options->recall_target > 1 || (uint32_t)options->metric >= METRIC_COUNT ||
+	    (uint32_t)options->type >= VECTOR_TYPE_COUNT ||
+	    (uint32_t)options->rows >= BUILD_ROWS_COUNT ||
+	    !rows_can(options->type, options->metric) ||
+	    (options->rows == BUILD_ROWS_COMPACT && options->type != VECTOR_F32))
 		return -EINVAL;
+	build->shape = (struct layout_shape){
+		.metric = options->metric,
+		.type = options->type,
+		.dim = build->dim,
+		.count = build->count,
+		.m = options->m,
+		.compact = options->type == VECTOR_F32 && options->rows != BUILD_ROWS_FULL,
+		.has_twins = true, /* until they have been looked for */
+	};
 	return 0;
 }
 
@@ -74,12 +89,12 @@ static int check_values(const struct build *build, uint64_t *ret_bad_row)
 {
 	for (uint32_t row = 0; row < build->count; row++) {
 		const float *values = build->input + (size_t)row * build->dim;
+		size_t index;
+		int code = convert_check(build->shape.type, values, build->dim, &index);
 
-		for (uint32_t i = 0; i < build->dim; i++) {
-			if (!isfinite(values[i])) {
-				*ret_bad_row = row;
-				return BUILD_E_VALUE;
-			}
+		if (code) {
+			*ret_bad_row = row;
+			return code == CONVERT_E_FINITE ? BUILD_E_VALUE : BUILD_E_TYPE;
 		}
 	}
 	return 0;
@@ -129,13 +144,37 @@ static uint32_t count_records(const struct build *build)
 	return (uint32_t)records;
 }
 
-static void copy_row(const struct build *build, uint32_t node)
+/* Rows that a worker copies or encodes at a time. */
+#define BUILD_SLICE 256
+
+static uint32_t slices(const struct build *build)
 {
-	layout_copy_vector(build->options.metric,
-			   build->input + (size_t)build->sources[node].row * build->dim, build->dim,
-			   (float *)(void *)(build->image + build->layout.rows +
-					     node * build->layout.row_stride +
-					     build->layout.vector_offset));
+	return (build->count + BUILD_SLICE - 1) / BUILD_SLICE;
+}
+
+static uint8_t *vector_at(const struct build *build, uint32_t node)
+{
+	const struct layout *layout = &build->layout;
+
+	if (layout->vectors)
+		return build->image + layout->vectors +
+		       node * dist_row_size(build->shape.type, build->dim);
+	return build->image + layout->rows + node * layout->row_stride + layout->vector_offset;
+}
+
+static void copy_slice(void *context, uint32_t worker, uint32_t slice)
+{
+	const struct build *build = context;
+	const struct layout_shape *shape = &build->shape;
+	uint32_t end = MIN((slice + 1) * BUILD_SLICE, build->count);
+	float values[SEGMENT_DIM_MAX];
+
+	for (uint32_t node = slice * BUILD_SLICE; node < end; node++) {
+		const float *row = build->input + (size_t)build->sources[node].row * build->dim;
+
+		layout_copy_vector(shape->metric, shape->type, row, build->dim, values, build->dim);
+		convert_row(shape->type, values, build->dim, vector_at(build, node));
+	}
 }
 
 /* Takes memory for the largest image there can be and puts the vectors in place. */
@@ -143,8 +182,8 @@ static int take_image(struct build *build)
 {
 	uint8_t *image;
 
-	build->layout = layout_of(build->dim, build->count, build->options.m, count_records(build),
-				  /* has_twins= */ true);
+	build->shape.upper_count = count_records(build);
+	build->layout = layout_of(&build->shape);
 	build->image_size = build->layout.size;
 	image = mmap(NULL, build->image_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
@@ -152,31 +191,85 @@ static int take_image(struct build *build)
 		return -ENOMEM;
 	(void)madvise(image, build->image_size, MADV_HUGEPAGE);
 	build->image = image;
-	for (uint32_t node = 0; node < build->count; node++)
-		copy_row(build, node);
+	workers_run(build->workers, slices(build), copy_slice, build);
 	return 0;
 }
 
-/* Finds twins, which get no level, and then the layout that the image will have. */
+/*
+ * Finds twins, which get no level, and then the layout that the image will have:
+ * vectors stay where they are, only what follows them moves.
+ */
 static int settle_layout(struct build *build)
 {
 	const size_t page = 4096;
+	const struct layout *layout = &build->layout;
 	uint32_t twin_count;
 	size_t used;
-	int error = twins_find((const float *)(const void *)(build->image + build->layout.rows +
-							     build->layout.vector_offset),
-			       build->layout.row_stride / sizeof(float), build->dim, build->count,
+	int error = twins_find(vector_at(build, 0),
+			       layout->vectors ? dist_row_size(build->shape.type, build->dim)
+					       : layout->row_stride,
+			       dist_row_size(build->shape.type, build->dim), build->count,
 			       build->twins, build->levels, &twin_count);
 
 	if (error)
 		return error;
-	build->layout = layout_of(build->dim, build->count, build->options.m, count_records(build),
-				  twin_count > 0);
+	build->shape.upper_count = count_records(build);
+	build->shape.has_twins = twin_count > 0;
+	build->layout = layout_of(&build->shape);
 	used = align_up(build->layout.size, page);
 	if (used < build->image_size)
 		munmap(build->image + used, build->image_size - used);
 	build->image_size = build->layout.size;
 	return 0;
+}
+
+/* Summed in f64 and in node order, whatever the number of threads. */
+static int write_mean(struct build *build)
+{
+	double *sums = calloc(build->dim, sizeof(*sums));
+	float *mean = (float *)(void *)(build->image + build->layout.mean);
+
+	if (!sums)
+		return -ENOMEM;
+	for (uint32_t node = 0; node < build->count; node++) {
+		const float *vector = (const float *)(const void *)vector_at(build, node);
+
+		for (uint32_t i = 0; i < build->dim; i++)
+			sums[i] += (double)vector[i];
+	}
+	for (uint32_t i = 0; i < build->dim; i++)
+		mean[i] = build->count ? (float)(sums[i] / build->count) : 0;
+	free(sums);
+	return 0;
+}
+
+static void encode_slice(void *context, uint32_t worker, uint32_t slice)
+{
+	const struct build *build = context;
+	const struct layout *layout = &build->layout;
+	struct rows_factors *factors = (void *)(build->image + layout->factors);
+	uint32_t end = MIN((slice + 1) * BUILD_SLICE, build->count);
+	float values[SEGMENT_DIM_MAX];
+	struct segment view;
+
+	layout_view(build->image, &view);
+	for (uint32_t node = slice * BUILD_SLICE; node < end; node++) {
+		segment_vector(&view, node, values);
+		rows_encode(&view.form, values,
+			    build->image + layout->rows + node * layout->row_stride +
+				    layout->vector_offset,
+			    &factors[node]);
+	}
+}
+
+/* Compact rows, and the factors that rows have. */
+static int write_rows(struct build *build)
+{
+	int error = build->shape.compact ? write_mean(build) : 0;
+
+	if (!error && build->layout.factors)
+		workers_run(build->workers, slices(build), encode_slice, build);
+	return error;
 }
 
 static void write_sections(struct build *build)
@@ -216,9 +309,10 @@ static void write_header(const struct build *build)
 		{LAYOUT_AT_M, build->options.m},
 		{LAYOUT_AT_EF_DEFAULT, 1},
 		{LAYOUT_AT_ENTRY_RECORD, LAYOUT_NONE},
-		{LAYOUT_AT_UPPER_COUNT,
-		 (uint32_t)((layout->size - layout->upper) / layout->upper_stride)},
+		{LAYOUT_AT_UPPER_COUNT, build->shape.upper_count},
 		{LAYOUT_AT_EF_CONSTRUCTION, build->options.ef_construction},
+		{LAYOUT_AT_TYPE, build->shape.type},
+		{LAYOUT_AT_COMPACT, build->shape.compact},
 	};
 	const struct {
 		unsigned at;
@@ -226,7 +320,10 @@ static void write_header(const struct build *build)
 	} fields64[] = {
 		{LAYOUT_AT_IMAGE_SIZE, layout->size},
 		{LAYOUT_AT_GENERATION, build->options.generation},
+		{LAYOUT_AT_MEAN, layout->mean},
 		{LAYOUT_AT_ROWS, layout->rows},
+		{LAYOUT_AT_FACTORS, layout->factors},
+		{LAYOUT_AT_VECTORS, layout->vectors},
 		{LAYOUT_AT_ROW_STRIDE, layout->row_stride},
 		{LAYOUT_AT_VECTOR_OFFSET, layout->vector_offset},
 		{LAYOUT_AT_LABELS, layout->labels},
@@ -275,7 +372,6 @@ static int link_graph(struct build *build)
 {
 	const struct build_options *options = &build->options;
 	struct graph graph = {
-		.measure = dist_measure(dist_best(), options->metric),
 		.ef = options->ef_construction,
 		.levels = build->levels,
 		.first_records = build->first_records,
@@ -301,16 +397,17 @@ static int link_graph(struct build *build)
 static int seal(struct build *build)
 {
 	uint8_t *image = build->image;
+	struct tune_result tuned;
 	struct segment segment;
-	uint32_t ef;
 	int error;
 
 	layout_view(image, &segment);
-	error = tune_ef(&segment, build->options.recall_target, build->options.seed, build->workers,
-			&ef);
+	error = tune_segment(&segment, build->options.recall_target, build->options.seed,
+			     build->workers, &tuned);
 	if (error)
 		return error;
-	store_le32(image + LAYOUT_AT_EF_DEFAULT, ef);
+	store_le32(image + LAYOUT_AT_EF_DEFAULT, tuned.ef);
+	memcpy(image + LAYOUT_AT_ROW_ERROR, &tuned.row_error, sizeof(tuned.row_error));
 	store_le32(image + LAYOUT_AT_BODY_CRC,
 		   crc32c(image + LAYOUT_HEADER_SIZE, build->layout.size - LAYOUT_HEADER_SIZE));
 	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
@@ -324,16 +421,17 @@ static int run(struct build *build)
 	if (error)
 		return error;
 	draw_levels(build);
-	error = take_image(build);
-	if (error)
-		return error;
-	error = settle_layout(build);
+	error = workers_new(build->options.threads, &build->workers);
+	if (!error)
+		error = take_image(build);
+	if (!error)
+		error = settle_layout(build);
 	if (error)
 		return error;
 	write_sections(build);
 	write_header(build);
 	draw_order(build);
-	error = workers_new(build->options.threads, &build->workers);
+	error = write_rows(build);
 	if (!error)
 		error = link_graph(build);
 	if (!error)

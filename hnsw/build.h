@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Build - from rows of f32 to a sealed segment
+ * Build - from vectors, given as f32, to a sealed segment
  *
  * Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
  * search using HNSW graphs" (TPAMI 2020): algorithms 1 (insert), 2 (search
@@ -15,12 +15,23 @@
  */
 
 #include "base/metric.h"
+#include "base/vector_type.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the rows of a segment of f32 hold: see hnsw/rows.h. */
+enum build_rows {
+	BUILD_ROWS_AUTO = 0, /* whichever is faster: compact ones */
+	BUILD_ROWS_COMPACT,
+	BUILD_ROWS_FULL, /* the vectors themselves, as those of other types do */
+	BUILD_ROWS_COUNT
+};
+
 struct build_options {
 	enum metric metric;
+	enum vector_type type; /* what vectors are stored as; bits only under L2 */
+	enum build_rows rows;
 	uint32_t m;               /* 0: 16 */
 	uint32_t ef_construction; /* 0: 200 */
 	uint32_t threads;         /* 0: 1 */
@@ -34,6 +45,7 @@ struct build_options {
 
 enum {
 	BUILD_E_VALUE = 1, /* a NaN or an infinity in row '*ret_bad_row' */
+	BUILD_E_TYPE,      /* a value in that row that the type can't hold: see hnsw/convert.h */
 };
 
 struct build_image {
@@ -46,7 +58,7 @@ struct build_image {
  * padded. 'labels' has the vector id of each row, ascending or not, unique;
  * NULL: the row's number.
  *
- * Returns 0, BUILD_E_VALUE, -EINVAL (an option or dim is out of range) or -ENOMEM.
+ * Returns 0, BUILD_E_*, -EINVAL (an option or dim is out of range) or -ENOMEM.
  */
 int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
 		  const struct build_options *options, struct build_image *ret_image,

@@ -103,24 +103,22 @@ static void list_write(const struct graph *graph, uint32_t node, uint32_t level,
 		list_put(graph, node, level, i, i < count ? beam_key_node(keys[i]) : LAYOUT_NONE);
 }
 
-static float between(const struct graph *graph, uint32_t a, uint32_t b)
+/* A node's own row as a query. */
+static struct rows_query query_of(const struct graph *graph, uint32_t node)
 {
-	return dist_between(&graph->measure, layout_vector(&graph->view, a),
-			    layout_vector(&graph->view, b), graph->view.padded_dim);
-}
+	const struct rows *rows = &graph->view.compared;
+	struct rows_query query = graph->query;
 
-static void prefetch_vector(const struct graph *graph, uint32_t node)
-{
-	const float *vector = layout_vector(&graph->view, node);
-
-	for (uint32_t i = 0; i < graph->view.padded_dim; i += DIST_PAD)
-		__builtin_prefetch(vector + i);
+	query.row = rows_at(rows, node);
+	if (rows->factors)
+		query.factors = rows->factors[node];
+	return query;
 }
 
 /* Vectors to ask for before the one that is being compared. */
 static uint32_t prefetch_ahead(const struct graph *graph)
 {
-	return MAX(GRAPH_PREFETCH_LINES * DIST_PAD / graph->view.padded_dim, 1);
+	return MAX(GRAPH_PREFETCH_LINES * CACHE_LINE / graph->view.compared.size, 1);
 }
 
 /* Notes the neighbours that were not met before and asks for the first vectors. */
@@ -134,7 +132,7 @@ static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scrat
 		if (visited_add(&scratch->visited, met[i]))
 			met[count++] = met[i];
 	for (uint32_t i = 0; i < MIN(count, prefetch_ahead(graph)); i++)
-		prefetch_vector(graph, met[i]);
+		rows_prefetch(&graph->view.compared, met[i]);
 	return count;
 }
 
@@ -147,13 +145,15 @@ static void search_layer(const struct graph *graph, struct scratch *scratch, uin
 			 uint32_t level, uint32_t ef, uint32_t entry)
 {
 	const uint32_t ahead = prefetch_ahead(graph);
+	const struct rows *rows = &graph->view.compared;
+	const struct rows_query from = query_of(graph, query);
 	struct beam *beam = &scratch->beam;
 	uint32_t node;
 
 	beam_reset(beam, ef);
 	visited_clear(&scratch->visited);
 	(void)visited_add(&scratch->visited, entry);
-	beam_insert(beam, beam_key(between(graph, query, entry), entry));
+	beam_insert(beam, beam_key(rows_distance(&from, rows, entry), entry));
 	while (beam_expand(beam, &node)) {
 		uint32_t count = meet_neighbours(graph, scratch, node, level);
 
@@ -162,8 +162,8 @@ static void search_layer(const struct graph *graph, struct scratch *scratch, uin
 			uint64_t key;
 
 			if (i + ahead < count)
-				prefetch_vector(graph, scratch->met[i + ahead]);
-			key = beam_key(between(graph, query, met), met);
+				rows_prefetch(rows, scratch->met[i + ahead]);
+			key = beam_key(rows_distance(&from, rows, met), met);
 			if (beam_wants(beam, key))
 				beam_insert(beam, key);
 		}
@@ -181,12 +181,12 @@ static uint32_t choose(const struct graph *graph, struct scratch *scratch, const
 	uint32_t chosen = 0;
 
 	for (uint32_t i = 0; i < count && chosen < max; i++) {
-		uint32_t node = beam_key_node(keys[i]);
+		const struct rows_query from = query_of(graph, beam_key_node(keys[i]));
 		float distance = beam_key_distance(keys[i]);
 		uint32_t j = 0;
 
-		while (j < chosen &&
-		       !(between(graph, node, beam_key_node(scratch->chosen[j])) < distance))
+		while (j < chosen && !(rows_distance(&from, &graph->view.compared,
+						     beam_key_node(scratch->chosen[j])) < distance))
 			j++;
 		if (j == chosen)
 			scratch->chosen[chosen++] = keys[i];
@@ -241,14 +241,16 @@ static int compare_edges(const void *a, const void *b)
 static void shrink_list(const struct graph *graph, struct scratch *scratch, uint32_t target,
 			uint32_t level, uint32_t listed, const struct edge *edges, uint32_t count)
 {
+	const struct rows *rows = &graph->view.compared;
+	const struct rows_query from = query_of(graph, target);
 	uint64_t *merged = scratch->merged;
 	uint32_t chosen;
 
 	for (uint32_t i = 0; i < listed; i++)
-		merged[i] = beam_key(between(graph, target, scratch->met[i]), scratch->met[i]);
+		merged[i] = beam_key(rows_distance(&from, rows, scratch->met[i]), scratch->met[i]);
 	for (uint32_t i = 0; i < count; i++)
 		merged[listed + i] =
-			beam_key(between(graph, target, edges[i].source), edges[i].source);
+			beam_key(rows_distance(&from, rows, edges[i].source), edges[i].source);
 	qsort(merged, listed + count, sizeof(merged[0]), compare_keys);
 	chosen = choose(graph, scratch, merged, listed + count, list_max(graph, level));
 	list_write(graph, target, level, scratch->chosen, chosen);
@@ -488,6 +490,7 @@ int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
 
 	if (count == 0)
 		return 0;
+	rows_query_row(&graph->view.form, NULL, NULL, &graph->query);
 	linking.scratch = scratch_new(graph, threads);
 	if (linking.scratch)
 		error = link_all(&linking, nodes, count, progress, context);

@@ -22,10 +22,10 @@
 #include <stdint.h>
 
 struct graph {
-	struct segment view; /* of the image being built; lists and entry change */
-	uint8_t *rows;       /* view.rows, writable */
-	uint8_t *upper;      /* view.upper, writable */
-	struct dist_measure measure;
+	struct segment view;     /* of the image being built; lists and entry change */
+	uint8_t *rows;           /* view.rows, writable */
+	uint8_t *upper;          /* view.upper, writable */
+	struct rows_query query; /* filled in by graph_link(): what queries have in common */
 	uint32_t ef;
 	const uint8_t *levels;         /* of each node; borrowed */
 	const uint32_t *first_records; /* of each node that has a level; borrowed */

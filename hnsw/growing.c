@@ -185,7 +185,8 @@ int growing_new(const struct growing_options *options, struct growing **ret_grow
 	rand_init(&growing->rand, filled.seed);
 	/* Node 0 is the first entry point, whenever it comes. */
 	atomic_init(&growing->entry_count, 1);
-	layout = layout_of(filled.dim, 0, filled.m, 0, /* has_twins= */ false);
+	layout = layout_of(&(struct layout_shape){
+		.metric = filled.metric, .type = VECTOR_F32, .dim = filled.dim, .m = filled.m});
 	error = reserve_parts(growing, &layout);
 	if (!error) {
 		place_parts(growing, &layout);
@@ -339,8 +340,8 @@ int growing_insert(struct growing *growing, uint32_t label, const float *vector,
 	if (!is_finite(vector, growing->options.dim))
 		return GROWING_E_VALUE;
 	CHECK(node == 0 || time > growing->births[node - 1]);
-	layout_copy_vector(growing->options.metric, vector, growing->options.dim,
-			   vector_of(growing, node));
+	layout_copy_vector(growing->options.metric, VECTOR_F32, vector, growing->options.dim,
+			   vector_of(growing, node), growing->graph.padded_dim);
 	memset(row_of(growing, node), 0xFF, growing->graph.vector_offset);
 	growing->labels[node] = label;
 	growing->births[node] = time;
@@ -376,6 +377,7 @@ void growing_view(const struct growing *growing, uint64_t time, struct segment *
 	level = count > 0 ? growing->levels[entry] : 0;
 	*ret_view = (struct segment){
 		.metric = growing->options.metric,
+		.type = VECTOR_F32,
 		.dim = growing->options.dim,
 		.count = count,
 		.entry = entry,
@@ -383,10 +385,17 @@ void growing_view(const struct growing *growing, uint64_t time, struct segment *
 		.entry_record = level > 0 ? growing->first_records[entry] + level - 1 : LAYOUT_NONE,
 		.m = growing->options.m,
 		.ef_default = GROWING_EF_DEFAULT,
-		.padded_dim = graph->padded_dim,
+		.form = {.metric = growing->options.metric,
+			 .type = VECTOR_F32,
+			 .dim = growing->options.dim},
+		.compared = {.first = graph->rows + graph->vector_offset,
+			     .stride = graph->row_stride,
+			     .size = (uint32_t)(graph->padded_dim * sizeof(float))},
 		.rows = graph->rows,
 		.row_stride = graph->row_stride,
 		.vector_offset = graph->vector_offset,
+		.vectors = graph->rows + graph->vector_offset,
+		.vector_stride = graph->row_stride,
 		.labels = growing->labels,
 		/* Relaxed: a twin that counts was added before the count was released. */
 		.twins = atomic_load_explicit(&growing->has_twins, memory_order_relaxed)

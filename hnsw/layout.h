@@ -8,10 +8,13 @@
  * build, which writes an image in place, by segment.c, which checks it, and by
  * the search.
  *
- *      header | rows | labels | twins? | owners | upper records
+ *      header | mean? | rows | factors? | vectors? | labels | twins? | owners | upper records
  *
  *      row     | 2m neighbours at level 0 | vector |      one a node
  *      record  | m links { node, record } |               one a node and level >= 1
+ *
+ * What a row has of the vector is hnsw/rows.h's matter. Where it is a compact
+ * copy, the vectors themselves stand in a part of their own that searches seldom touch.
  *
  * Neighbour lists end at LAYOUT_NONE or when full. A node's records follow each
  * other, level 1 first, so descending a level is the record before. Links above
@@ -22,15 +25,15 @@
  * others hang on it in a chain of twins. A thousand copies of one vector would
  * otherwise fill each other's lists and shut off what lies behind them.
  *
- * Every offset is a function of dim, count, m, upper_count and whether there are
- * twins: the header repeats them for other readers, and they must agree.
+ * Every offset is a function of struct layout_shape: the header repeats them for
+ * other readers, and they must agree.
  *
  * Threads: any.
  */
 
 #include "base/byteorder.h"
 #include "base/defs.h"
-#include "hnsw/dist.h"
+#include "hnsw/rows.h"
 #include "hnsw/segment.h"
 
 #include <assert.h>
@@ -39,7 +42,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC       "TERNSEG\n"
-#define LAYOUT_VERSION     1
+#define LAYOUT_VERSION     2
 #define LAYOUT_HEADER_SIZE 256
 #define LAYOUT_NONE        UINT32_MAX
 
@@ -69,7 +72,13 @@ enum {
 	LAYOUT_AT_UPPER_COUNT = 128,
 	LAYOUT_AT_EF_CONSTRUCTION = 132,
 	LAYOUT_AT_SEED = 136,
-	LAYOUT_AT_RESERVED = 144,
+	LAYOUT_AT_TYPE = 144,
+	LAYOUT_AT_COMPACT = 148,
+	LAYOUT_AT_MEAN = 152,
+	LAYOUT_AT_FACTORS = 160,
+	LAYOUT_AT_VECTORS = 168,
+	LAYOUT_AT_ROW_ERROR = 176,
+	LAYOUT_AT_RESERVED = 180,
 	LAYOUT_AT_BODY_CRC = 248,
 	LAYOUT_AT_HEADER_CRC = 252,
 };
@@ -89,35 +98,68 @@ struct layout_owner {
 static_assert(sizeof(struct layout_owner) == 8, "in the image");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are used in place");
 
+/* What an image has to hold. */
+struct layout_shape {
+	enum metric metric;
+	enum vector_type type;
+	uint32_t dim;
+	uint32_t count;
+	uint32_t m;
+	uint32_t upper_count;
+	bool compact;
+	bool has_twins;
+};
+
+/* Where it holds it: offsets, 0 for what there is not, and strides. */
 struct layout {
+	uint64_t mean;
 	uint64_t rows;
 	uint64_t row_stride;
-	uint64_t vector_offset;
+	uint64_t vector_offset; /* in a row */
+	uint64_t factors;
+	uint64_t vectors;
 	uint64_t labels;
-	uint64_t twins; /* 0: there are none */
+	uint64_t twins;
 	uint64_t owners;
 	uint64_t upper;
 	uint64_t upper_stride;
 	uint64_t size;
 };
 
-/* The arguments are within SEGMENT_*_MAX, so nothing here can overflow 64 bits. */
-static inline struct layout layout_of(uint32_t dim, uint32_t count, uint32_t m,
-				      uint32_t upper_count, bool has_twins)
+/* Gives a section its place. */
+static inline uint64_t layout_place(uint64_t *end, bool present, uint64_t size)
 {
-	uint64_t words = align_up((uint64_t)count * sizeof(uint32_t), SEGMENT_ALIGN);
+	uint64_t at = *end;
+
+	if (!present)
+		return 0;
+	*end += align_up(size, SEGMENT_ALIGN);
+	return at;
+}
+
+/* The shape's numbers are within SEGMENT_*_MAX, so nothing here can overflow 64 bits. */
+static inline struct layout layout_of(const struct layout_shape *shape)
+{
+	const struct rows_form form = {
+		.metric = shape->metric, .type = shape->type, .compact = shape->compact};
+	const uint64_t count = shape->count, vector_size = dist_row_size(shape->type, shape->dim);
+	const uint64_t word = sizeof(uint32_t);
+	uint64_t end = LAYOUT_HEADER_SIZE;
 	struct layout layout;
 
-	layout.vector_offset = align_up(2 * m * sizeof(uint32_t), SEGMENT_ALIGN);
-	layout.row_stride = layout.vector_offset + dist_padded(dim) * sizeof(float);
-	layout.upper_stride = align_up(m * sizeof(struct layout_link), SEGMENT_ALIGN);
-	layout.rows = LAYOUT_HEADER_SIZE;
-	layout.labels = layout.rows + count * layout.row_stride;
-	layout.twins = has_twins ? layout.labels + words : 0;
-	layout.owners = layout.labels + (has_twins ? 2 * words : words);
-	layout.upper = layout.owners +
-		       align_up((uint64_t)upper_count * sizeof(struct layout_owner), SEGMENT_ALIGN);
-	layout.size = layout.upper + upper_count * layout.upper_stride;
+	layout.vector_offset = align_up(2 * shape->m * word, SEGMENT_ALIGN);
+	layout.row_stride = layout.vector_offset + dist_row_size(rows_type(&form), shape->dim);
+	layout.upper_stride = align_up(shape->m * sizeof(struct layout_link), SEGMENT_ALIGN);
+	layout.mean = layout_place(&end, shape->compact, shape->dim * sizeof(float));
+	layout.rows = layout_place(&end, true, count * layout.row_stride);
+	layout.factors =
+		layout_place(&end, rows_have_factors(&form), count * sizeof(struct rows_factors));
+	layout.vectors = layout_place(&end, shape->compact, count * vector_size);
+	layout.labels = layout_place(&end, true, count * word);
+	layout.twins = layout_place(&end, shape->has_twins, count * word);
+	layout.owners = layout_place(&end, true, shape->upper_count * sizeof(struct layout_owner));
+	layout.upper = layout_place(&end, true, shape->upper_count * layout.upper_stride);
+	layout.size = end;
 	return layout;
 }
 
@@ -126,10 +168,10 @@ static inline const uint32_t *layout_row(const struct segment *segment, uint32_t
 	return (const uint32_t *)(const void *)(segment->rows + node * segment->row_stride);
 }
 
-static inline const float *layout_vector(const struct segment *segment, uint32_t node)
+/* The vector itself, in the segment's type. */
+static inline const void *layout_vector(const struct segment *segment, uint32_t node)
 {
-	return (const float *)(const void *)(segment->rows + node * segment->row_stride +
-					     segment->vector_offset);
+	return segment->vectors + node * segment->vector_stride;
 }
 
 static inline const struct layout_link *layout_record(const struct segment *segment,
@@ -160,18 +202,18 @@ static inline struct layout_link layout_link_at(const struct layout_link *links,
 #define LAYOUT_UNIT_ERROR 0x1p-22
 
 /*
- * Copies a vector as rows and queries hold it: normalised under cosine (zero
- * stays zero, and one that is normalised stays as it is, so that a copy of a copy is the same),
- * padded with zeros. Adding zero makes a negative zero positive, so
- * that equal vectors have equal bytes.
+ * Copies a vector as rows and queries hold it: normalised under cosine if it is of
+ * floats (zero stays zero, and one that is normalised stays as it is, so that a
+ * copy of a copy is the same), padded with zeros to 'values'. Adding zero makes a
+ * negative zero positive, so that equal vectors have equal bytes.
  */
-static inline void layout_copy_vector(enum metric metric, const float *from, uint32_t dim,
-				      float *to)
+static inline void layout_copy_vector(enum metric metric, enum vector_type type, const float *from,
+				      uint32_t dim, float *to, size_t values)
 {
-	size_t padded_dim = dist_padded(dim);
+	bool bytes = type == VECTOR_I8 || type == VECTOR_U8;
 	double sum = 0, scale = 1;
 
-	if (metric == METRIC_COSINE) {
+	if (metric == METRIC_COSINE && !bytes) {
 		for (uint32_t i = 0; i < dim; i++)
 			sum += (double)from[i] * (double)from[i];
 		scale = sum > 0 ? 1 / sqrt(sum) : 0;
@@ -180,7 +222,7 @@ static inline void layout_copy_vector(enum metric metric, const float *from, uin
 	}
 	for (uint32_t i = 0; i < dim; i++)
 		to[i] = (float)((double)from[i] * scale) + 0.0F;
-	for (size_t i = dim; i < padded_dim; i++)
+	for (size_t i = dim; i < values; i++)
 		to[i] = 0;
 }
 

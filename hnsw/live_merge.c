@@ -286,8 +286,7 @@ static void harvest_member(const struct live_member *member, uint64_t time, uint
 	for (uint32_t node = 0; node < view.count; node++) {
 		if (!live_member_lived(member, node, time))
 			continue;
-		memcpy(harvest->rows + (size_t)harvest->count * dim, segment_vector(&view, node),
-		       dim * sizeof(float));
+		segment_vector(&view, node, harvest->rows + (size_t)harvest->count * dim);
 		harvest->labels[harvest->count++] = view.labels[node];
 	}
 }

@@ -16,11 +16,21 @@
  *
  *   START ----------> DESCEND_LINKS <--> DESCEND_VECTORS      levels above 0
  *     |                                        |
- *     +--------------> LINKS <--> VECTORS <----+              level 0
- *     |                              |
- *     +----> SCAN <------------------+---------> DONE
- *            |  ^ (itself, a batch of vectors a step)
- *            +-----------------------------------^
+ *     +--------------------> WALK <------------+              level 0: itself, a hop a step
+ *     |                        |
+ *     +----> SCAN <------------+----> RERANK ----> DONE
+ *            |  ^ (itself, a batch of vectors a step) ^
+ *            +----------------------------------------+
+ *
+ * A walk is a pipeline, so that one query alone keeps the memory busy too. Each
+ * step takes in the list of the candidate chosen in the step before (gather),
+ * asks for the vectors of those not met, chooses the next candidate and asks for
+ * its list, and compares with the vectors that were asked for a step ago. So a candidate is
+ * chosen while SEARCH_LAG batches of vectors are under way that might have held a better one:
+ * that costs a hop or two, which are no loss as what they meet counts, and wins back the
+ * waiting, which is most of the time.
+ *
+ * Levels above 0 are descended greedily; what they meet is kept in the beam, and not met again.
  *
  * As a rule the beam is everything: its nearest unexpanded node is the
  * candidate, its farthest the bound (algorithm 2 with one list). With a filter
@@ -37,6 +47,10 @@
  * cost more than the scan would have, and when the graph has given
  * fewer than k: so a search never answers fewer than are allowed.
  *
+ * Where rows hold compact copies, distances are a little off. RERANK puts the best of the beam
+ * in order by the vectors themselves: those that are no farther than the k-th by more
+ * than the rows' error.
+ *
  * Equal vectors are in the graph once; the answer is spread to their twins at
  * the end.
  *
@@ -51,13 +65,19 @@ enum state {
 	STATE_START,
 	STATE_DESCEND_LINKS,
 	STATE_DESCEND_VECTORS,
-	STATE_LINKS,
-	STATE_VECTORS,
+	STATE_WALK,
 	STATE_SCAN,
+	STATE_RERANK,
 };
 
 /* Candidates a filtered walk can hold; past it the scan is taken. */
 #define SEARCH_HEAP_MAX 65536
+
+/* Batches of vectors that are asked for and not compared yet when a candidate is chosen. */
+#define SEARCH_LAG 2
+
+/* What a scan of compact rows keeps beyond twice k, to be put in order exactly. */
+#define SEARCH_SPARE 64
 
 /* Vectors of one step of a scan: as many as lists are long at m = 16. */
 #define SEARCH_SCAN_BATCH 32
@@ -84,29 +104,41 @@ enum state {
 /* Cache lines asked for ahead: enough to keep the memory busy, few enough to stay in L1. */
 #define SEARCH_PREFETCH_LINES 128
 
-#define FLOATS_A_LINE (CACHE_LINE / sizeof(float))
+/* Nodes whose vectors have been asked for. */
+struct batch {
+	uint32_t count;
+	uint32_t nodes[2 * SEGMENT_M_MAX];
+};
 
 struct search {
 	const struct segment *segment;
-	struct dist_measure measure;
+	struct rows rows;            /* what is compared */
+	struct rows_query from;      /* the query */
 	const struct filter *filter; /* NULL: all are allowed */
 	const uint64_t *allowed;     /* the filter's words */
 	uint32_t label_max;          /* of the filter */
 	const uint64_t *died;        /* of each node; NULL: all live */
 	uint64_t time;               /* whoever died until then is dead */
 	uint32_t live_count;         /* nodes that are not dead, or more */
+	bool scanned;                /* everything that may be answered */
 	bool selective;              /* the beam holds only what may be answered */
 	uint32_t k;
 	uint32_t ef;
 	enum state state;
 	uint32_t ahead; /* vectors to prefetch before the one being compared */
+	bool is_chosen; /* WALK: 'node' is to be gathered */
+	uint32_t first_batch;
+	uint32_t batch_count;
+	struct batch batches[SEARCH_LAG];
+	uint32_t rerank_next; /* RERANK: the first key not compared again */
+	uint32_t rerank_count;
 
 	/* While descending: the nearest node, its record at this level, the level. */
 	uint64_t nearest;
 	uint32_t record;
 	uint32_t level;
 
-	uint32_t node;      /* LINKS: whose */
+	uint32_t node;      /* chosen last */
 	uint32_t scan_next; /* SCAN: the first node not looked at */
 	uint64_t budget;    /* distances after which a selective walk gives up */
 
@@ -121,7 +153,8 @@ struct search {
 	struct visited visited;
 	struct search_stats stats;
 	struct search_limits limits;
-	float *query; /* padded, normalised under cosine */
+	float *query;    /* padded, normalised under cosine */
+	void *query_row; /* the same as a row */
 };
 
 static_assert(SEARCH_SCAN_BATCH <= 2 * SEGMENT_M_MAX, "a batch is in 'wanted'");
@@ -142,35 +175,25 @@ static void prefetch_record(const struct search *search)
 		__builtin_prefetch(record + at);
 }
 
-static void prefetch_vector(const struct search *search, uint32_t node)
+/* The rest is asked for while these are compared. */
+static void prefetch_nodes(const struct search *search, const uint32_t *nodes, uint32_t count)
 {
-	const float *vector = layout_vector(search->segment, node);
-
-	for (uint32_t i = 0; i < search->segment->padded_dim; i += FLOATS_A_LINE)
-		__builtin_prefetch(vector + i);
+	for (uint32_t i = 0; i < MIN(count, search->ahead); i++)
+		rows_prefetch(&search->rows, nodes[i]);
 }
 
-/* The rest of the wanted vectors is asked for while these are compared. */
-static void prefetch_wanted(const struct search *search)
+/* Compares with the 'index'-th of the nodes. */
+static uint64_t key_of(struct search *search, const uint32_t *nodes, uint32_t count, uint32_t index)
 {
-	uint32_t count = MIN(search->wanted_count, search->ahead);
-
-	for (uint32_t i = 0; i < count; i++)
-		prefetch_vector(search, search->wanted[i]);
+	if (index + search->ahead < count)
+		rows_prefetch(&search->rows, nodes[index + search->ahead]);
+	search->stats.distances++;
+	return beam_key(rows_distance(&search->from, &search->rows, nodes[index]), nodes[index]);
 }
 
-/* Compares with the 'index'-th wanted vector. */
 static uint64_t wanted_key(struct search *search, uint32_t index)
 {
-	uint32_t node = search->wanted[index];
-
-	if (index + search->ahead < search->wanted_count)
-		prefetch_vector(search, search->wanted[index + search->ahead]);
-	search->stats.distances++;
-	return beam_key(dist_between(&search->measure, search->query,
-				     layout_vector(search->segment, node),
-				     search->segment->padded_dim),
-			node);
+	return key_of(search, search->wanted, search->wanted_count, index);
 }
 
 /* Relaxed: a death until 'time' was written before 'time' was; a later one may be seen or not. */
@@ -278,17 +301,30 @@ static void scan_want(struct search *search)
 			search->wanted[search->wanted_count++] = node;
 	}
 	search->scan_next = node;
-	prefetch_wanted(search);
+	prefetch_nodes(search, search->wanted, search->wanted_count);
 }
 
+/* A beam for 'ef' nodes and the dead that may lie among them, or for a scan. */
+static uint32_t beam_max(uint32_t ef)
+{
+	return ef * SEARCH_DEAD_SHARE / (SEARCH_DEAD_SHARE - 1) + SEARCH_SPARE;
+}
+
+/* Compact rows keep more than k, since their order is not exact. */
 static void scan_begin(struct search *search)
 {
-	beam_reset(&search->beam, search->k);
+	uint32_t kept = search->k;
+
+	if (search->segment->form.compact)
+		kept = MIN(2 * search->k + SEARCH_SPARE, beam_max(search->limits.ef_max));
+	beam_reset(&search->beam, kept);
 	search->answer = &search->beam;
 	search->scan_next = 0;
 	search->state = STATE_SCAN;
 	scan_want(search);
 }
+
+static void rerank_begin(struct search *search);
 
 static void scan_step(struct search *search)
 {
@@ -299,8 +335,10 @@ static void scan_step(struct search *search)
 			beam_insert(&search->beam, key);
 	}
 	scan_want(search);
-	if (search->wanted_count == 0 && search->scan_next >= search->segment->count)
-		search->state = STATE_DONE;
+	if (search->wanted_count > 0 || search->scan_next < search->segment->count)
+		return;
+	search->scanned = true;
+	rerank_begin(search);
 }
 
 /* Every node of the beam stands for its twins too; the dead are left out. */
@@ -327,21 +365,115 @@ static void spread_answer(struct search *search)
 
 static void start(struct search *search, bool selective);
 
-static void finish_walk(struct search *search)
+static void finish(struct search *search)
 {
 	uint64_t allowed = search->live_count;
 
+	search->state = STATE_DONE;
 	search->answer = &search->beam;
+	if (search->scanned)
+		return;
 	if (search->segment->twins || search->died)
 		spread_answer(search);
 	if (search->filter)
 		allowed = MIN(allowed, filter_count(search->filter));
 	if (search->answer->count >= MIN(search->k, allowed))
-		search->state = STATE_DONE;
-	else if (search->died && !search->selective)
+		return;
+	if (search->died && !search->selective)
 		start(search, /* selective= */ true);
 	else
 		scan_begin(search);
+}
+
+/* Where the k-th of the beam that may be answered is, or its end. */
+static uint32_t last_answered(const struct search *search)
+{
+	uint32_t found = 0, i = 0;
+
+	for (; i < search->beam.count; i++) {
+		found += is_any_allowed(search, beam_key_node(search->beam.keys[i]));
+		if (found == search->k)
+			break;
+	}
+	return MIN(i, search->beam.count - 1);
+}
+
+static void rerank_want(struct search *search)
+{
+	uint32_t count = MIN(search->rerank_count - search->rerank_next, SEARCH_SCAN_BATCH);
+
+	search->wanted_count = count;
+	for (uint32_t i = 0; i < count; i++)
+		search->wanted[i] = beam_key_node(search->beam.keys[search->rerank_next + i]);
+	prefetch_nodes(search, search->wanted, count);
+}
+
+/* From here on vectors themselves are compared. */
+static void compare_exactly(struct search *search)
+{
+	struct rows_form form;
+
+	segment_exact(search->segment, &form, &search->rows);
+	rows_query(&form, search->query, search->query_row, &search->from);
+}
+
+static void rerank_begin(struct search *search)
+{
+	const struct beam *beam = &search->beam;
+	uint32_t count = 0;
+	float farthest;
+
+	if (!search->segment->form.compact || beam->count == 0) {
+		finish(search);
+		return;
+	}
+	count = last_answered(search) + 1;
+	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * search->segment->row_error;
+	while (count < beam->count && beam_key_distance(beam->keys[count]) <= farthest)
+		count++;
+	search->rerank_count = count;
+	search->rerank_next = 0;
+	search->state = STATE_RERANK;
+	compare_exactly(search);
+	rerank_want(search);
+}
+
+static void compare_compactly(struct search *search)
+{
+	search->rows = search->segment->compared;
+	rows_query(&search->segment->form, search->query, search->query_row, &search->from);
+}
+
+static void rerank_end(struct search *search)
+{
+	struct beam *beam = &search->beam;
+
+	/* Nearly in order already. */
+	for (uint32_t i = 1; i < search->rerank_count; i++) {
+		uint64_t key = beam->keys[i];
+		uint32_t j = i;
+
+		for (; j > 0 && beam->keys[j - 1] > key; j--)
+			beam->keys[j] = beam->keys[j - 1];
+		beam->keys[j] = key;
+	}
+	beam->count = search->rerank_count;
+	if (search->scanned)
+		beam->count = MIN(beam->count, search->k);
+	finish(search);
+	if (search->state != STATE_DONE)
+		compare_compactly(search);
+}
+
+static void rerank_step(struct search *search)
+{
+	for (uint32_t i = 0; i < search->wanted_count; i++)
+		search->beam.keys[search->rerank_next + i] = wanted_key(search, i);
+	search->rerank_next += search->wanted_count;
+	if (search->rerank_next == search->rerank_count)
+		rerank_end(search);
+	else
+		rerank_want(search);
 }
 
 /* Keeps a node that was compared, if it is near enough. Returns false when memory is out. */
@@ -372,64 +504,69 @@ static bool next_candidate(struct search *search)
 	return beam_wants(&search->beam, key);
 }
 
-/* Chooses the node to expand and asks for its links. */
-static void expand_next(struct search *search)
+/* Compares with the oldest batch. Returns false when memory is out. */
+static bool compare_batch(struct search *search)
 {
-	if (!next_candidate(search)) {
-		finish_walk(search);
-	} else if (search->selective && search->stats.distances > search->budget) {
-		scan_begin(search);
-	} else {
-		prefetch_links(search, search->node);
-		search->state = STATE_LINKS;
-	}
+	const struct batch *batch = &search->batches[search->first_batch];
+
+	search->first_batch = (search->first_batch + 1) % SEARCH_LAG;
+	search->batch_count--;
+	for (uint32_t i = 0; i < batch->count; i++)
+		if (!offer(search, key_of(search, batch->nodes, batch->count, i)))
+			return false;
+	return true;
 }
 
-static void links_step(struct search *search)
+/* Takes in the chosen node's list and asks for the vectors of those not met yet. */
+static void gather(struct search *search)
 {
+	uint32_t last = (search->first_batch + search->batch_count) % SEARCH_LAG;
 	const uint32_t *links = layout_row(search->segment, search->node);
 	uint32_t max = 2 * search->segment->m, count = search->segment->count;
+	struct batch *batch = &search->batches[last];
 
 	search->stats.hops++;
-	search->wanted_count = 0;
+	batch->count = 0;
 	for (uint32_t i = 0; i < max; i++) {
 		uint32_t neighbour = layout_neighbour(links, i);
 
 		if (neighbour == LAYOUT_NONE)
 			break;
 		if (neighbour < count && visited_add(&search->visited, neighbour))
-			search->wanted[search->wanted_count++] = neighbour;
+			batch->nodes[batch->count++] = neighbour;
 	}
-	if (search->wanted_count == 0) {
-		expand_next(search);
+	if (batch->count == 0)
 		return;
-	}
-	prefetch_wanted(search);
-	search->state = STATE_VECTORS;
+	prefetch_nodes(search, batch->nodes, batch->count);
+	search->batch_count++;
 }
 
-static void vectors_step(struct search *search)
+static void walk_step(struct search *search)
 {
-	for (uint32_t i = 0; i < search->wanted_count; i++) {
-		if (!offer(search, wanted_key(search, i))) {
+	if (search->is_chosen)
+		gather(search);
+	while (!(search->is_chosen = next_candidate(search))) {
+		if (search->batch_count == 0) {
+			rerank_begin(search);
+			return;
+		}
+		if (!compare_batch(search)) {
 			scan_begin(search);
 			return;
 		}
 	}
-	expand_next(search);
+	prefetch_links(search, search->node);
+	if ((search->batch_count == SEARCH_LAG && !compare_batch(search)) ||
+	    (search->selective && search->stats.distances > search->budget))
+		scan_begin(search);
 }
 
-static void walk_begin(struct search *search)
-{
-	(void)visited_add(&search->visited, beam_key_node(search->nearest));
-	(void)offer(search, search->nearest);
-	expand_next(search);
-}
-
-static void descend_begin(struct search *search)
+static void descend(struct search *search)
 {
 	if (search->level == 0) {
-		walk_begin(search);
+		search->is_chosen = false;
+		search->state = STATE_WALK;
+		walk_step(search);
 		return;
 	}
 	prefetch_record(search);
@@ -443,7 +580,9 @@ static void start_step(struct search *search)
 	search->nearest = wanted_key(search, 0);
 	search->level = search->segment->entry_level;
 	search->record = search->segment->entry_record;
-	descend_begin(search);
+	(void)visited_add(&search->visited, search->segment->entry);
+	(void)offer(search, search->nearest);
+	descend(search);
 }
 
 static void descend_links_step(struct search *search)
@@ -457,16 +596,19 @@ static void descend_links_step(struct search *search)
 
 		if (link.node == LAYOUT_NONE)
 			break;
-		if (link.node >= search->segment->count)
+		if (link.node >= search->segment->count ||
+		    !visited_add(&search->visited, link.node))
 			continue;
 		search->wanted[search->wanted_count] = link.node;
 		search->wanted_records[search->wanted_count++] = link.record;
 	}
-	prefetch_wanted(search);
+	prefetch_nodes(search, search->wanted, search->wanted_count);
 	search->state = STATE_DESCEND_VECTORS;
 }
 
-/* Goes to the nearest neighbour, or a level down when none is nearer: keys only fall, so it ends.
+/*
+ * Goes to the nearest neighbour, or a level down when none is nearer: keys only
+ * fall, so it ends. A node met before was no nearer then and isn't now.
  */
 static void descend_vectors_step(struct search *search)
 {
@@ -479,12 +621,16 @@ static void descend_vectors_step(struct search *search)
 			search->nearest = key;
 			search->record = search->wanted_records[i];
 		}
+		if (!offer(search, key)) {
+			scan_begin(search);
+			return;
+		}
 	}
 	if (search->nearest == before) {
 		search->level--;
 		search->record--;
 	}
-	descend_begin(search);
+	descend(search);
 }
 
 bool search_step(struct search *search)
@@ -499,14 +645,14 @@ bool search_step(struct search *search)
 	case STATE_DESCEND_VECTORS:
 		descend_vectors_step(search);
 		break;
-	case STATE_LINKS:
-		links_step(search);
-		break;
-	case STATE_VECTORS:
-		vectors_step(search);
+	case STATE_WALK:
+		walk_step(search);
 		break;
 	case STATE_SCAN:
 		scan_step(search);
+		break;
+	case STATE_RERANK:
+		rerank_step(search);
 		break;
 	case STATE_DONE:
 		break;
@@ -551,6 +697,8 @@ static void start(struct search *search, bool selective)
 
 	search->selective = selective;
 	search->heap.count = 0;
+	search->batch_count = 0;
+	search->scanned = false;
 	search->answer = &search->beam;
 	beam_reset(&search->beam, selective ? search->ef : (uint32_t)widened);
 	if (scan_is_cheaper(search)) {
@@ -558,14 +706,8 @@ static void start(struct search *search, bool selective)
 		return;
 	}
 	visited_clear(&search->visited);
-	prefetch_vector(search, search->segment->entry);
+	rows_prefetch(&search->rows, search->segment->entry);
 	search->state = STATE_START;
-}
-
-/* A beam for 'ef' nodes and the dead that may lie among them. */
-static uint32_t beam_max(uint32_t ef)
-{
-	return ef * SEARCH_DEAD_SHARE / (SEARCH_DEAD_SHARE - 1) + 1;
 }
 
 static void set_dead(struct search *search, const struct search_params *params)
@@ -587,13 +729,12 @@ static void set_filter(struct search *search, const struct filter *filter)
 
 static void set_segment(struct search *search, const struct segment *segment, const float *query)
 {
-	uint32_t lines = segment->padded_dim / FLOATS_A_LINE;
-
 	CHECK(segment->count <= search->limits.node_max && segment->dim <= search->limits.dim_max);
 	search->segment = segment;
-	search->measure = dist_measure(dist_best(), segment->metric);
-	search->ahead = MAX(SEARCH_PREFETCH_LINES / lines, 1);
-	layout_copy_vector(segment->metric, query, segment->dim, search->query);
+	layout_copy_vector(segment->metric, segment->type, query, segment->dim, search->query,
+			   dist_row_values(segment->type, segment->dim));
+	compare_compactly(search);
+	search->ahead = MAX(SEARCH_PREFETCH_LINES * CACHE_LINE / search->rows.size, 1);
 }
 
 void search_begin(struct search *search, const struct segment *segment, const float *query,
@@ -682,16 +823,19 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 	search = calloc(1, sizeof(*search));
 	if (!search)
 		return -ENOMEM;
-	query_size = dist_padded(limits->dim_max) * sizeof(float);
+	/* Bits are padded to the most values. */
+	query_size = dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float);
 	search->limits = *limits;
 	search->answer = &search->beam;
 	search->heap.capacity = MIN(limits->node_max, SEARCH_HEAP_MAX);
 	search->query = aligned_alloc(CACHE_LINE, query_size);
+	search->query_row = aligned_alloc(CACHE_LINE, query_size);
 	search->beam.keys = malloc(beam_max(ef_max) * sizeof(search->beam.keys[0]));
 	search->spread.keys = malloc(ef_max * sizeof(search->spread.keys[0]));
 	search->heap.keys = malloc((search->heap.capacity + 1) * sizeof(search->heap.keys[0]));
 	if (visited_init(&search->visited, limits->node_max) || !search->query ||
-	    !search->beam.keys || !search->spread.keys || !search->heap.keys) {
+	    !search->query_row || !search->beam.keys || !search->spread.keys ||
+	    !search->heap.keys) {
 		search_free(search);
 		return -ENOMEM;
 	}
@@ -705,6 +849,7 @@ void search_free(struct search *search)
 		return;
 	visited_deinit(&search->visited);
 	free(search->query);
+	free(search->query_row);
 	free(search->beam.keys);
 	free(search->spread.keys);
 	free(search->heap.keys);

@@ -2,9 +2,11 @@
 #include "hnsw/segment.h"
 
 #include "base/crc.h"
+#include "hnsw/convert.h"
 #include "hnsw/layout.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,32 +57,69 @@ static uint64_t field64(const uint8_t *image, unsigned at)
 	return load_le64(image + at);
 }
 
+static const uint8_t *section(const uint8_t *image, unsigned at)
+{
+	uint64_t offset = field64(image, at);
+
+	return offset ? image + offset : NULL;
+}
+
+static struct rows_form form_of(const uint8_t *image)
+{
+	struct rows_form form = {
+		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
+		.type = (enum vector_type)field32(image, LAYOUT_AT_TYPE),
+		.dim = field32(image, LAYOUT_AT_DIM),
+		.compact = field32(image, LAYOUT_AT_COMPACT) != 0,
+		.mean = (const void *)section(image, LAYOUT_AT_MEAN),
+	};
+
+	if (form.compact)
+		form.mean_square = dist_best()->exact_ip(form.mean, form.mean, form.dim);
+	return form;
+}
+
 void layout_view(const uint8_t *image, struct segment *ret_segment)
 {
-	uint64_t twins = field64(image, LAYOUT_AT_TWINS);
+	const uint8_t *rows = section(image, LAYOUT_AT_ROWS);
+	const uint8_t *vectors = section(image, LAYOUT_AT_VECTORS);
+	uint64_t row_stride = field64(image, LAYOUT_AT_ROW_STRIDE);
+	uint64_t vector_offset = field64(image, LAYOUT_AT_VECTOR_OFFSET);
+	struct rows_form form = form_of(image);
 
 	*ret_segment = (struct segment){
 		.image = image,
 		.image_size = field64(image, LAYOUT_AT_IMAGE_SIZE),
 		.generation = field64(image, LAYOUT_AT_GENERATION),
-		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
-		.dim = field32(image, LAYOUT_AT_DIM),
+		.metric = form.metric,
+		.type = form.type,
+		.dim = form.dim,
 		.count = field32(image, LAYOUT_AT_COUNT),
 		.entry = field32(image, LAYOUT_AT_ENTRY),
 		.entry_level = field32(image, LAYOUT_AT_ENTRY_LEVEL),
 		.m = field32(image, LAYOUT_AT_M),
 		.ef_default = field32(image, LAYOUT_AT_EF_DEFAULT),
 		.entry_record = field32(image, LAYOUT_AT_ENTRY_RECORD),
-		.padded_dim = (uint32_t)dist_padded(field32(image, LAYOUT_AT_DIM)),
-		.rows = image + field64(image, LAYOUT_AT_ROWS),
-		.row_stride = field64(image, LAYOUT_AT_ROW_STRIDE),
-		.vector_offset = field64(image, LAYOUT_AT_VECTOR_OFFSET),
-		.labels = (const void *)(image + field64(image, LAYOUT_AT_LABELS)),
-		.twins = twins ? (const void *)(image + twins) : NULL,
-		.upper = image + field64(image, LAYOUT_AT_UPPER),
+		.form = form,
+		.compared =
+			{
+				.first = rows + vector_offset,
+				.stride = row_stride,
+				.size = (uint32_t)dist_row_size(rows_type(&form), form.dim),
+				.factors = (const void *)section(image, LAYOUT_AT_FACTORS),
+			},
+		.rows = rows,
+		.row_stride = row_stride,
+		.vector_offset = vector_offset,
+		.vectors = vectors ? vectors : rows + vector_offset,
+		.vector_stride = vectors ? dist_row_size(form.type, form.dim) : row_stride,
+		.labels = (const void *)section(image, LAYOUT_AT_LABELS),
+		.twins = (const void *)section(image, LAYOUT_AT_TWINS),
+		.upper = section(image, LAYOUT_AT_UPPER),
 		.upper_stride = field64(image, LAYOUT_AT_UPPER_STRIDE),
 		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
 	};
+	memcpy(&ret_segment->row_error, image + LAYOUT_AT_ROW_ERROR, sizeof(float));
 }
 
 static int check_start(const struct check *check, size_t size)
@@ -127,6 +166,8 @@ static int check_ranges(const struct check *check)
 		{"ef_default", LAYOUT_AT_EF_DEFAULT, 1, UINT32_MAX},
 		{"entry level", LAYOUT_AT_ENTRY_LEVEL, 0, SEGMENT_LEVEL_MAX},
 		{"upper count", LAYOUT_AT_UPPER_COUNT, 0, SEGMENT_COUNT_MAX - 1},
+		{"vector type", LAYOUT_AT_TYPE, 0, VECTOR_TYPE_COUNT - 1},
+		{"compact", LAYOUT_AT_COMPACT, 0, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(ranges); i++) {
@@ -144,18 +185,49 @@ static int check_ranges(const struct check *check)
 	return 0;
 }
 
+/* Which kinds of rows there are. */
+static int check_form(const struct check *check)
+{
+	uint32_t type = field32(check->image, LAYOUT_AT_TYPE);
+	uint32_t metric = field32(check->image, LAYOUT_AT_METRIC);
+	bool compact = field32(check->image, LAYOUT_AT_COMPACT) != 0;
+	float error;
+
+	memcpy(&error, check->image + LAYOUT_AT_ROW_ERROR, sizeof(error));
+	if (!rows_can((enum vector_type)type, (enum metric)metric))
+		return corrupt(check, "offset %d: vectors of %s under %s", LAYOUT_AT_TYPE,
+			       vector_type_name(type), metric_name(metric));
+	if (compact && type != VECTOR_F32)
+		return corrupt(check, "offset %d: compact rows of %s", LAYOUT_AT_COMPACT,
+			       vector_type_name(type));
+	if (!(error >= 0) || !isfinite(error))
+		return corrupt(check, "offset %d: the rows' error is %g", LAYOUT_AT_ROW_ERROR,
+			       (double)error);
+	return 0;
+}
+
 static int check_layout(struct check *check)
 {
 	const uint8_t *image = check->image;
-	const struct layout layout =
-		layout_of(field32(image, LAYOUT_AT_DIM), field32(image, LAYOUT_AT_COUNT),
-			  field32(image, LAYOUT_AT_M), field32(image, LAYOUT_AT_UPPER_COUNT),
-			  field64(image, LAYOUT_AT_TWINS) != 0);
+	const struct layout_shape shape = {
+		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
+		.type = (enum vector_type)field32(image, LAYOUT_AT_TYPE),
+		.dim = field32(image, LAYOUT_AT_DIM),
+		.count = field32(image, LAYOUT_AT_COUNT),
+		.m = field32(image, LAYOUT_AT_M),
+		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
+		.compact = field32(image, LAYOUT_AT_COMPACT) != 0,
+		.has_twins = field64(image, LAYOUT_AT_TWINS) != 0,
+	};
+	const struct layout layout = layout_of(&shape);
 	const struct {
 		unsigned at;
 		uint64_t expected;
 	} fields[] = {
+		{LAYOUT_AT_MEAN, layout.mean},
 		{LAYOUT_AT_ROWS, layout.rows},
+		{LAYOUT_AT_FACTORS, layout.factors},
+		{LAYOUT_AT_VECTORS, layout.vectors},
 		{LAYOUT_AT_ROW_STRIDE, layout.row_stride},
 		{LAYOUT_AT_VECTOR_OFFSET, layout.vector_offset},
 		{LAYOUT_AT_LABELS, layout.labels},
@@ -226,7 +298,7 @@ static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 		return corrupt(check, "node %u: its twin %u is another's too", node, twin);
 	taken[twin / 8] = (uint8_t)(taken[twin / 8] | 1u << twin % 8);
 	if (memcmp(layout_vector(segment, node), layout_vector(segment, twin),
-		   segment->padded_dim * sizeof(float)) != 0)
+		   dist_row_size(segment->type, segment->dim)) != 0)
 		return corrupt(check, "node %u: its twin %u has another vector", node, twin);
 	return 0;
 }
@@ -326,6 +398,8 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 	if (!result)
 		result = check_ranges(&check);
 	if (!result)
+		result = check_form(&check);
+	if (!result)
 		result = check_layout(&check);
 	for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
 		result = steps[i](&check);
@@ -334,7 +408,19 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 	return result;
 }
 
-const float *segment_vector(const struct segment *segment, uint32_t node)
+void segment_vector(const struct segment *segment, uint32_t node, float *ret_values)
 {
-	return layout_vector(segment, node);
+	convert_back(segment->type, layout_vector(segment, node), segment->dim, ret_values);
+}
+
+void segment_exact(const struct segment *segment, struct rows_form *ret_form, struct rows *ret_rows)
+{
+	*ret_form = segment->form;
+	ret_form->compact = false;
+	*ret_rows = (struct rows){
+		.first = segment->vectors,
+		.stride = segment->vector_stride,
+		.size = (uint32_t)dist_row_size(segment->type, segment->dim),
+		.factors = segment->form.compact ? NULL : segment->compared.factors,
+	};
 }

@@ -19,6 +19,8 @@
  */
 
 #include "base/metric.h"
+#include "base/vector_type.h"
+#include "hnsw/rows.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +49,7 @@ struct segment {
 	uint64_t image_size;
 	uint64_t generation;
 	enum metric metric;
+	enum vector_type type; /* of the vectors */
 	uint32_t dim;
 	uint32_t count; /* vectors */
 	uint32_t entry; /* node number of the entry point; undefined when count is 0 */
@@ -55,10 +58,14 @@ struct segment {
 	uint32_t ef_default; /* what a request with ef_search 0 gets */
 	/* The rest is between segment.c, build.c and search.c: see layout.h. */
 	uint32_t entry_record;
-	uint32_t padded_dim;
+	struct rows_form form;
+	struct rows compared; /* what rows have of the vectors: themselves, or compact copies */
+	float row_error;      /* of compact distances, seldom more */
 	const uint8_t *rows;
 	uint64_t row_stride;    /* bytes */
 	uint64_t vector_offset; /* of the vector in its row */
+	const uint8_t *vectors; /* of node 0, itself */
+	uint64_t vector_stride;
 	const uint32_t *labels; /* ascending, unless 'growing' */
 	const uint32_t *twins;  /* NULL when no two vectors are equal */
 	const uint8_t *upper;
@@ -93,5 +100,10 @@ int segment_open(const char *path, const struct segment_open_options *options,
 		 struct segment *ret_segment, char *error, size_t error_size);
 void segment_close(struct segment *segment);
 
-/* The vector of node 'node': dist_padded(dim) floats; normalised under cosine. */
-const float *segment_vector(const struct segment *segment, uint32_t node);
+/* The vectors themselves, to be compared with. */
+void segment_exact(const struct segment *segment, struct rows_form *ret_form,
+		   struct rows *ret_rows);
+
+/* The vector of node 'node', as 'dim' floats; normalised under cosine unless its type is of
+ * integers. */
+void segment_vector(const struct segment *segment, uint32_t node, float *ret_values);

@@ -8,6 +8,7 @@
 #include "hnsw/search.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -20,9 +21,17 @@
 #define TUNE_QUERIES_MIN   32
 #define TUNE_DISTANCES_MAX UINT64_C(50000000)
 
+/* Neighbours of each sampled row whose compact distance is compared with the true one. */
+#define TUNE_ERRORS 32
+
+/* The share of errors, of TUNE_ERROR_PARTS, that the segment's row error is to cover. */
+#define TUNE_ERROR_SHARE 99
+#define TUNE_ERROR_PARTS 100
+
 struct tune {
 	const struct segment *segment;
-	struct dist_measure measure;
+	struct rows exact; /* the vectors themselves */
+	struct rows_form exact_form;
 	struct search **searches; /* one a worker */
 	uint32_t k;
 	uint32_t ef;
@@ -30,6 +39,7 @@ struct tune {
 	uint32_t nodes[TUNE_QUERIES_MAX];
 	float limits[TUNE_QUERIES_MAX]; /* the k-th true distance */
 	uint32_t found[TUNE_QUERIES_MAX];
+	float errors[TUNE_QUERIES_MAX][TUNE_ERRORS];
 };
 
 /* A query is normalised once more than the row it comes from. */
@@ -38,26 +48,50 @@ static float with_rounding(float distance)
 	return distance + 1e-6F * (1 + fabsf(distance));
 }
 
+/* A node as a query among 'rows'. */
+static struct rows_query query_of(const struct rows_form *form, const struct rows *rows,
+				  uint32_t node)
+{
+	struct rows_query query;
+
+	rows_query_row(form, rows_at(rows, node), rows->factors ? &rows->factors[node] : NULL,
+		       &query);
+	return query;
+}
+
+/* How far compact distances to the nearest are from the true ones, in beam->keys. */
+static void note_errors(struct tune *tune, uint32_t item, const struct beam *beam)
+{
+	const struct segment *segment = tune->segment;
+	struct rows_query query = query_of(&segment->form, &segment->compared, tune->nodes[item]);
+
+	for (uint32_t i = 0; i < TUNE_ERRORS; i++) {
+		uint64_t key = beam->keys[MIN(i, beam->count - 1)];
+		float distance = rows_distance(&query, &segment->compared, beam_key_node(key));
+
+		tune->errors[item][i] = fabsf(distance - beam_key_distance(key));
+	}
+}
+
 static void truth_item(void *context, uint32_t worker, uint32_t item)
 {
 	struct tune *tune = context;
-	const struct segment *segment = tune->segment;
-	const float *query = layout_vector(segment, tune->nodes[item]);
-	uint64_t keys[TUNE_K];
+	const struct rows_query query =
+		query_of(&tune->exact_form, &tune->exact, tune->nodes[item]);
+	uint64_t keys[TUNE_ERRORS];
 	struct beam beam = {.keys = keys};
 
-	CHECK(tune->k > 0 && segment->count > 0);
-	beam_reset(&beam, tune->k);
-	for (uint32_t node = 0; node < segment->count; node++) {
-		uint64_t key =
-			beam_key(dist_between(&tune->measure, query, layout_vector(segment, node),
-					      segment->padded_dim),
-				 node);
+	CHECK(tune->k > 0 && tune->segment->count > 0);
+	beam_reset(&beam, TUNE_ERRORS);
+	for (uint32_t node = 0; node < tune->segment->count; node++) {
+		uint64_t key = beam_key(rows_distance(&query, &tune->exact, node), node);
 
 		if (beam_wants(&beam, key))
 			beam_insert(&beam, key);
 	}
-	tune->limits[item] = with_rounding(beam_key_distance(keys[beam.count - 1]));
+	tune->limits[item] = with_rounding(beam_key_distance(keys[MIN(tune->k, beam.count) - 1]));
+	if (tune->segment->form.compact)
+		note_errors(tune, item, &beam);
 }
 
 static void search_item(void *context, uint32_t worker, uint32_t item)
@@ -66,10 +100,11 @@ static void search_item(void *context, uint32_t worker, uint32_t item)
 	const struct search_params params = {.k = tune->k, .ef = tune->ef};
 	struct search *search = tune->searches[worker];
 	struct search_hit hits[TUNE_K];
+	float query[SEGMENT_DIM_MAX];
 	unsigned count;
 
-	search_begin(search, tune->segment, layout_vector(tune->segment, tune->nodes[item]),
-		     &params);
+	segment_vector(tune->segment, tune->nodes[item], query);
+	search_begin(search, tune->segment, query, &params);
 	search_burst(&search, 1);
 	count = search_hits(search, hits, tune->k);
 	tune->found[item] = 0;
@@ -130,24 +165,51 @@ static struct search **searches_new(const struct segment *segment, uint32_t coun
 	return searches;
 }
 
-int tune_ef(const struct segment *segment, float recall_target, uint64_t seed,
-	    struct workers *workers, uint32_t *ret_ef)
+static int compare_floats(const void *a, const void *b)
 {
-	struct tune tune = {.segment = segment, .k = MIN(TUNE_K, segment->count)};
+	const float *left = a, *right = b;
 
-	if (segment->count < 2) {
-		*ret_ef = 16;
+	return (*left > *right) - (*left < *right);
+}
+
+/* Infinite errors are of vectors near the end of f32's range: no finite number covers them. */
+static float row_error(struct tune *tune)
+{
+	size_t count = (size_t)tune->query_count * TUNE_ERRORS;
+	float error;
+
+	qsort(tune->errors, count, sizeof(float), compare_floats);
+	error = tune->errors[0][count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
+	return error <= FLT_MAX ? error : FLT_MAX;
+}
+
+int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
+		 struct workers *workers, struct tune_result *ret_result)
+{
+	struct tune *tune;
+
+	*ret_result = (struct tune_result){.ef = 16};
+	if (segment->count < 2)
 		return 0;
-	}
-	tune.searches = searches_new(segment, workers_count(workers));
-	if (!tune.searches)
+	tune = calloc(1, sizeof(*tune));
+	if (!tune)
 		return -ENOMEM;
-	tune.measure = dist_measure(dist_best(), segment->metric);
-	sample(&tune, seed);
-	workers_run(workers, tune.query_count, truth_item, &tune);
-	*ret_ef = sweep(&tune, 1 - (1 - (double)recall_target) / 2, workers);
+	tune->segment = segment;
+	tune->k = MIN(TUNE_K, segment->count);
+	segment_exact(segment, &tune->exact_form, &tune->exact);
+	tune->searches = searches_new(segment, workers_count(workers));
+	if (!tune->searches) {
+		free(tune);
+		return -ENOMEM;
+	}
+	sample(tune, seed);
+	workers_run(workers, tune->query_count, truth_item, tune);
+	if (segment->form.compact)
+		segment->row_error = ret_result->row_error = row_error(tune);
+	ret_result->ef = sweep(tune, 1 - (1 - (double)recall_target) / 2, workers);
 	for (uint32_t i = 0; i < workers_count(workers); i++)
-		search_free(tune.searches[i]);
-	free(tune.searches);
+		search_free(tune->searches[i]);
+	free(tune->searches);
+	free(tune);
 	return 0;
 }

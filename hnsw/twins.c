@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct twins {
-	const float *vectors;
+	const uint8_t *vectors;
 	size_t stride;
 	size_t size; /* bytes of one vector */
 };
@@ -20,12 +20,12 @@ struct hashed {
 };
 
 /* Only to bring candidates together; equality is decided by the bytes. */
-static uint64_t hash_of(const float *vector, uint32_t dim)
+static uint64_t hash_of(const uint8_t *vector, size_t size)
 {
 	uint64_t hash = UINT64_C(0x9E3779B97F4A7C15);
 
-	for (uint32_t i = 0; i < dim; i++) {
-		hash = (hash ^ load_le32(&vector[i])) * UINT64_C(0xBF58476D1CE4E5B9);
+	for (size_t i = 0; i < size; i += sizeof(hash)) {
+		hash = (hash ^ load_le64(vector + i)) * UINT64_C(0xBF58476D1CE4E5B9);
 		hash ^= hash >> 29;
 	}
 	return hash;
@@ -49,17 +49,17 @@ static int compare_hashed(const void *a, const void *b, void *context)
 	return order ? order : (left->node > right->node) - (left->node < right->node);
 }
 
-int twins_find(const float *vectors, size_t stride, uint32_t dim, uint32_t count, uint32_t *next,
+int twins_find(const uint8_t *vectors, size_t stride, size_t size, uint32_t count, uint32_t *next,
 	       uint8_t *levels, uint32_t *ret_twin_count)
 {
-	struct twins twins = {vectors, stride, dim * sizeof(float)};
+	struct twins twins = {vectors, stride, size};
 	struct hashed *hashed = malloc(((size_t)count + 1) * sizeof(*hashed));
 	uint32_t found = 0;
 
 	if (!hashed)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
-		hashed[i] = (struct hashed){hash_of(vectors + i * stride, dim), i};
+		hashed[i] = (struct hashed){hash_of(vectors + i * stride, size), i};
 		next[i] = UINT32_MAX;
 	}
 	qsort_r(hashed, count, sizeof(*hashed), compare_hashed, &twins);

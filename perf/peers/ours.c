@@ -77,6 +77,8 @@ static int make_searches(struct ours *ours, const struct set *set,
 int ours_build(const struct set *set, const struct ours_options *options, struct ours **ret_ours)
 {
 	const struct build_options build = {.metric = set->metric,
+					    .type = set->base_file.element == FILES_U8 ? VECTOR_U8
+										       : VECTOR_F32,
 					    .m = options->m,
 					    .ef_construction = options->ef_construction,
 					    .threads = options->threads,

@@ -151,9 +151,10 @@ static void cosine_rows_are_normalised_and_zero_stays_zero(void **state)
 		rows[i] = i % 2 ? 0.0F : -0.0F;
 	index_build(rows, NULL, 20, DIM, METRIC_COSINE, &image, &segment);
 	for (uint32_t node = 0; node < 20; node++) {
-		const float *vector = segment_vector(&segment, node);
+		float vector[DIM];
 		double sum = 0;
 
+		segment_vector(&segment, node, vector);
 		for (uint32_t i = 0; i < DIM; i++)
 			sum += (double)vector[i] * (double)vector[i];
 		assert_true(fabs(sum - (node ? 1 : 0)) < 1e-6);

@@ -16,25 +16,35 @@
 #define DIM  17
 #define K    10
 
-static struct growing *grow(const float *rows, uint32_t count, uint32_t dim, enum metric metric)
+static struct growing *empty(uint32_t capacity, uint32_t dim, enum metric metric)
 {
 	const struct growing_options options = {.metric = metric,
 						.dim = dim,
-						.capacity = MAX(count, 1),
+						.capacity = MAX(capacity, 1),
 						.m = 8,
 						.ef_construction = 60,
 						.seed = 3};
 	struct growing *growing;
 
 	assert_int_equal(growing_new(&options, &growing), 0);
-	for (uint32_t row = 0; row < count; row++) {
-		uint32_t node;
+	return growing;
+}
 
-		assert_int_equal(
-			growing_insert(growing, 2 * row, rows + (size_t)row * dim, row + 1, &node),
-			0);
-		assert_int_equal(node, row);
-	}
+/* Inserts the next row, labelled with twice its number. */
+static void put(struct growing *growing, const float *vector, uint32_t row)
+{
+	uint32_t node;
+
+	assert_int_equal(growing_insert(growing, 2 * row, vector, row + 1, &node), 0);
+	assert_int_equal(node, row);
+}
+
+static struct growing *grow(const float *rows, uint32_t count, uint32_t dim, enum metric metric)
+{
+	struct growing *growing = empty(count, dim, metric);
+
+	for (uint32_t row = 0; row < count; row++)
+		put(growing, rows + (size_t)row * dim, row);
 	return growing;
 }
 
@@ -62,7 +72,7 @@ static void every_vector_is_found_from_the_moment_it_is_there(void **state)
 {
 	const uint32_t count = 300;
 	float *rows = index_rows(count, DIM, 1);
-	struct growing *growing = grow(rows, count, DIM, METRIC_L2);
+	struct growing *growing = empty(count, DIM, METRIC_L2);
 	struct search *search = machine(count, DIM);
 	struct search_hit hits[K];
 	struct segment view;
@@ -75,6 +85,8 @@ static void every_vector_is_found_from_the_moment_it_is_there(void **state)
 					 MIN(K, time));
 			assert_int_equal(hits[0].label, 2 * row);
 		}
+		if (time < count)
+			put(growing, rows + time * DIM, (uint32_t)time);
 	}
 	search_free(search);
 	growing_free(growing);

@@ -188,8 +188,11 @@ static void a_torn_graph_still_answers_k(void **state)
 
 	index_build(rows, NULL, 200, DIM, METRIC_L2, &image, &segment);
 	for (uint32_t node = 0; node < 200; node++)
-		memset((uint8_t *)image.bytes + LAYOUT_HEADER_SIZE + node * segment.row_stride,
+		memset((uint8_t *)image.bytes + (segment.rows - segment.image) +
+			       node * segment.row_stride,
 		       0xFF, segment.vector_offset);
+	memset((uint8_t *)image.bytes + (segment.upper - segment.image), 0xFF,
+	       segment.upper_count * segment.upper_stride);
 	search = index_search(&segment);
 	for (uint32_t row = 0; row < 200; row++) {
 		ask(search, &segment, rows + (size_t)row * DIM, K, 32, &answer);

@@ -89,9 +89,12 @@ static void a_built_segment_says_what_it_is(void **state)
 	assert_true(segment->ef_default >= 16);
 	assert_int_equal(segment->image_size, fixture->image.size);
 	assert_non_null(segment->twins);
-	for (uint32_t node = 0; node < ROWS; node++)
-		assert_memory_equal(segment_vector(segment, node),
-				    fixture->rows + (size_t)node * DIM, DIM * sizeof(float));
+	for (uint32_t node = 0; node < ROWS; node++) {
+		float vector[DIM];
+
+		segment_vector(segment, node, vector);
+		assert_memory_equal(vector, fixture->rows + (size_t)node * DIM, sizeof(vector));
+	}
 }
 
 static void a_damaged_byte_anywhere_is_noticed(void **state)
