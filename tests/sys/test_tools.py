@@ -167,6 +167,18 @@ class Tools(unittest.TestCase):
             recalls.append(search["recall"])
         self.assertEqual(recalls, [recalls[0]] * 4)
 
+    def test_bench_churn_ends_where_a_fresh_build_is(self):
+        churn, *searches = self.lines("bench", "churn", "--base", WORDS[0], "--query", WORDS[1], "--truth", WORDS[2],
+                                      "--metric", "cosine", "--ef", "16,64", "--growing", 1000)
+        self.assertEqual([churn["event"], churn["vectors"], churn["dim"]], ["churn", 8000, 100])
+        self.assertEqual(churn["wrong_searches"], 0)
+        self.assertGreater(churn["searches"], 0)
+        self.assertGreater(churn["merges"], 0)
+        self.assertLessEqual(churn["bytes"], 1.1 * churn["fresh_bytes"])
+        self.assertEqual([line["ef"] for line in searches], [16, 64])
+        for line in searches:
+            self.assertGreaterEqual(line["recall"], line["fresh_recall"] - 0.005)
+
     def test_bench_ann_searches_all_shards_of_a_folder(self):
         out = self.path("out")
         self.build(out)
@@ -217,7 +229,7 @@ class Tools(unittest.TestCase):
     def test_help_and_version(self):
         self.assertIn("bench ann", self.done("--help"))
         self.assertRegex(self.done("--version"), r"\Atern \d+\.\d+\.\d+\n\Z")
-        for words in (["build"], ["truth"], ["bench", "ann"], ["info"]):
+        for words in (["build"], ["truth"], ["bench", "ann"], ["bench", "churn"], ["info"]):
             self.assertIn("usage: tern " + " ".join(words), self.done(*words, "--help"))
 
         self.assertIn("bench net", self.done("bench", "--help"))
