@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/rand.h"
+#include "hnsw/convert.h"
 #include "hnsw/growing_graph.h"
 #include "hnsw/slots.h"
 
@@ -22,6 +23,7 @@
 
 enum part {
 	PART_ROWS,
+	PART_FACTORS,
 	PART_UPPER,
 	PART_LABELS,
 	PART_TWINS,
@@ -42,11 +44,14 @@ struct part_memory {
 
 struct growing {
 	struct growing_options options; /* defaults filled in */
+	struct rows_form form;
+	float *values; /* owned: of the vector that is added, as it is compared */
 	struct growing_graph graph;
 	struct part_memory parts[PART_COUNT];
 	struct rand rand;
 
 	/* Written before the count that includes the node. */
+	struct rows_factors *factors; /* NULL: rows need none */
 	uint32_t *labels;
 	uint64_t *births;
 	uint8_t *levels;
@@ -77,11 +82,12 @@ static int fill_options(const struct growing_options *given, struct growing_opti
 	options->ef_construction =
 		given->ef_construction ? given->ef_construction : GROWING_EFC_DEFAULT;
 	options->ef_construction = MAX(options->ef_construction, options->m);
-	if (options->dim < 1 || options->dim > SEGMENT_DIM_MAX || options->m < 2 ||
-	    options->m > SEGMENT_M_MAX || options->capacity < 1 ||
-	    options->capacity >= SEGMENT_COUNT_MAX ||
-	    options->ef_construction >= SEGMENT_COUNT_MAX ||
-	    (uint32_t)options->metric >= METRIC_COUNT)
+	if ((uint32_t)options->metric >= METRIC_COUNT ||
+	    (uint32_t)options->type >= VECTOR_TYPE_COUNT ||
+	    !rows_can(options->type, options->metric) || options->dim < 1 ||
+	    options->dim > SEGMENT_DIM_MAX || options->m < 2 || options->m > SEGMENT_M_MAX ||
+	    options->capacity < 1 || options->capacity >= SEGMENT_COUNT_MAX ||
+	    options->ef_construction >= SEGMENT_COUNT_MAX)
 		return -EINVAL;
 	return 0;
 }
@@ -115,6 +121,9 @@ static int reserve_parts(struct growing *growing, const struct layout *layout)
 	uint64_t slots = slots_count(growing->options.capacity);
 	const uint64_t sizes[PART_COUNT] = {
 		[PART_ROWS] = capacity * layout->row_stride,
+		[PART_FACTORS] = rows_have_factors(&growing->form)
+					 ? capacity * sizeof(struct rows_factors)
+					 : 0,
 		[PART_UPPER] = growing->record_max * layout->upper_stride,
 		[PART_LABELS] = capacity * sizeof(uint32_t),
 		[PART_TWINS] = capacity * sizeof(uint32_t),
@@ -128,7 +137,7 @@ static int reserve_parts(struct growing *growing, const struct layout *layout)
 	};
 
 	for (unsigned i = 0; i < PART_COUNT; i++) {
-		int error = reserve(&growing->parts[i], sizes[i]);
+		int error = sizes[i] ? reserve(&growing->parts[i], sizes[i]) : 0;
 
 		if (error)
 			return error;
@@ -144,6 +153,7 @@ static void place_parts(struct growing *growing, const struct layout *layout)
 	const struct part_memory *parts = growing->parts;
 	uint32_t mask = (uint32_t)(slots_count(growing->options.capacity) - 1);
 
+	growing->factors = parts[PART_FACTORS].base;
 	growing->labels = parts[PART_LABELS].base;
 	growing->births = parts[PART_BIRTHS].base;
 	growing->levels = parts[PART_LEVELS].base;
@@ -153,8 +163,14 @@ static void place_parts(struct growing *growing, const struct layout *layout)
 	growing->by_label = (struct slots){parts[PART_BY_LABEL].base, mask};
 	growing->by_vector = (struct slots){parts[PART_BY_VECTOR].base, mask};
 	growing->graph = (struct growing_graph){
-		.measure = dist_measure(dist_best(), growing->options.metric),
-		.padded_dim = (uint32_t)dist_padded(growing->options.dim),
+		.compared =
+			{
+				.first = (uint8_t *)parts[PART_ROWS].base + layout->vector_offset,
+				.stride = layout->row_stride,
+				.size = (uint32_t)dist_row_size(growing->form.type,
+								growing->form.dim),
+				.factors = growing->factors,
+			},
 		.m = growing->options.m,
 		.ef = growing->options.ef_construction,
 		.rows = parts[PART_ROWS].base,
@@ -166,6 +182,7 @@ static void place_parts(struct growing *growing, const struct layout *layout)
 		.first_records = growing->first_records,
 		.in_degrees = parts[PART_IN_DEGREES].base,
 	};
+	rows_query_row(&growing->form, NULL, NULL, &growing->graph.query);
 }
 
 int growing_new(const struct growing_options *options, struct growing **ret_growing)
@@ -181,13 +198,16 @@ int growing_new(const struct growing_options *options, struct growing **ret_grow
 	if (!growing)
 		return -ENOMEM;
 	growing->options = filled;
+	growing->form =
+		(struct rows_form){.metric = filled.metric, .type = filled.type, .dim = filled.dim};
 	growing->record_max = records_for(&filled);
 	rand_init(&growing->rand, filled.seed);
 	/* Node 0 is the first entry point, whenever it comes. */
 	atomic_init(&growing->entry_count, 1);
 	layout = layout_of(&(struct layout_shape){
-		.metric = filled.metric, .type = VECTOR_F32, .dim = filled.dim, .m = filled.m});
-	error = reserve_parts(growing, &layout);
+		.metric = filled.metric, .type = filled.type, .dim = filled.dim, .m = filled.m});
+	growing->values = malloc(dist_row_values(filled.type, filled.dim) * sizeof(float));
+	error = growing->values ? reserve_parts(growing, &layout) : -ENOMEM;
 	if (!error) {
 		place_parts(growing, &layout);
 		error = growing_graph_init(&growing->graph, filled.capacity);
@@ -204,6 +224,7 @@ void growing_free(struct growing *growing)
 	if (!growing)
 		return;
 	growing_graph_deinit(&growing->graph);
+	free(growing->values);
 	for (unsigned i = 0; i < PART_COUNT; i++)
 		if (growing->parts[i].base)
 			munmap(growing->parts[i].base, growing->parts[i].size);
@@ -215,10 +236,10 @@ static uint32_t *row_of(const struct growing *growing, uint32_t node)
 	return (uint32_t *)(void *)(growing->graph.rows + node * growing->graph.row_stride);
 }
 
-static float *vector_of(const struct growing *growing, uint32_t node)
+static uint8_t *vector_of(const struct growing *growing, uint32_t node)
 {
-	return (float *)(void *)(growing->graph.rows + node * growing->graph.row_stride +
-				 growing->graph.vector_offset);
+	return growing->graph.rows + node * growing->graph.row_stride +
+	       growing->graph.vector_offset;
 }
 
 /* The paper's l = floor(-ln(unif(0..1)) * mL) with mL = 1 / ln(m). */
@@ -231,25 +252,25 @@ static uint8_t draw_level(struct growing *growing)
 }
 
 /* Only to bring candidates together; equality is decided by the bytes. */
-static uint64_t hash_vector(const float *vector, uint32_t padded_dim)
+static uint64_t hash_vector(const uint8_t *vector, uint32_t size)
 {
 	uint64_t hash = UINT64_C(0x9E3779B97F4A7C15);
 
-	for (uint32_t i = 0; i < padded_dim; i += 2)
-		hash = (hash ^ load_le64(&vector[i])) * UINT64_C(0xBF58476D1CE4E5B9) + (hash >> 29);
+	for (uint32_t i = 0; i < size; i += sizeof(hash))
+		hash = (hash ^ load_le64(vector + i)) * UINT64_C(0xBF58476D1CE4E5B9) + (hash >> 29);
 	return hash_mix64(hash);
 }
 
 /* Finds the node's equal in the graph, or makes the node the one to be found. */
 static bool find_twin(struct growing *growing, uint32_t node, uint32_t *ret_first)
 {
-	const float *vector = vector_of(growing, node);
-	uint32_t padded_dim = growing->graph.padded_dim, at, first;
+	const uint8_t *vector = vector_of(growing, node);
+	uint32_t size = growing->graph.compared.size, at, first;
 
-	for (at = slots_first(&growing->by_vector, hash_vector(vector, padded_dim));
+	for (at = slots_first(&growing->by_vector, hash_vector(vector, size));
 	     slots_node(&growing->by_vector, at, &first);
 	     at = slots_next(&growing->by_vector, at)) {
-		if (memcmp(vector_of(growing, first), vector, padded_dim * sizeof(float)) == 0) {
+		if (memcmp(vector_of(growing, first), vector, size) == 0) {
 			*ret_first = first;
 			return true;
 		}
@@ -300,12 +321,14 @@ static void add_entry(struct growing *growing, uint32_t node)
 	atomic_store_explicit(&growing->entry_count, count + 1, memory_order_release);
 }
 
-static bool is_finite(const float *vector, uint32_t dim)
+static void copy_vector(struct growing *growing, uint32_t node, const float *vector)
 {
-	for (uint32_t i = 0; i < dim; i++)
-		if (!isfinite(vector[i]))
-			return false;
-	return true;
+	const struct rows_form *form = &growing->form;
+
+	layout_copy_vector(form->metric, form->type, vector, form->dim, growing->values,
+			   dist_row_values(form->type, form->dim));
+	rows_encode(form, growing->values, vector_of(growing, node),
+		    growing->factors ? &growing->factors[node] : NULL);
 }
 
 static void put_label(struct growing *growing, uint32_t label, uint32_t node)
@@ -334,14 +357,14 @@ int growing_insert(struct growing *growing, uint32_t label, const float *vector,
 {
 	uint32_t node = growing_count(growing), first;
 	bool higher = false;
+	size_t bad;
 
 	if (node == growing->options.capacity)
 		return GROWING_E_FULL;
-	if (!is_finite(vector, growing->options.dim))
+	if (convert_check(growing->form.type, vector, growing->form.dim, &bad))
 		return GROWING_E_VALUE;
 	CHECK(node == 0 || time > growing->births[node - 1]);
-	layout_copy_vector(growing->options.metric, VECTOR_F32, vector, growing->options.dim,
-			   vector_of(growing, node), growing->graph.padded_dim);
+	copy_vector(growing, node, vector);
 	memset(row_of(growing, node), 0xFF, growing->graph.vector_offset);
 	growing->labels[node] = label;
 	growing->births[node] = time;
@@ -377,20 +400,16 @@ void growing_view(const struct growing *growing, uint64_t time, struct segment *
 	level = count > 0 ? growing->levels[entry] : 0;
 	*ret_view = (struct segment){
 		.metric = growing->options.metric,
-		.type = VECTOR_F32,
-		.dim = growing->options.dim,
+		.type = growing->form.type,
+		.dim = growing->form.dim,
 		.count = count,
 		.entry = entry,
 		.entry_level = level,
 		.entry_record = level > 0 ? growing->first_records[entry] + level - 1 : LAYOUT_NONE,
 		.m = growing->options.m,
 		.ef_default = GROWING_EF_DEFAULT,
-		.form = {.metric = growing->options.metric,
-			 .type = VECTOR_F32,
-			 .dim = growing->options.dim},
-		.compared = {.first = graph->rows + graph->vector_offset,
-			     .stride = graph->row_stride,
-			     .size = (uint32_t)(graph->padded_dim * sizeof(float))},
+		.form = growing->form,
+		.compared = graph->compared,
 		.rows = graph->rows,
 		.row_stride = graph->row_stride,
 		.vector_offset = graph->vector_offset,
@@ -414,7 +433,8 @@ uint32_t growing_count(const struct growing *growing)
 
 size_t growing_size(const struct growing *growing)
 {
-	const size_t a_node = 6 * sizeof(uint32_t) + sizeof(uint64_t) + sizeof(uint8_t);
+	const size_t a_node = 6 * sizeof(uint32_t) + sizeof(uint64_t) + sizeof(uint8_t) +
+			      (growing->factors ? sizeof(struct rows_factors) : 0);
 	size_t slots = slots_count(growing->options.capacity) * 2 * sizeof(uint32_t);
 
 	return growing_count(growing) * (growing->graph.row_stride + a_node) +

@@ -36,6 +36,7 @@
  */
 
 #include "base/metric.h"
+#include "base/vector_type.h"
 #include "hnsw/segment.h"
 
 #include <stddef.h>
@@ -48,11 +49,12 @@ struct growing;
 
 enum {
 	GROWING_E_FULL = 1, /* it has 'capacity' vectors */
-	GROWING_E_VALUE,    /* a NaN or an infinity in the vector */
+	GROWING_E_VALUE,    /* a value that is not finite, or that the type can't hold */
 };
 
 struct growing_options {
 	enum metric metric;
+	enum vector_type type; /* what vectors are stored as */
 	uint32_t dim;
 	uint32_t capacity;        /* vectors */
 	uint32_t m;               /* 0: 16 */

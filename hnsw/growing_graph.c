@@ -38,12 +38,6 @@ static uint32_t *row_of(const struct growing_graph *graph, uint32_t node)
 	return (uint32_t *)(void *)(graph->rows + node * graph->row_stride);
 }
 
-static const float *vector_of(const struct growing_graph *graph, uint32_t node)
-{
-	return (const float *)(const void *)(graph->rows + node * graph->row_stride +
-					     graph->vector_offset);
-}
-
 static struct layout_link *record_of(const struct growing_graph *graph, uint32_t node,
 				     uint32_t level)
 {
@@ -91,23 +85,21 @@ static void list_put(struct growing_graph *graph, uint32_t node, uint32_t level,
 	}
 }
 
-static float between(const struct growing_graph *graph, uint32_t a, uint32_t b)
+/* A node's own row as a query. */
+static struct rows_query query_of(const struct growing_graph *graph, uint32_t node)
 {
-	return dist_between(&graph->measure, vector_of(graph, a), vector_of(graph, b),
-			    graph->padded_dim);
-}
+	const struct rows *rows = &graph->compared;
+	struct rows_query query = graph->query;
 
-static void prefetch_vector(const struct growing_graph *graph, uint32_t node)
-{
-	const float *vector = vector_of(graph, node);
-
-	for (uint32_t i = 0; i < graph->padded_dim; i += DIST_PAD)
-		__builtin_prefetch(vector + i);
+	query.row = rows_at(rows, node);
+	if (rows->factors)
+		query.factors = rows->factors[node];
+	return query;
 }
 
 static uint32_t prefetch_ahead(const struct growing_graph *graph)
 {
-	return MAX(PREFETCH_LINES * DIST_PAD / graph->padded_dim, 1);
+	return MAX(PREFETCH_LINES * CACHE_LINE / graph->compared.size, 1);
 }
 
 static void prefetch_list(const struct growing_graph *graph, uint32_t node, uint32_t level)
@@ -130,7 +122,7 @@ static uint32_t meet_neighbours(struct growing_graph *graph, uint32_t node, uint
 		if (visited_add(&graph->visited, met[i]))
 			met[count++] = met[i];
 	for (uint32_t i = 0; i < MIN(count, prefetch_ahead(graph)); i++)
-		prefetch_vector(graph, met[i]);
+		rows_prefetch(&graph->compared, met[i]);
 	return count;
 }
 
@@ -138,6 +130,8 @@ static uint32_t meet_neighbours(struct growing_graph *graph, uint32_t node, uint
 static void search_layer(struct growing_graph *graph, uint32_t query, uint32_t level, uint32_t ef,
 			 uint32_t entry)
 {
+	const struct rows_query from = query_of(graph, query);
+	const struct rows *rows = &graph->compared;
 	const uint32_t ahead = prefetch_ahead(graph);
 	struct beam *beam = &graph->beam;
 	uint32_t node;
@@ -145,7 +139,7 @@ static void search_layer(struct growing_graph *graph, uint32_t query, uint32_t l
 	beam_reset(beam, ef);
 	visited_clear(&graph->visited);
 	(void)visited_add(&graph->visited, entry);
-	beam_insert(beam, beam_key(between(graph, query, entry), entry));
+	beam_insert(beam, beam_key(rows_distance(&from, rows, entry), entry));
 	while (beam_expand(beam, &node)) {
 		uint32_t count = meet_neighbours(graph, node, level);
 
@@ -154,8 +148,8 @@ static void search_layer(struct growing_graph *graph, uint32_t query, uint32_t l
 			uint64_t key;
 
 			if (i + ahead < count)
-				prefetch_vector(graph, graph->met[i + ahead]);
-			key = beam_key(between(graph, query, met), met);
+				rows_prefetch(&graph->compared, graph->met[i + ahead]);
+			key = beam_key(rows_distance(&from, rows, met), met);
 			if (beam_wants(beam, key))
 				beam_insert(beam, key);
 		}
@@ -173,11 +167,12 @@ static uint32_t choose(struct growing_graph *graph, uint64_t *keys, uint32_t cou
 	uint32_t chosen = 0, left = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t node = beam_key_node(keys[i]);
+		const struct rows_query from = query_of(graph, beam_key_node(keys[i]));
 		float distance = beam_key_distance(keys[i]);
 		uint32_t j = chosen < max ? 0 : UINT32_MAX;
 
-		while (j < chosen && !(between(graph, node, beam_key_node(kept[j])) < distance))
+		while (j < chosen &&
+		       !(rows_distance(&from, &graph->compared, beam_key_node(kept[j])) < distance))
 			j++;
 		if (j == chosen)
 			kept[chosen++] = keys[i];
@@ -204,11 +199,13 @@ static void sort_keys(uint64_t *keys, uint32_t count)
 static void cut_list(struct growing_graph *graph, uint32_t target, uint32_t level, uint64_t key,
 		     uint32_t listed)
 {
+	const struct rows_query from = query_of(graph, target);
 	uint32_t max = list_max(graph, level), chosen;
 	uint64_t *merged = graph->merged;
 
 	for (uint32_t i = 0; i < listed; i++)
-		merged[i] = beam_key(between(graph, target, graph->met[i]), graph->met[i]);
+		merged[i] = beam_key(rows_distance(&from, &graph->compared, graph->met[i]),
+				     graph->met[i]);
 	merged[listed] = key;
 	sort_keys(merged, listed + 1);
 	chosen = choose(graph, merged, listed + 1, max);
@@ -258,7 +255,7 @@ static void prefetch_neighbours(struct growing_graph *graph, uint32_t node, uint
 	uint32_t listed = list_read(graph, node, level, graph->met);
 
 	for (uint32_t i = 0; listed == list_max(graph, level) && i < listed; i++)
-		prefetch_vector(graph, graph->met[i]);
+		rows_prefetch(&graph->compared, graph->met[i]);
 }
 
 /* Writes the node's own list at one level, then the links back to it. */

@@ -11,15 +11,14 @@
  */
 
 #include "hnsw/beam.h"
-#include "hnsw/dist.h"
 #include "hnsw/layout.h"
 #include "hnsw/visited.h"
 
 #include <stdint.h>
 
 struct growing_graph {
-	struct dist_measure measure;
-	uint32_t padded_dim;
+	struct rows compared;    /* the vectors in the rows */
+	struct rows_query query; /* a query but for its row and factors */
 	uint32_t m;
 	uint32_t ef;
 	uint8_t *rows; /* borrowed; see layout.h */

@@ -198,8 +198,21 @@ static inline struct layout_link layout_link_at(const struct layout_link *links,
 	return link;
 }
 
-/* A norm is one but for the rounding to f32 when its square is no farther from one. */
-#define LAYOUT_UNIT_ERROR 0x1p-22
+/*
+ * How far from one the square of a norm can be that is one but for the rounding
+ * of its values: twice the relative error of a value, and a little.
+ */
+static inline double layout_unit_error(enum vector_type type)
+{
+	switch (type) {
+	case VECTOR_F16:
+		return 0x1.1p-10;
+	case VECTOR_BF16:
+		return 0x1.1p-8;
+	default:
+		return 0x1p-22;
+	}
+}
 
 /*
  * Copies a vector as rows and queries hold it: normalised under cosine if it is of
@@ -217,7 +230,7 @@ static inline void layout_copy_vector(enum metric metric, enum vector_type type,
 		for (uint32_t i = 0; i < dim; i++)
 			sum += (double)from[i] * (double)from[i];
 		scale = sum > 0 ? 1 / sqrt(sum) : 0;
-		if (fabs(sum - 1) <= LAYOUT_UNIT_ERROR)
+		if (fabs(sum - 1) <= layout_unit_error(type))
 			scale = 1;
 	}
 	for (uint32_t i = 0; i < dim; i++)

@@ -92,6 +92,7 @@ static int new_growing(struct live *live, struct live_member **ret_member)
 	const struct build_options *build = &live->options.build;
 	const struct growing_options options = {
 		.metric = live->options.metric,
+		.type = build->type,
 		.dim = live->options.dim,
 		.capacity = live->options.growing_max,
 		.m = build->m,
@@ -288,7 +289,8 @@ int live_delete(struct live *live, uint32_t label)
 
 static bool fits(const struct live *live, const struct segment *segment)
 {
-	if (segment->dim != live->options.dim || segment->metric != live->options.metric)
+	if (segment->dim != live->options.dim || segment->metric != live->options.metric ||
+	    segment->type != live->options.build.type)
 		return false;
 	for (uint32_t i = 0; i < segment->count; i++)
 		if (live_has(live, segment->labels[i]))

@@ -56,7 +56,7 @@ struct live;
 
 enum {
 	LIVE_E_ABSENT = 1, /* no vector has the label */
-	LIVE_E_VALUE,      /* a NaN or an infinity in the vector */
+	LIVE_E_VALUE,      /* a value that is not finite, or that the type can't hold */
 	LIVE_E_FULL,       /* vector_max vectors live */
 	LIVE_E_BUSY,       /* no room until a merge is done: live_work() and live_build() first */
 	LIVE_E_IDLE,       /* nothing waits to be built */

@@ -3,6 +3,7 @@
 
 #include "base/defs.h"
 #include "base/rand.h"
+#include "base/vector_type.h"
 #include "hnsw/build.h"
 #include "hnsw/live_search.h"
 #include "hnsw/truth.h"
@@ -26,8 +27,8 @@
 #define DIM       6
 #define K_MAX     40
 #define PARKED    6
-#define STEPS     6000
-#define SEEDS     6
+#define STEPS     4000
+#define SEEDS     9
 #define VALUES    40 /* different vectors of the runs with many copies */
 #define LABEL_GAP 3
 
@@ -50,7 +51,9 @@ struct parked {
 struct run {
 	uint64_t seed;
 	enum metric metric;
-	bool copies; /* few different vectors */
+	enum vector_type type;
+	double error; /* of distances, by the type's rounding */
+	bool copies;  /* few different vectors */
 	struct rand rand;
 	struct live *live;
 	struct model *model;
@@ -59,23 +62,44 @@ struct run {
 	uint64_t digest; /* of all answers */
 };
 
-static struct live_options options_of(uint64_t seed, enum metric metric)
+/* Every metric, and every type. */
+static const struct {
+	enum metric metric;
+	enum vector_type type;
+	double error;
+} kinds[] = {
+	{METRIC_L2, VECTOR_F32, 1e-5},    {METRIC_COSINE, VECTOR_F32, 1e-5},
+	{METRIC_IP, VECTOR_F32, 1e-5},    {METRIC_L2, VECTOR_U8, 1e-3},
+	{METRIC_COSINE, VECTOR_I8, 1e-5}, {METRIC_COSINE, VECTOR_F16, 2e-3},
+	{METRIC_IP, VECTOR_BF16, 2e-2},   {METRIC_L2, VECTOR_B1, 1e-5},
+};
+
+static struct live_options options_of(uint64_t seed)
 {
+	enum metric metric = kinds[seed % ARRAY_COUNT(kinds)].metric;
+
 	return (struct live_options){
 		.metric = metric,
 		.dim = DIM,
 		.vector_max = LABELS,
 		.growing_max = 20 + (uint32_t)(seed * 37 % 120),
 		.dead_percent = seed % 2 ? 0 : 30,
-		.build = {.m = 6, .ef_construction = 40, .seed = seed},
+		.build = {.type = kinds[seed % ARRAY_COUNT(kinds)].type,
+			  .m = 6,
+			  .ef_construction = 40,
+			  .seed = seed},
 	};
 }
 
 static void run_init(struct run *run, uint64_t seed)
 {
-	const struct live_options options = options_of(seed, (enum metric)(seed % METRIC_COUNT));
+	const struct live_options options = options_of(seed);
 
-	*run = (struct run){.seed = seed, .metric = options.metric, .copies = seed % 3 == 2};
+	*run = (struct run){.seed = seed,
+			    .metric = options.metric,
+			    .type = options.build.type,
+			    .error = kinds[seed % ARRAY_COUNT(kinds)].error,
+			    .copies = seed % 3 == 2};
 	rand_init(&run->rand, seed);
 	run->model = calloc(1, sizeof(*run->model));
 	assert_non_null(run->model);
@@ -101,6 +125,21 @@ static void run_deinit(struct run *run)
 	free(run->model);
 }
 
+/* One that the type holds, rounded at most. */
+static float draw_value(const struct run *run, struct rand *rand)
+{
+	switch (run->type) {
+	case VECTOR_U8:
+		return (float)rand_below(rand, 256);
+	case VECTOR_I8:
+		return (float)rand_below(rand, 255) - 127;
+	case VECTOR_B1:
+		return (float)rand_below(rand, 2);
+	default:
+		return (float)rand_unit(rand) - 0.5F;
+	}
+}
+
 static void draw_vector(struct run *run, float *vector)
 {
 	struct rand fixed, *rand = &run->rand;
@@ -110,7 +149,7 @@ static void draw_vector(struct run *run, float *vector)
 		rand = &fixed;
 	}
 	for (uint32_t i = 0; i < DIM; i++)
-		vector[i] = (float)rand_unit(rand) - 0.5F;
+		vector[i] = draw_value(run, rand);
 }
 
 static void do_put(struct run *run)
@@ -183,7 +222,7 @@ static void do_begin(struct run *run, struct parked *parked)
 	parked->filtered = rand_below(&run->rand, 3) == 0;
 	*parked->model = *run->model;
 	for (uint32_t i = 0; i < DIM; i++)
-		parked->query[i] = (float)rand_unit(&run->rand) - 0.5F;
+		parked->query[i] = draw_value(run, &run->rand);
 	if (parked->filtered)
 		set_filter(run, parked);
 	params = (struct search_params){.k = parked->k,
@@ -231,8 +270,9 @@ static void check_answer(struct run *run, const struct parked *parked)
 		assert_true(may_be_answered(parked, label));
 		assert_true(i == 0 || search_hit_before(&hits[i - 1], &hits[i]));
 		distance = distance_to(run, parked, label);
-		assert_true(fabs(distance - (double)hits[i].distance) < 1e-5);
-		run->right += distance <= exact[found - 1] + 1e-6;
+		assert_true(fabs(distance - (double)hits[i].distance) <
+			    run->error * fmax(1, distance));
+		run->right += distance <= exact[found - 1] + run->error;
 		run->digest = run->digest * UINT64_C(0x9E3779B97F4A7C15) + hits[i].label;
 	}
 	run->possible += found;
@@ -296,8 +336,9 @@ static uint64_t play(uint64_t seed)
 	struct run run;
 	uint64_t digest;
 
-	print_message("seed %" PRIu64, seed);
 	run_init(&run, seed);
+	print_message("seed %" PRIu64 ", %s of %s", seed, metric_name(run.metric),
+		      vector_type_name(run.type));
 	for (unsigned step = 0; step < STEPS; step++)
 		do_step(&run);
 	for (unsigned i = 0; i < PARKED; i++) {
@@ -362,7 +403,7 @@ static void a_settled_index_is_a_fresh_build(void **state)
 			       DIM * sizeof(float));
 			labels[count++] = label * LABEL_GAP;
 		}
-		options = options_of(seed, run.metric).build;
+		options = options_of(seed).build;
 		options.metric = run.metric;
 		options.generation = segment->generation;
 		assert_int_equal(
