@@ -42,7 +42,7 @@ static inline uint64_t beam_key(float distance, uint32_t node)
 	if (distance != distance)
 		distance = INFINITY;
 	memcpy(&bits, &distance, sizeof(bits));
-	bits ^= bits >> 31 ? UINT32_MAX : UINT32_C(1) << 31;
+	bits ^= (uint32_t)((int32_t)bits >> 31) | UINT32_C(1) << 31;
 	return (uint64_t)bits << 32 | (uint64_t)node << 1;
 }
 
@@ -68,32 +68,53 @@ static inline void beam_reset(struct beam *beam, uint32_t capacity)
 	beam->capacity = capacity;
 }
 
+/* Keys from here on are not kept. */
+static inline uint64_t beam_bound(const struct beam *beam)
+{
+	return beam->count < beam->capacity ? UINT64_MAX : beam->keys[beam->count - 1];
+}
+
 /* Would a node of this key be kept? */
 static inline bool beam_wants(const struct beam *beam, uint64_t key)
 {
-	return beam->count < beam->capacity || key < beam->keys[beam->count - 1];
+	return key < beam_bound(beam);
+}
+
+/*
+ * How many keys are less. Quarters without branches, which couldn't be foreseen,
+ * and with three loads at a time, as each step waits for its loads.
+ */
+static inline uint32_t beam_rank(const struct beam *beam, uint64_t key)
+{
+	const uint64_t *keys = beam->keys;
+	uint32_t left = beam->count, low = 0;
+
+	while (left > 3) {
+		uint32_t quarter = left / 4;
+		uint32_t less = (keys[low + quarter - 1] < key) +
+				(keys[low + 2 * quarter - 1] < key) +
+				(keys[low + 3 * quarter - 1] < key);
+
+		low += less * quarter;
+		left = less == 3 ? left - 3 * quarter : quarter - 1;
+	}
+	for (uint32_t i = 0; i < left; i++)
+		low += keys[low] < key;
+	return low;
 }
 
 /* Keeps the key, which beam_wants() has approved; the farthest falls off a full beam. */
 static inline void beam_insert(struct beam *beam, uint64_t key)
 {
-	uint32_t low = 0, high = beam->count;
+	uint32_t rank = beam_rank(beam, key);
 
-	while (low < high) {
-		uint32_t middle = (low + high) / 2;
-
-		if (beam->keys[middle] < key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
 	if (beam->count < beam->capacity)
 		beam->count++;
-	memmove(&beam->keys[low + 1], &beam->keys[low],
-		(beam->count - 1 - low) * sizeof(beam->keys[0]));
-	beam->keys[low] = key;
-	if (low < beam->next)
-		beam->next = low;
+	memmove(&beam->keys[rank + 1], &beam->keys[rank],
+		(beam->count - 1 - rank) * sizeof(beam->keys[0]));
+	beam->keys[rank] = key;
+	if (rank < beam->next)
+		beam->next = rank;
 }
 
 /* Marks the nearest unexpanded node as expanded. Returns false when there is none. */

@@ -134,11 +134,16 @@ struct dist_row_measure dist_row_measure(const struct dist_table *table, enum ve
 	bool integers = type == VECTOR_I8 || type == VECTOR_U8;
 
 	if (metric == METRIC_L2)
-		return (struct dist_row_measure){
-			.pair = kernels->pair_l2, .mixed = kernels->mixed_l2, .sign = 1};
+		return (struct dist_row_measure){.pair = kernels->pair_l2,
+						 .mixed = kernels->mixed_l2,
+						 .many_pair = kernels->many_pair_l2,
+						 .many_mixed = kernels->many_mixed_l2,
+						 .sign = 1};
 	return (struct dist_row_measure){
 		.pair = kernels->pair_ip,
 		.mixed = kernels->mixed_ip,
+		.many_pair = kernels->many_pair_ip,
+		.many_mixed = kernels->many_mixed_ip,
 		.offset = metric == METRIC_COSINE,
 		.sign = -1,
 		.scaled = metric == METRIC_COSINE && integers,

@@ -26,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Rows are padded to a multiple of so many bytes: one AVX-512 register. */
 #define DIST_ALIGN 64
@@ -44,6 +45,18 @@ typedef double (*dist_exact_fn)(const float *a, const float *b, size_t dim);
 /* For rows of any type: 'row_size' is dist_row_size(), a multiple of DIST_ALIGN. */
 typedef float (*dist_row_fn)(const void *a, const void *b, size_t row_size);
 
+/* Rows of one size: those numbered 'nodes', 'stride' bytes apart from 'first' on. */
+struct dist_places {
+	const uint8_t *first;
+	uint64_t stride;
+	const uint32_t *nodes;
+	uint32_t count;
+};
+
+/* One row against many: the same values as one by one, faster. */
+typedef void (*dist_many_fn)(const void *a, const struct dist_places *places, size_t row_size,
+			     float *ret_values);
+
 /*
  * The kernels of one type. L2 is the sum of squared differences, ip the dot
  * product, not negated. 'row_size' is always that of the row of this type.
@@ -56,6 +69,10 @@ struct dist_kernels {
 	dist_row_fn pair_ip;
 	dist_row_fn mixed_l2; /* a: dist_row_values() floats; b: a row of the type */
 	dist_row_fn mixed_ip;
+	dist_many_fn many_pair_l2; /* the same four against many rows */
+	dist_many_fn many_pair_ip;
+	dist_many_fn many_mixed_l2;
+	dist_many_fn many_mixed_ip;
 };
 
 struct dist_table {
@@ -117,6 +134,8 @@ static inline float dist_between(const struct dist_measure *measure, const float
 struct dist_row_measure {
 	dist_row_fn pair;
 	dist_row_fn mixed;
+	dist_many_fn many_pair;
+	dist_many_fn many_mixed;
 	float offset;
 	float sign;
 	bool scaled;

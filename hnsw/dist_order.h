@@ -28,6 +28,16 @@
 
 #include "hnsw/dist.h"
 
+/* many_KERNEL() from a kernel of one row, which is inlined in it. */
+#define DIST_MANY(kernel)                                                                          \
+	static void many_##kernel(const void *a, const struct dist_places *places,                 \
+				  size_t row_size, float *ret_values)                              \
+	{                                                                                          \
+		for (uint32_t i = 0; i < places->count; i++)                                       \
+			ret_values[i] = kernel(                                                    \
+				a, places->first + places->nodes[i] * places->stride, row_size);   \
+	}
+
 extern const struct dist_table dist_scalar;
 #if defined(__x86_64__)
 extern const struct dist_table dist_avx2;

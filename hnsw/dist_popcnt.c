@@ -18,7 +18,10 @@ static float pair_l2_b1(const void *a, const void *b, size_t row_size)
 	return (float)_mm512_reduce_add_epi64(sum);
 }
 
+DIST_MANY(pair_l2_b1)
+
 void dist_popcnt_use(struct dist_table *table)
 {
 	table->kernels[VECTOR_B1].pair_l2 = pair_l2_b1;
+	table->kernels[VECTOR_B1].many_pair_l2 = many_pair_l2_b1;
 }

@@ -59,60 +59,128 @@ static inline __m512i distance_u8(__m512i a, __m512i b)
 }
 
 /* d * d = d * (d - 128) + 128 * d */
-static ALWAYS_INLINE float add_squares(const void *a, const void *b, size_t row_size,
-				       bytes_fn distance)
+static ALWAYS_INLINE __m512i squares(const void *a, const void *b, size_t row_size,
+				     bytes_fn distance)
 {
 	const __m512i ones = _mm512_set1_epi8(1);
-	__m512i squares = _mm512_setzero_si512(), sums = squares;
+	__m512i products = _mm512_setzero_si512(), sums = products;
 
 	for (size_t i = 0; i < row_size; i += DIST_ALIGN) {
-		__m512i d = distance(load(a, i), load_once(b, i));
+		__m512i d = distance(load(a, i), load(b, i));
 
-		squares = _mm512_dpbusd_epi32(squares, d, shift128(d));
+		products = _mm512_dpbusd_epi32(products, d, shift128(d));
 		sums = _mm512_dpbusd_epi32(sums, d, ones);
 	}
-	return fold_i32(_mm512_add_epi32(squares, _mm512_slli_epi32(sums, 7)));
+	return _mm512_add_epi32(products, _mm512_slli_epi32(sums, 7));
 }
 
-static float pair_l2_i8(const void *a, const void *b, size_t row_size)
+static ALWAYS_INLINE __m512i squares_i8(const void *a, const void *b, size_t row_size)
 {
-	return add_squares(a, b, row_size, distance_i8);
+	return squares(a, b, row_size, distance_i8);
 }
 
-static float pair_l2_u8(const void *a, const void *b, size_t row_size)
+static ALWAYS_INLINE __m512i squares_u8(const void *a, const void *b, size_t row_size)
 {
-	return add_squares(a, b, row_size, distance_u8);
+	return squares(a, b, row_size, distance_u8);
 }
 
-/* a * b = (a + 128) * b - 128 * b */
-static float pair_ip_i8(const void *a, const void *b, size_t row_size)
+/* a * (b + 128), which is 128 * a too much. */
+static ALWAYS_INLINE __m512i shifted_i8(const void *a, const void *b, size_t row_size)
 {
-	const __m512i offset = _mm512_set1_epi8(-128); /* 128, unsigned */
-	__m512i products = _mm512_setzero_si512(), sums = products;
+	__m512i products = _mm512_setzero_si512();
 
-	for (size_t i = 0; i < row_size; i += DIST_ALIGN) {
-		__m512i right = load(b, i);
+	for (size_t i = 0; i < row_size; i += DIST_ALIGN)
+		products = _mm512_dpbusd_epi32(products, shift128(load_once(b, i)), load(a, i));
+	return products;
+}
 
-		products = _mm512_dpbusd_epi32(products, shift128(load(a, i)), right);
-		sums = _mm512_dpbusd_epi32(sums, offset, right);
+/* a * (b - 128), which is 128 * a too little. */
+static ALWAYS_INLINE __m512i shifted_u8(const void *a, const void *b, size_t row_size)
+{
+	__m512i products = _mm512_setzero_si512();
+
+	for (size_t i = 0; i < row_size; i += DIST_ALIGN)
+		products = _mm512_dpbusd_epi32(products, load(a, i), shift128(load_once(b, i)));
+	return products;
+}
+
+/* 128 * a, or -128 * a: what makes up for the shift. */
+static ALWAYS_INLINE __m512i excess_i8(const void *a, size_t row_size)
+{
+	__m512i sums = _mm512_setzero_si512();
+
+	for (size_t i = 0; i < row_size; i += DIST_ALIGN)
+		sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(-128), load(a, i));
+	return _mm512_sub_epi32(_mm512_setzero_si512(), sums);
+}
+
+static ALWAYS_INLINE __m512i excess_u8(const void *a, size_t row_size)
+{
+	__m512i sums = _mm512_setzero_si512();
+
+	for (size_t i = 0; i < row_size; i += DIST_ALIGN)
+		sums = _mm512_dpbusd_epi32(sums, load(a, i), _mm512_set1_epi8(1));
+	return _mm512_slli_epi32(sums, 7);
+}
+
+static ALWAYS_INLINE __m512i no_excess(const void *a, size_t row_size)
+{
+	return _mm512_setzero_si512();
+}
+
+typedef __m512i (*sums_fn)(const void *a, const void *b, size_t row_size);
+typedef __m512i (*excess_fn)(const void *a, size_t row_size);
+
+static inline __m128i fold_to_four(__m512i sum)
+{
+	__m256i half =
+		_mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+
+	return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+/* Four rows at a time, as folding four sums together takes half of what each alone does. */
+static ALWAYS_INLINE void many(const void *a, const struct dist_places *places, size_t row_size,
+			       float *ret_values, sums_fn sums, excess_fn excess)
+{
+	const __m512i more = excess(a, row_size);
+	uint32_t i = 0;
+
+	for (; i + 4 <= places->count; i += 4) {
+		__m128i parts[4];
+
+		for (uint32_t j = 0; j < 4; j++) {
+			const uint8_t *row = places->first + places->nodes[i + j] * places->stride;
+
+			parts[j] = fold_to_four(_mm512_add_epi32(sums(a, row, row_size), more));
+		}
+		_mm_storeu_ps(ret_values + i,
+			      _mm_cvtepi32_ps(_mm_hadd_epi32(_mm_hadd_epi32(parts[0], parts[1]),
+							     _mm_hadd_epi32(parts[2], parts[3]))));
 	}
-	return fold_i32(_mm512_sub_epi32(products, sums));
-}
+	for (; i < places->count; i++) {
+		const uint8_t *row = places->first + places->nodes[i] * places->stride;
 
-/* a * b = a * (b - 128) + 128 * a */
-static float pair_ip_u8(const void *a, const void *b, size_t row_size)
-{
-	const __m512i ones = _mm512_set1_epi8(1);
-	__m512i products = _mm512_setzero_si512(), sums = products;
-
-	for (size_t i = 0; i < row_size; i += DIST_ALIGN) {
-		__m512i left = load(a, i);
-
-		products = _mm512_dpbusd_epi32(products, left, shift128(load(b, i)));
-		sums = _mm512_dpbusd_epi32(sums, left, ones);
+		ret_values[i] = fold_i32(_mm512_add_epi32(sums(a, row, row_size), more));
 	}
-	return fold_i32(_mm512_add_epi32(products, _mm512_slli_epi32(sums, 7)));
 }
+
+#define KERNELS(name, sums, excess)                                                                \
+	static float pair_##name(const void *a, const void *b, size_t row_size)                    \
+	{                                                                                          \
+		return fold_i32(_mm512_add_epi32(sums(a, b, row_size), excess(a, row_size)));      \
+	}                                                                                          \
+                                                                                                   \
+	static void many_pair_##name(const void *a, const struct dist_places *places,              \
+				     size_t row_size, float *ret_values)                           \
+	{                                                                                          \
+		many(a, places, row_size, ret_values, sums, excess);                               \
+	}
+
+KERNELS(l2_i8, squares_i8, no_excess)
+KERNELS(l2_u8, squares_u8, no_excess)
+KERNELS(ip_i8, shifted_i8, excess_i8)
+KERNELS(ip_u8, shifted_u8, excess_u8)
 
 void dist_vnni_use(struct dist_table *table)
 {
@@ -120,7 +188,11 @@ void dist_vnni_use(struct dist_table *table)
 	struct dist_kernels *u8 = &table->kernels[VECTOR_U8];
 
 	i8->pair_l2 = pair_l2_i8;
+	i8->many_pair_l2 = many_pair_l2_i8;
 	i8->pair_ip = pair_ip_i8;
+	i8->many_pair_ip = many_pair_ip_i8;
 	u8->pair_l2 = pair_l2_u8;
+	u8->many_pair_l2 = many_pair_l2_u8;
 	u8->pair_ip = pair_ip_u8;
+	u8->many_pair_ip = many_pair_ip_u8;
 }

@@ -93,6 +93,7 @@ void rows_query_row(const struct rows_form *form, const void *row,
 
 	*ret_query = (struct rows_query){
 		.kernel = measure.pair,
+		.many = measure.many_pair,
 		.row = row,
 		.factors = factors ? *factors : (struct rows_factors){.scale = 1},
 		.offset = form->metric == METRIC_COSINE ? 1 : 0,
@@ -147,7 +148,10 @@ static bool is_bytes(enum vector_type type)
 /* Rows whose type can't hold the query are compared with its floats. */
 static void mixed_query(const struct rows_form *form, const float *vector, struct rows_query *query)
 {
-	query->kernel = dist_row_measure(dist_best(), form->type, form->metric).mixed;
+	struct dist_row_measure measure = dist_row_measure(dist_best(), form->type, form->metric);
+
+	query->kernel = measure.mixed;
+	query->many = measure.many_mixed;
 	query->row = vector;
 }
 

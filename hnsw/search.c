@@ -182,18 +182,24 @@ static void prefetch_nodes(const struct search *search, const uint32_t *nodes, u
 		rows_prefetch(&search->rows, nodes[i]);
 }
 
-/* Compares with the 'index'-th of the nodes. */
-static uint64_t key_of(struct search *search, const uint32_t *nodes, uint32_t count, uint32_t index)
+/*
+ * Writes the keys of 'count' nodes. Of the first their vectors have been asked for;
+ * the others are asked for, part by part, while those before are compared.
+ */
+static void keys_of(struct search *search, const uint32_t *nodes, uint32_t count, uint64_t *keys)
 {
-	if (index + search->ahead < count)
-		rows_prefetch(&search->rows, nodes[index + search->ahead]);
-	search->stats.distances++;
-	return beam_key(rows_distance(&search->from, &search->rows, nodes[index]), nodes[index]);
-}
+	float distances[2 * SEGMENT_M_MAX];
 
-static uint64_t wanted_key(struct search *search, uint32_t index)
-{
-	return key_of(search, search->wanted, search->wanted_count, index);
+	for (uint32_t done = 0; done < count;) {
+		uint32_t part = MIN(count - done, search->ahead);
+
+		prefetch_nodes(search, nodes + done + part, count - done - part);
+		rows_distances(&search->from, &search->rows, nodes + done, part, distances + done);
+		done += part;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		keys[i] = beam_key(distances[i], nodes[i]);
+	search->stats.distances += count;
 }
 
 /* Relaxed: a death until 'time' was written before 'time' was; a later one may be seen or not. */
@@ -328,12 +334,12 @@ static void rerank_begin(struct search *search);
 
 static void scan_step(struct search *search)
 {
-	for (uint32_t i = 0; i < search->wanted_count; i++) {
-		uint64_t key = wanted_key(search, i);
+	uint64_t keys[SEARCH_SCAN_BATCH];
 
-		if (beam_wants(&search->beam, key))
-			beam_insert(&search->beam, key);
-	}
+	keys_of(search, search->wanted, search->wanted_count, keys);
+	for (uint32_t i = 0; i < search->wanted_count; i++)
+		if (beam_wants(&search->beam, keys[i]))
+			beam_insert(&search->beam, keys[i]);
 	scan_want(search);
 	if (search->wanted_count > 0 || search->scan_next < search->segment->count)
 		return;
@@ -467,8 +473,8 @@ static void rerank_end(struct search *search)
 
 static void rerank_step(struct search *search)
 {
-	for (uint32_t i = 0; i < search->wanted_count; i++)
-		search->beam.keys[search->rerank_next + i] = wanted_key(search, i);
+	keys_of(search, search->wanted, search->wanted_count,
+		search->beam.keys + search->rerank_next);
 	search->rerank_next += search->wanted_count;
 	if (search->rerank_next == search->rerank_count)
 		rerank_end(search);
@@ -504,16 +510,33 @@ static bool next_candidate(struct search *search)
 	return beam_wants(&search->beam, key);
 }
 
-/* Compares with the oldest batch. Returns false when memory is out. */
+/*
+ * Compares with the oldest batch. Those that are near enough are picked out first,
+ * without branches. Returns false when memory is out.
+ */
 static bool compare_batch(struct search *search)
 {
 	const struct batch *batch = &search->batches[search->first_batch];
+	const uint64_t bound = beam_bound(&search->beam);
+	uint64_t keys[2 * SEGMENT_M_MAX];
+	uint32_t near = 0;
 
 	search->first_batch = (search->first_batch + 1) % SEARCH_LAG;
 	search->batch_count--;
-	for (uint32_t i = 0; i < batch->count; i++)
-		if (!offer(search, key_of(search, batch->nodes, batch->count, i)))
-			return false;
+	keys_of(search, batch->nodes, batch->count, keys);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		keys[near] = keys[i];
+		near += keys[i] < bound;
+	}
+	if (search->selective) {
+		for (uint32_t i = 0; i < near; i++)
+			if (!offer(search, keys[i]))
+				return false;
+		return true;
+	}
+	for (uint32_t i = 0; i < near; i++)
+		if (beam_wants(&search->beam, keys[i]))
+			beam_insert(&search->beam, keys[i]);
 	return true;
 }
 
@@ -522,19 +545,11 @@ static void gather(struct search *search)
 {
 	uint32_t last = (search->first_batch + search->batch_count) % SEARCH_LAG;
 	const uint32_t *links = layout_row(search->segment, search->node);
-	uint32_t max = 2 * search->segment->m, count = search->segment->count;
 	struct batch *batch = &search->batches[last];
 
 	search->stats.hops++;
-	batch->count = 0;
-	for (uint32_t i = 0; i < max; i++) {
-		uint32_t neighbour = layout_neighbour(links, i);
-
-		if (neighbour == LAYOUT_NONE)
-			break;
-		if (neighbour < count && visited_add(&search->visited, neighbour))
-			batch->nodes[batch->count++] = neighbour;
-	}
+	batch->count = visited_meet(&search->visited, links, 2 * search->segment->m,
+				    search->segment->count, batch->nodes);
 	if (batch->count == 0)
 		return;
 	prefetch_nodes(search, batch->nodes, batch->count);
@@ -575,9 +590,7 @@ static void descend(struct search *search)
 
 static void start_step(struct search *search)
 {
-	search->wanted[0] = search->segment->entry;
-	search->wanted_count = 1;
-	search->nearest = wanted_key(search, 0);
+	keys_of(search, &search->segment->entry, 1, &search->nearest);
 	search->level = search->segment->entry_level;
 	search->record = search->segment->entry_record;
 	(void)visited_add(&search->visited, search->segment->entry);
@@ -613,15 +626,15 @@ static void descend_links_step(struct search *search)
 static void descend_vectors_step(struct search *search)
 {
 	uint64_t before = search->nearest;
+	uint64_t keys[SEGMENT_M_MAX];
 
+	keys_of(search, search->wanted, search->wanted_count, keys);
 	for (uint32_t i = 0; i < search->wanted_count; i++) {
-		uint64_t key = wanted_key(search, i);
-
-		if (key < search->nearest) {
-			search->nearest = key;
+		if (keys[i] < search->nearest) {
+			search->nearest = keys[i];
 			search->record = search->wanted_records[i];
 		}
-		if (!offer(search, key)) {
+		if (!offer(search, keys[i])) {
 			scan_begin(search);
 			return;
 		}

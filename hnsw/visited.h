@@ -84,3 +84,38 @@ static inline bool visited_add(struct visited *visited, uint32_t node)
 		visited->listed_count++;
 	return true;
 }
+
+/*
+ * Of a list's up to 'count' nodes, which end at UINT32_MAX, writes those below 'end' that were not
+ * there to 'ret_met' (room for 'count'), in order, and adds them. Returns how many.
+ *
+ * Without branches: which of a list's nodes are new can't be foreseen, and a
+ * wrong guess costs more than all of this does for a node.
+ */
+static inline uint32_t visited_meet(struct visited *visited, const uint32_t *nodes, uint32_t count,
+				    uint32_t end, uint32_t *ret_met)
+{
+	uint32_t spare[2]; /* where indexes go when no more are listed */
+	bool listing = visited->listed_count + count <= VISITED_LISTED_MAX;
+	uint32_t *listed = listing ? visited->listed + visited->listed_count : spare;
+	uint32_t met = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t node = __atomic_load_n(&nodes[i], __ATOMIC_RELAXED);
+		bool inside = node < end;
+		uint64_t bits, bit;
+		uint32_t word;
+
+		if (node == UINT32_MAX)
+			break;
+		word = inside ? node / 64 : 0;
+		bits = visited->words[word];
+		bit = (uint64_t)inside << node % 64;
+		ret_met[met] = node;
+		listed[listing ? met : 0] = word;
+		visited->words[word] = bits | bit;
+		met += (bit & ~bits) != 0;
+	}
+	visited->listed_count = listing ? visited->listed_count + met : VISITED_LISTED_MAX + 1;
+	return met;
+}
