@@ -109,6 +109,15 @@ static bool is_whole(const struct churn *churn)
 	return found == k;
 }
 
+/* The processor time of this thread. */
+static uint64_t cpu_now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 /* Of this thread, so far: voluntary ones, so what others take of the processor isn't in it. */
 static uint64_t count_sleeps(void)
 {
@@ -126,13 +135,15 @@ static void *search_all_the_time(void *context)
 
 	for (uint64_t i = 0; !atomic_load_explicit(&churn->stop, memory_order_relaxed); i++) {
 		bool merging = atomic_load_explicit(&churn->merging, memory_order_relaxed);
-		uint64_t start = clock_now_ns(), took;
+		uint64_t start = clock_now_ns(), cpu = cpu_now_ns(), took;
 
 		live_search_begin(churn->search, queries->rows + i % queries->count * queries->dim,
 				  &params);
 		while (!live_search_step(churn->search))
 			;
+		cpu = cpu_now_ns() - cpu;
 		took = clock_now_ns() - start;
+		churn->result->search_cpu_max_ns = MAX(churn->result->search_cpu_max_ns, cpu);
 		hist_add(&churn->result->searches, took);
 		if (merging)
 			hist_add(&churn->result->merging_searches, took);
@@ -169,10 +180,12 @@ static int put(struct churn *churn, uint32_t label)
 	const struct cmd_vectors *base = churn->options->base;
 
 	for (;;) {
-		uint64_t start = clock_now_ns();
+		uint64_t start = clock_now_ns(), cpu = cpu_now_ns();
 		int result = live_put(churn->live, label, base->rows + (size_t)label * base->dim);
 		enum live_need need;
 
+		cpu = cpu_now_ns() - cpu;
+		churn->result->put_cpu_max_ns = MAX(churn->result->put_cpu_max_ns, cpu);
 		if (!result)
 			hist_add(&churn->result->puts, clock_now_ns() - start);
 		if (result != LIVE_E_BUSY)

@@ -35,6 +35,9 @@ struct churn_result {
 	uint64_t sleeps;     /* how often the searching thread waited for anything but its turn */
 	struct hist puts;    /* nanoseconds of each */
 	struct hist searches;
+	/* The longest in processor time: what others on the machine take isn't in it. */
+	uint64_t put_cpu_max_ns;
+	uint64_t search_cpu_max_ns;
 	struct hist merging_searches; /* those that began while a merge was under way */
 };
 

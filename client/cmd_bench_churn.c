@@ -8,6 +8,7 @@
  */
 
 #include "base/clock.h"
+#include "base/vector_type.h"
 #include "client/bench_truth.h"
 #include "client/churn.h"
 #include "client/cmd.h"
@@ -24,8 +25,9 @@
 #define CHURN_GROWING_SHARE 4
 
 struct request {
-	const char *base, *query, *truth, *metric_name, *ef_list;
+	const char *base, *query, *truth, *metric_name, *type_name, *ef_list;
 	enum metric metric;
+	enum vector_type type;
 	uint64_t k, threads, m, ef_construction, seed, growing, dead_percent, search_ef;
 	bool json;
 };
@@ -66,6 +68,7 @@ static void fill_options(struct bench *bench)
 				.dead_percent = (uint32_t)request->dead_percent,
 				.build =
 					{
+						.type = request->type,
 						.m = (uint32_t)request->m,
 						.ef_construction =
 							(uint32_t)request->ef_construction,
@@ -104,9 +107,11 @@ static void print_churn_json(const struct bench *bench, double per_second)
 		{"put_p50_us", us(&result->puts, 50)},
 		{"put_p99_us", us(&result->puts, 99)},
 		{"put_max_us", us(&result->puts, 100)},
+		{"put_cpu_max_us", (double)result->put_cpu_max_ns / (double)NS_PER_US},
 		{"search_p50_us", us(&result->searches, 50)},
 		{"search_p99_us", us(&result->searches, 99)},
 		{"search_max_us", us(&result->searches, 100)},
+		{"search_cpu_max_us", (double)result->search_cpu_max_ns / (double)NS_PER_US},
 		{"merging_search_p50_us", us(&result->merging_searches, 50)},
 		{"merging_search_p99_us", us(&result->merging_searches, 99)},
 		{"merging_search_max_us", us(&result->merging_searches, 100)},
@@ -160,7 +165,10 @@ static void print_churn_text(const struct bench *bench, double per_second)
 	print_latency("replacing", &result->puts);
 	print_latency("searches meanwhile", &result->searches);
 	print_latency("of them during merges", &result->merging_searches);
-	printf("the searching thread slept %" PRIu64 " times\n", result->sleeps);
+	printf("longest in processor time: replacing %.1f us, a search %.1f us; the searching "
+	       "thread slept %" PRIu64 " times\n",
+	       (double)result->put_cpu_max_ns / (double)NS_PER_US,
+	       (double)result->search_cpu_max_ns / (double)NS_PER_US, result->sleeps);
 	printf("\n%6s  %8s  %8s  %10s  %10s\n", "ef", "recall", "fresh", "queries/s", "fresh");
 }
 
@@ -306,6 +314,7 @@ int cmd_bench_churn(int argc, char **argv)
 {
 	struct request request = {
 		.metric_name = "l2",
+		.type_name = "f32",
 		.ef_list = "16,32,64,128,256",
 		.k = 10,
 		.threads = 1,
@@ -318,6 +327,8 @@ int cmd_bench_churn(int argc, char **argv)
 		{"truth", "FILE", "rows of their true neighbours, nearest first",
 		 .text = &request.truth, .required = true},
 		{"metric", "NAME", "l2, ip or cosine (l2)", .text = &request.metric_name},
+		{"type", "NAME", "what vectors are stored as: f32, f16, bf16, i8, u8, b1 (f32)",
+		 .text = &request.type_name},
 		{"ef", "N,N,..", "widths of the search to compare at (16,32,64,128,256)",
 		 .text = &request.ef_list},
 		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,
@@ -343,6 +354,9 @@ int cmd_bench_churn(int argc, char **argv)
 
 	if (!cmd_options("bench churn", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
+	if (vector_type_parse(request.type_name, &request.type))
+		return cmd_usage("--type is f32, f16, bf16, i8, u8 or b1, not '%s'",
+				 request.type_name);
 	if (!cmd_metric(request.metric_name, &request.metric) ||
 	    !bench_ef_list(request.ef_list, bench.ef, &bench.ef_count))
 		return CMD_USAGE;

@@ -18,7 +18,7 @@
 #define MERGE_RATIO 4
 
 /* Deaths carried over in one slice: each is a search by label, a fraction of a microsecond. */
-#define CARRY_BATCH 1024
+#define CARRY_BATCH 256
 
 static enum live_job_state job_state(const struct live *live)
 {
