@@ -31,7 +31,7 @@
 #define WARM_UP 200
 
 struct bench_request {
-	const char *base, *query, *truth, *metric_name, *ef_list, *index;
+	const char *base, *query, *truth, *metric_name, *ef_list, *index, *type, *rows;
 	enum metric metric;
 	uint64_t k, threads, m, ef_construction, seed;
 	uint64_t search_threads, in_flight, passes;
@@ -49,6 +49,7 @@ struct lane {
 struct bench {
 	const struct bench_request *request;
 	struct cmd_vectors base, queries;
+	struct cmd_storage storage;
 	struct bench_truth truth;
 	uint32_t ef[BENCH_EF_MAX];
 	uint32_t ef_count;
@@ -234,17 +235,20 @@ static void print_index(const struct bench *bench, double seconds)
 
 	if (request->json)
 		cmd_json(json_pack(
-			"{s:s, s:f, s:I, s:I, s:I, s:s, s:s, s:I}", "event",
+			"{s:s, s:f, s:I, s:I, s:I, s:s, s:b, s:s, s:s, s:I}", "event",
 			request->index ? "open" : "build", "seconds", seconds, "vectors",
 			(json_int_t)bench->index.vector_count, "dim", (json_int_t)bench->base.dim,
-			"bytes", (json_int_t)bench->index.size, "metric", request->metric_name,
+			"bytes", (json_int_t)bench->index.size, "type",
+			vector_type_name(bench->index.segments[0].type), "compact",
+			bench->index.segments[0].form.compact, "metric", request->metric_name,
 			"isa", dist_best()->isa, "threads", (json_int_t)request->threads));
 	else
 		printf("%s in %.1f s: %" PRIu64 " vectors of %" PRIu32 " values, %" PRIu64
-		       " bytes, %s, %s\n%6s  %8s  %10s  %8s  %8s\n",
+		       " bytes, %s, %s, %s\n%6s  %8s  %10s  %8s  %8s\n",
 		       request->index ? "opened" : "built", seconds, bench->index.vector_count,
-		       bench->base.dim, bench->index.size, request->metric_name, dist_best()->isa,
-		       "ef", "recall", "queries/s", "p50 us", "p99 us");
+		       bench->base.dim, bench->index.size,
+		       vector_type_name(bench->index.segments[0].type), request->metric_name,
+		       dist_best()->isa, "ef", "recall", "queries/s", "p50 us", "p99 us");
 	fflush(stdout);
 }
 
@@ -253,6 +257,8 @@ static int make_index(struct bench *bench, struct bench_index *ret_index)
 	const struct bench_request *request = bench->request;
 	const struct build_options options = {
 		.metric = request->metric,
+		.type = bench->storage.type,
+		.rows = bench->storage.rows,
 		.m = (uint32_t)request->m,
 		.ef_construction = (uint32_t)request->ef_construction,
 		.threads = (uint32_t)request->threads,
@@ -305,11 +311,15 @@ static int run_queries(struct bench *bench)
 
 static int run(struct bench *bench)
 {
-	int status = cmd_vectors_open(bench->request->base, "train", &bench->base);
+	const struct bench_request *request = bench->request;
+	int status = cmd_vectors_open(request->base, "train", &bench->base);
 
 	if (status != CMD_DONE)
 		return status;
-	status = cmd_vectors_open(bench->request->query, "test", &bench->queries);
+	status = cmd_storage(request->type, request->rows, request->metric, &bench->base,
+			     &bench->storage);
+	if (status == CMD_DONE)
+		status = cmd_vectors_open(request->query, "test", &bench->queries);
 	if (status == CMD_DONE) {
 		status = run_queries(bench);
 		cmd_vectors_close(&bench->queries);
@@ -323,6 +333,7 @@ int cmd_bench_ann(int argc, char **argv)
 	struct bench_request request = {
 		.metric_name = "l2",
 		.ef_list = "16,32,64,128,256",
+		.rows = "auto",
 		.k = 10,
 		.threads = cmd_cores(),
 		.seed = 1,
@@ -336,6 +347,10 @@ int cmd_bench_ann(int argc, char **argv)
 		{"truth", "FILE", "rows of their true neighbours, nearest first",
 		 .text = &request.truth, .required = true},
 		{"metric", "NAME", "l2, ip or cosine (l2)", .text = &request.metric_name},
+		{"type", "NAME", "store f32, f16, bf16, i8, u8 or b1 (as the file has them)",
+		 .text = &request.type},
+		{"rows", "NAME", "what the index keeps of f32: auto, compact or full (auto)",
+		 .text = &request.rows},
 		{"ef", "N,N,..", "widths of the search (16,32,64,128,256)",
 		 .text = &request.ef_list},
 		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,

@@ -25,13 +25,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct build_request {
-	const char *base, *out, *collection, *metric_name, *partition_name;
+	const char *base, *out, *collection, *metric_name, *partition_name, *type, *rows;
 	uint64_t shards, m, ef_construction, threads, seed, centroids;
 	bool force, json;
 };
@@ -39,6 +40,7 @@ struct build_request {
 struct build {
 	const struct build_request *request;
 	struct cmd_vectors vectors;
+	struct cmd_storage storage;
 	struct manifest manifest; /* of what is built */
 	struct manifest old;      /* of what it replaces; generation 0: nothing */
 	struct workers *workers;
@@ -149,8 +151,8 @@ static int write_coarse(struct build *build, uint32_t index)
 	char path[PATH_MAX];
 	uint8_t *body;
 	size_t size;
-	int result = partition_summary(build->vectors.rows, build->vectors.dim, &build->partition,
-				       index, &build->partitioning, build->workers, &body, &size);
+	int result = partition_summary(&build->vectors.source, &build->partition, index,
+				       &build->partitioning, build->workers, &body, &size);
 
 	if (result)
 		return cmd_fail("shard %" PRIu32 ": no summary: %s", index, strerror(-result));
@@ -161,20 +163,6 @@ static int write_coarse(struct build *build, uint32_t index)
 		(void)write_failed(path, result);
 	free(body);
 	return result ? CMD_FAILED : CMD_DONE;
-}
-
-/* The rows of a shard one behind the other; NULL: out of memory. */
-static float *gather_rows(const struct build *build, uint32_t index)
-{
-	const struct partition *partition = &build->partition;
-	uint32_t begin = partition->starts[index], count = partition->starts[index + 1] - begin;
-	size_t dim = build->vectors.dim;
-	float *rows = malloc(count * dim * sizeof(*rows) + 1);
-
-	for (uint32_t i = 0; rows && i < count; i++)
-		memcpy(rows + i * dim, build->vectors.rows + partition->rows[begin + i] * dim,
-		       dim * sizeof(*rows));
-	return rows;
 }
 
 static int save_segment(struct build *build, uint32_t index, const struct build_image *image)
@@ -192,11 +180,14 @@ static int save_segment(struct build *build, uint32_t index, const struct build_
 	return result ? write_failed(path, result) : CMD_DONE;
 }
 
-static int write_segment(struct build *build, uint32_t index)
+static struct build_options build_options(struct build *build)
 {
 	const struct build_request *request = build->request;
-	const struct build_options options = {
+
+	return (struct build_options){
 		.metric = build->manifest.metric,
+		.type = build->storage.type,
+		.rows = build->storage.rows,
 		.m = (uint32_t)request->m,
 		.ef_construction = (uint32_t)request->ef_construction,
 		.threads = (uint32_t)request->threads,
@@ -205,18 +196,24 @@ static int write_segment(struct build *build, uint32_t index)
 		.progress = progress,
 		.context = build,
 	};
-	const uint32_t *labels = build->partition.rows + build->partition.starts[index];
-	float *rows = gather_rows(build, index);
+}
+
+static int write_segment(struct build *build, uint32_t index)
+{
+	const struct build_options options = build_options(build);
+	const uint32_t *rows = build->partition.rows + build->partition.starts[index];
+	const struct build_input input = {
+		.vectors = build->vectors.source,
+		.picks = rows,
+		.labels = rows,
+		.count = build->manifest.shards[index].count,
+	};
 	struct build_image image;
 	uint64_t bad_row = 0;
-	int result = -ENOMEM, status;
+	int result = build_index(&input, &options, &image, &bad_row), status;
 
-	if (rows)
-		result = build_segment(rows, labels, build->manifest.shards[index].count,
-				       build->vectors.dim, &options, &image, &bad_row);
-	free(rows);
-	/* files_floats() refused what is not finite. */
-	CHECK(result != BUILD_E_VALUE);
+	/* cmd_storage() has refused what the type can't hold. */
+	CHECK(result != BUILD_E_VALUE && result != BUILD_E_TYPE);
 	if (result)
 		return cmd_fail("shard %" PRIu32 ": no index: %s; try more --shards", index,
 				strerror(-result));
@@ -269,24 +266,70 @@ static void report(const struct build *build)
 
 	if (request->json)
 		cmd_json(json_pack(
-			"{s:s, s:f, s:I, s:I, s:I, s:I, s:s, s:I, s:s}", "event", "build",
+			"{s:s, s:f, s:I, s:I, s:I, s:s, s:I, s:s, s:I, s:s}", "event", "build",
 			"seconds", seconds, "vectors", (json_int_t)build->vectors.count, "dim",
-			(json_int_t)build->vectors.dim, "bytes", (json_int_t)build->size, "shards",
+			(json_int_t)build->vectors.dim, "bytes", (json_int_t)build->size, "type",
+			vector_type_name(build->storage.type), "shards",
 			(json_int_t)request->shards, "collection", request->collection,
 			"generation", (json_int_t)build->manifest.generation, "out", request->out));
 	else
-		printf("%s: collection %s, %" PRIu32 " vectors of %" PRIu32 " values in %" PRIu64
-		       " shards, %" PRIu64 " bytes, %.1f s\n",
+		printf("%s: collection %s, %" PRIu32 " vectors of %" PRIu32
+		       " values (%s) in %" PRIu64 " shards, %" PRIu64 " bytes, %.1f s\n",
 		       request->out, request->collection, build->vectors.count, build->vectors.dim,
-		       request->shards, build->size, seconds);
+		       vector_type_name(build->storage.type), request->shards, build->size,
+		       seconds);
+}
+
+/* Vectors of the largest shard. */
+static uint32_t shard_max(const struct build *build)
+{
+	uint64_t count = build->vectors.count;
+	uint64_t share = (count + build->request->shards - 1) / build->request->shards;
+	double deviation = sqrt((double)share);
+
+	if (build->manifest.partition == MANIFEST_PARTITION_KMEANS)
+		share += share / PARTITION_SLACK;
+	else /* a hash's shares are binomial: six deviations more don't happen */
+		share += (uint64_t)(6 * deviation);
+	return (uint32_t)MIN(share, count);
+}
+
+/* What the whole build takes beside a file that is read where it lies: one shard after the other.
+ */
+static int state_memory(struct build *build)
+{
+	const struct cmd_vectors *vectors = &build->vectors;
+	const struct build_options options = build_options(build);
+	uint64_t copied = files_memory(&vectors->file), scratch;
+	struct build_memory memory;
+
+	if (build_memory(shard_max(build), vectors->dim, &options, &memory))
+		return cmd_fail("%s: shards of %" PRIu32
+				" vectors are too large; choose more --shards",
+				build->request->base, shard_max(build));
+	scratch = partition_memory(&vectors->source, vectors->count, &build->partitioning,
+				   options.threads) +
+		  memory.scratch;
+	if (build->request->json)
+		cmd_json(json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "memory", "vectors",
+				   (json_int_t)copied, "image", (json_int_t)memory.image, "scratch",
+				   (json_int_t)scratch, "bytes",
+				   (json_int_t)(copied + memory.image + scratch)));
+	else
+		printf("takes at most %.1f MB of memory: %.1f for vectors, %.1f for a shard's "
+		       "index, %.1f while it is built\n",
+		       1e-6 * (double)(copied + memory.image + scratch), 1e-6 * (double)copied,
+		       1e-6 * (double)memory.image, 1e-6 * (double)scratch);
+	fflush(stdout);
+	return CMD_DONE;
 }
 
 static int build_shards(struct build *build)
 {
 	int status = CMD_DONE, result;
 
-	result = partition_rows(build->vectors.rows, build->vectors.count, build->vectors.dim,
-				&build->partitioning, build->workers, &build->partition);
+	result = partition_rows(&build->vectors.source, build->vectors.count, &build->partitioning,
+				build->workers, &build->partition);
 	if (result)
 		return cmd_fail("%s: can't be partitioned: %s", build->request->base,
 				strerror(-result));
@@ -309,6 +352,8 @@ static int build_collection(struct build *build, enum metric metric,
 
 	if (status == CMD_DONE)
 		status = prepare_manifest(build, metric, partition);
+	if (status == CMD_DONE)
+		status = state_memory(build);
 	if (status != CMD_DONE)
 		return status;
 	status = build_shards(build);
@@ -325,11 +370,16 @@ static int run(const struct build_request *request, enum metric metric,
 	       enum manifest_partition partition)
 {
 	struct build build = {.request = request, .start_ns = clock_now_ns()};
-	int status = cmd_vectors_open(request->base, "train", &build.vectors);
+	int status = cmd_vectors_open_raw(request->base, "train", &build.vectors);
 	int result;
 
 	if (status != CMD_DONE)
 		return status;
+	status = cmd_storage(request->type, request->rows, metric, &build.vectors, &build.storage);
+	if (status != CMD_DONE) {
+		cmd_vectors_close(&build.vectors);
+		return status;
+	}
 	result = workers_new((uint32_t)request->threads, &build.workers);
 	if (result)
 		status = cmd_fail("%" PRIu64 " threads can't be started: %s; try fewer --threads",
@@ -353,6 +403,7 @@ int cmd_build(int argc, char **argv)
 	struct build_request request = {
 		.metric_name = "l2",
 		.partition_name = "kmeans",
+		.rows = "auto",
 		.threads = cmd_cores(),
 		.seed = 1,
 	};
@@ -366,6 +417,10 @@ int cmd_build(int argc, char **argv)
 		{"partition", "NAME", "kmeans (near vectors together) or hash (kmeans)",
 		 .text = &request.partition_name},
 		{"metric", "NAME", "l2, ip or cosine (l2)", .text = &request.metric_name},
+		{"type", "NAME", "store f32, f16, bf16, i8, u8 or b1 (as the file has them)",
+		 .text = &request.type},
+		{"rows", "NAME", "what the index keeps of f32: auto, compact or full (auto)",
+		 .text = &request.rows},
 		{"m", "N", "neighbours a node (16)", .number = &request.m, .min = 2,
 		 .max = SEGMENT_M_MAX},
 		{"ef-construction", "N", "width of the search for them (200)",

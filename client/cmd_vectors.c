@@ -4,38 +4,78 @@
 
 #include "base/check.h"
 #include "client/cmd.h"
+#include "hnsw/convert.h"
+#include "hnsw/rows.h"
 #include "hnsw/segment.h"
 #include "hnsw/workers.h"
 
 #include <inttypes.h>
 #include <sched.h>
+#include <string.h>
 
 /* Digits of a real number in JSON: what an f32 can tell apart. */
 #define REAL_DIGITS 9
 
-int cmd_vectors_open(const char *path, const char *dataset, struct cmd_vectors *ret_vectors)
+static int open_rows(const char *path, const char *dataset, bool raw,
+		     struct cmd_vectors *ret_vectors)
 {
-	struct cmd_vectors vectors;
+	struct cmd_vectors vectors = {0};
 	char error[FILES_ERROR_MAX];
+	int result;
 
 	if (files_open(path, dataset, &vectors.file, error))
 		return cmd_fail("%s", error);
-	if (files_floats(&vectors.file, &vectors.rows, error)) {
+	result = files_source(&vectors.file, &vectors.source, error);
+	if (!result && !raw) {
+		result = files_floats(&vectors.file, &vectors.rows, error);
+		vectors.source = vector_source_floats(vectors.rows, vectors.file.dim);
+	}
+	if (result) {
 		files_close(&vectors.file);
 		return cmd_fail("%s", error);
 	}
 	vectors.count = vectors.file.count;
 	vectors.dim = vectors.file.dim;
-	if (vectors.count == 0 || vectors.dim > SEGMENT_DIM_MAX) {
-		files_close(&vectors.file);
-		return vectors.count == 0
-			       ? cmd_fail("%s: has no vectors; give a file that has some", path)
-			       : cmd_fail("%s: vectors of %" PRIu32
-					  " values, at most %d are searched; make them shorter",
-					  path, vectors.dim, SEGMENT_DIM_MAX);
-	}
 	*ret_vectors = vectors;
 	return CMD_DONE;
+}
+
+/* What no command has a use for. */
+static int check_shape(const char *path, const struct cmd_vectors *vectors)
+{
+	if (vectors->count == 0)
+		return cmd_fail("%s: has no vectors; give a file that has some", path);
+	if (vectors->dim > SEGMENT_DIM_MAX)
+		return cmd_fail("%s: vectors of %" PRIu32
+				" values, at most %d are searched; make them shorter",
+				path, vectors->dim, SEGMENT_DIM_MAX);
+	return CMD_DONE;
+}
+
+static int open_vectors(const char *path, const char *dataset, bool raw,
+			struct cmd_vectors *ret_vectors)
+{
+	struct cmd_vectors vectors;
+	int status = open_rows(path, dataset, raw, &vectors);
+
+	if (status != CMD_DONE)
+		return status;
+	status = check_shape(path, &vectors);
+	if (status != CMD_DONE)
+		cmd_vectors_close(&vectors);
+	else
+		*ret_vectors = vectors;
+	return status;
+}
+
+int cmd_vectors_open(const char *path, const char *dataset, struct cmd_vectors *ret_vectors)
+{
+	return open_vectors(path, dataset, /* raw= */ false, ret_vectors);
+}
+
+int cmd_vectors_open_raw(const char *path, const char *dataset, struct cmd_vectors *ret_vectors)
+{
+	return open_vectors(path, dataset, /* raw= */ true, ret_vectors);
 }
 
 void cmd_vectors_close(struct cmd_vectors *vectors)
@@ -59,6 +99,85 @@ bool cmd_metric(const char *text, enum metric *ret_metric)
 		return true;
 	(void)cmd_usage("--metric takes l2, ip or cosine, not '%s'", text);
 	return false;
+}
+
+/* What a refused value is to be done about. */
+static const char *remedy(int code)
+{
+	if (code == CONVERT_E_FINITE)
+		return "leave that row out";
+	return code == CONVERT_E_RANGE ? "scale the vectors, or choose a --type that holds them"
+				       : "choose a --type that holds it";
+}
+
+static int check_values(const struct cmd_vectors *vectors, enum vector_type type)
+{
+	float scratch[SEGMENT_DIM_MAX];
+
+	if (vectors->source.type == type)
+		return CMD_DONE;
+	for (uint32_t row = 0; row < vectors->count; row++) {
+		const float *values = vector_source_row(&vectors->source, row, scratch);
+		size_t index;
+		int code = convert_check(type, values, vectors->dim, &index);
+
+		if (code)
+			return cmd_fail("%s: row %" PRIu32 ", value %zu: %g %s, stored as %s; %s",
+					vectors->file.name, row, index, (double)values[index],
+					convert_refusal(code), vector_type_name(type),
+					remedy(code));
+	}
+	return CMD_DONE;
+}
+
+static enum vector_type type_of(const struct files *file)
+{
+	switch (file->element) {
+	case FILES_U8:
+		return VECTOR_U8;
+	case FILES_I8:
+		return VECTOR_I8;
+	default:
+		return VECTOR_F32;
+	}
+}
+
+static bool parse_rows(const char *text, enum build_rows *ret_rows)
+{
+	static const char *const names[BUILD_ROWS_COUNT] = {
+		[BUILD_ROWS_AUTO] = "auto",
+		[BUILD_ROWS_COMPACT] = "compact",
+		[BUILD_ROWS_FULL] = "full",
+	};
+
+	for (unsigned i = 0; i < BUILD_ROWS_COUNT; i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*ret_rows = (enum build_rows)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int cmd_storage(const char *type, const char *rows, enum metric metric,
+		const struct cmd_vectors *vectors, struct cmd_storage *ret_storage)
+{
+	struct cmd_storage storage = {.type = type_of(&vectors->file)};
+
+	if (type && vector_type_parse(type, &storage.type))
+		return cmd_usage("--type takes f32, f16, bf16, i8, u8 or b1, not '%s'", type);
+	if (!parse_rows(rows, &storage.rows))
+		return cmd_usage("--rows takes auto, compact or full, not '%s'", rows);
+	if (!rows_can(storage.type, metric))
+		return cmd_usage("--type %s goes with --metric l2, not %s",
+				 vector_type_name(storage.type), metric_name(metric));
+	if (storage.rows == BUILD_ROWS_COMPACT && storage.type != VECTOR_F32)
+		return cmd_usage("--rows compact goes with --type f32, and these are stored as %s",
+				 vector_type_name(storage.type));
+	if (check_values(vectors, storage.type) != CMD_DONE)
+		return CMD_FAILED;
+	*ret_storage = storage;
+	return CMD_DONE;
 }
 
 uint32_t cmd_cores(void)

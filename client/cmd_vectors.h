@@ -12,20 +12,25 @@
 
 #include "base/metric.h"
 #include "client/files.h"
+#include "hnsw/build.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct cmd_vectors {
-	struct files file; /* owned */
-	const float *rows; /* borrows from file */
-	uint32_t count;    /* at least 1 */
-	uint32_t dim;      /* at most SEGMENT_DIM_MAX */
+	struct files file;           /* owned */
+	struct vector_source source; /* borrows from file */
+	const float *rows;           /* the same; NULL after cmd_vectors_open_raw() */
+	uint32_t count;              /* at least 1 */
+	uint32_t dim;                /* at most SEGMENT_DIM_MAX */
 };
 
 /* Opens a file of vectors. Returns CMD_DONE, or CMD_FAILED and a line is printed. */
 int cmd_vectors_open(const char *path, const char *dataset, struct cmd_vectors *ret_vectors);
+
+/* The same, but bytes stay bytes: a file of them is not copied. */
+int cmd_vectors_open_raw(const char *path, const char *dataset, struct cmd_vectors *ret_vectors);
 void cmd_vectors_close(struct cmd_vectors *vectors);
 
 /* Have both the same dimension? Else a line is printed. */
@@ -33,6 +38,20 @@ bool cmd_vectors_match(const struct cmd_vectors *base, const struct cmd_vectors 
 
 /* Reads --metric. False, and a line is printed, when it is none. */
 bool cmd_metric(const char *text, enum metric *ret_metric);
+
+/* How --type and --rows have vectors stored. */
+struct cmd_storage {
+	enum vector_type type;
+	enum build_rows rows;
+};
+
+/*
+ * Reads --type (NULL: what the file has, f32 when it is neither u8 nor i8) and
+ * --rows, and looks whether all vectors are of that type. Returns CMD_DONE, or a line
+ * is printed.
+ */
+int cmd_storage(const char *type, const char *rows, enum metric metric,
+		const struct cmd_vectors *vectors, struct cmd_storage *ret_storage);
 
 /* Cores that this process may run on, 1 to WORKERS_MAX: the default of --threads. */
 uint32_t cmd_cores(void);

@@ -23,6 +23,8 @@
  * Threads: a file belongs to one thread; rows that were taken out can be read by any.
  */
 
+#include "base/vector_source.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -83,8 +85,17 @@ void files_close(struct files *files);
  */
 int files_floats(struct files *files, const float **ret_rows, char *error);
 
+/*
+ * The same without a copy where the file has bytes, or f32 one behind the other;
+ * else by files_floats().
+ */
+int files_source(struct files *files, struct vector_source *ret_source, char *error);
+
 /* The same as whole numbers from INT32_MIN to INT32_MAX; refuses files of floats. */
 int files_ints(struct files *files, const int32_t **ret_rows, char *error);
+
+/* Bytes of memory that the rows taken out so far have been copied to. */
+uint64_t files_memory(const struct files *files);
 
 /*
  * Writes 'count' rows of 'dim' values to 'path' (.fvecs, .fbin or .npy; .ivecs or

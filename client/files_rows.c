@@ -152,6 +152,36 @@ int files_floats(struct files *files, const float **ret_rows, char *error)
 	return 0;
 }
 
+/* Bytes as they lie there; every row's head is right. */
+static int bytes_source(const struct files *files, struct vector_source *ret_source, char *error)
+{
+	int result = 0;
+
+	for (uint32_t row = 0; row < files->count && !result; row++)
+		result = check_row_head(files, row, error);
+	if (!result)
+		*ret_source = (struct vector_source){
+			.first = row_at(files, 0),
+			.type = files->element == FILES_U8 ? VECTOR_U8 : VECTOR_I8,
+			.dim = files->dim,
+			.stride = files->stride,
+		};
+	return result;
+}
+
+int files_source(struct files *files, struct vector_source *ret_source, char *error)
+{
+	const float *rows;
+	int result;
+
+	if (files->element == FILES_U8 || files->element == FILES_I8)
+		return bytes_source(files, ret_source, error);
+	result = files_floats(files, &rows, error);
+	if (!result)
+		*ret_source = vector_source_floats(rows, files->dim);
+	return result;
+}
+
 int files_ints(struct files *files, const int32_t **ret_rows, char *error)
 {
 	int32_t *to;
@@ -184,4 +214,17 @@ int files_ints(struct files *files, const int32_t **ret_rows, char *error)
 	files->ints = to;
 	*ret_rows = to;
 	return 0;
+}
+
+uint64_t files_memory(const struct files *files)
+{
+	uint64_t values = (uint64_t)files->count * files->dim * 4, size = 0;
+
+	if (files->memory)
+		size += files->size;
+	if (files->floats)
+		size += values;
+	if (files->ints)
+		size += values;
+	return size;
 }

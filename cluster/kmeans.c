@@ -100,7 +100,7 @@ static int run_init(struct run *run, const struct kmeans_rows *rows,
 		.measure =
 			dist_measure(dist_best(), options->spherical ? METRIC_COSINE : METRIC_L2),
 		.workers = workers,
-		.padded = dist_padded(rows->dim),
+		.padded = dist_padded(rows->source.dim),
 		.choices = options->capacity ? MIN(options->cluster_count, KMEANS_CHOICE_MAX) : 1,
 		.clusters = clusters,
 	};
@@ -113,7 +113,7 @@ static int run_init(struct run *run, const struct kmeans_rows *rows,
 	run->prices = calloc(k, sizeof(*run->prices));
 	run->regrets = calloc(n + 1, sizeof(*run->regrets));
 	run->sorted = calloc(n + 1, sizeof(*run->sorted));
-	run->sums = calloc((size_t)workers_count(workers) * rows->dim, sizeof(*run->sums));
+	run->sums = calloc((size_t)workers_count(workers) * rows->source.dim, sizeof(*run->sums));
 	run->seed_near = calloc(n + 1, sizeof(*run->seed_near));
 	if (run->centroids && run->scratch && run->near && run->counts && run->members &&
 	    run->starts && run->prices && run->regrets && run->sorted && run->sums &&
@@ -123,16 +123,25 @@ static int run_init(struct run *run, const struct kmeans_rows *rows,
 	return -ENOMEM;
 }
 
+/* What run_init() takes, and lloyd() beside it. */
+static uint64_t run_memory(uint64_t count, uint32_t dim, const struct kmeans_options *options,
+			   uint32_t threads)
+{
+	const struct run *run = NULL;
+	uint64_t choices = options->capacity ? MIN(options->cluster_count, KMEANS_CHOICE_MAX) : 1;
+	uint64_t row = choices * sizeof(*run->near) + sizeof(*run->members) +
+		       sizeof(*run->regrets) + sizeof(*run->sorted) + sizeof(*run->seed_near) +
+		       sizeof(uint32_t);
+	uint64_t cluster = dist_padded(dim) * sizeof(float) + sizeof(*run->counts) +
+			   sizeof(*run->starts) + sizeof(*run->prices);
+	uint64_t worker = dist_padded(dim) * sizeof(float) + dim * sizeof(*run->sums);
+
+	return (count + 1) * row + (options->cluster_count + 1) * cluster + threads * worker;
+}
+
 static float *centroid(const struct run *run, uint32_t cluster)
 {
 	return run->centroids + cluster * run->padded;
-}
-
-static const float *raw_row(const struct run *run, uint32_t row)
-{
-	uint32_t number = run->rows->picks ? run->rows->picks[row] : row;
-
-	return run->rows->rows + (size_t)number * run->rows->dim;
 }
 
 /* Gives 'vector' length 1; a zero vector stays. */
@@ -152,9 +161,14 @@ static void normalise(float *vector, uint32_t dim)
 /* Row 'row' padded, and normalised where directions count, in 'to'. */
 static void load_row(const struct run *run, uint32_t row, float *to)
 {
-	memcpy(to, raw_row(run, row), run->rows->dim * sizeof(*to));
+	const struct vector_source *source = &run->rows->source;
+	uint32_t number = run->rows->picks ? run->rows->picks[row] : row;
+	const float *vector = vector_source_row(source, number, to);
+
+	if (vector != to)
+		memcpy(to, vector, source->dim * sizeof(*to));
 	if (run->options->spherical)
-		normalise(to, run->rows->dim);
+		normalise(to, source->dim);
 }
 
 static float distance(const struct run *run, const float *a, const float *b)
@@ -407,7 +421,7 @@ static void balance(struct run *run)
 static void mean_of(void *context, uint32_t worker, uint32_t cluster)
 {
 	struct run *run = context;
-	uint32_t dim = run->rows->dim, begin = run->starts[cluster];
+	uint32_t dim = run->rows->source.dim, begin = run->starts[cluster];
 	uint32_t count = run->starts[cluster + 1] - begin;
 	float *row = run->scratch + worker * run->padded, *to = centroid(run, cluster);
 	double *sums = run->sums + (size_t)worker * dim;
@@ -523,4 +537,16 @@ int kmeans_run(const struct kmeans_rows *rows, const struct kmeans_options *opti
 	}
 	run_deinit(&run);
 	return result;
+}
+
+/* A sample is trained on beside the run over all rows; it has its picks and clusters too. */
+uint64_t kmeans_memory(const struct kmeans_rows *rows, const struct kmeans_options *options,
+		       uint32_t threads)
+{
+	uint64_t size = run_memory(rows->count, rows->source.dim, options, threads);
+
+	if (options->sample_max && options->sample_max < rows->count)
+		size += run_memory(options->sample_max, rows->source.dim, options, threads) +
+			2 * sizeof(uint32_t) * (uint64_t)options->sample_max;
+	return size;
 }

@@ -18,6 +18,7 @@
  * Threads: one call at a time with the same workers.
  */
 
+#include "base/vector_source.h"
 #include "hnsw/workers.h"
 
 #include <stdbool.h>
@@ -34,8 +35,7 @@
 
 /* Some rows of a matrix. */
 struct kmeans_rows {
-	const float *rows; /* row-major, not padded */
-	uint32_t dim;
+	struct vector_source source;
 	const uint32_t *picks; /* numbers of the rows that count; NULL: 0 to count - 1 */
 	uint32_t count;
 };
@@ -57,3 +57,7 @@ struct kmeans_options {
  */
 int kmeans_run(const struct kmeans_rows *rows, const struct kmeans_options *options,
 	       struct workers *workers, uint32_t *clusters);
+
+/* Bytes that it takes meanwhile, at most, with that many workers. */
+uint64_t kmeans_memory(const struct kmeans_rows *rows, const struct kmeans_options *options,
+		       uint32_t threads);

@@ -46,13 +46,11 @@ static int list_rows(const uint32_t *shards, uint32_t count, uint32_t shard_coun
 	return 0;
 }
 
-static int cluster_rows(const float *vectors, uint32_t count, uint32_t dim,
-			const struct partition_options *options, struct workers *workers,
-			uint32_t *shards)
+static struct kmeans_options kmeans_options(uint32_t count, const struct partition_options *options)
 {
-	const struct kmeans_rows rows = {.rows = vectors, .dim = dim, .count = count};
 	uint64_t share = ((uint64_t)count + options->shard_count - 1) / options->shard_count;
-	const struct kmeans_options kmeans = {
+
+	return (struct kmeans_options){
 		.cluster_count = options->shard_count,
 		.capacity = (uint32_t)(share + share / PARTITION_SLACK),
 		.sample_max = PARTITION_SAMPLE_MAX,
@@ -60,11 +58,19 @@ static int cluster_rows(const float *vectors, uint32_t count, uint32_t dim,
 		.seed = options->seed,
 		.spherical = options->metric != METRIC_L2,
 	};
+}
+
+static int cluster_rows(const struct vector_source *vectors, uint32_t count,
+			const struct partition_options *options, struct workers *workers,
+			uint32_t *shards)
+{
+	const struct kmeans_rows rows = {.source = *vectors, .count = count};
+	const struct kmeans_options kmeans = kmeans_options(count, options);
 
 	return kmeans_run(&rows, &kmeans, workers, shards);
 }
 
-int partition_rows(const float *vectors, uint32_t count, uint32_t dim,
+int partition_rows(const struct vector_source *vectors, uint32_t count,
 		   const struct partition_options *options, struct workers *workers,
 		   struct partition *ret_partition)
 {
@@ -81,7 +87,7 @@ int partition_rows(const float *vectors, uint32_t count, uint32_t dim,
 			shards[i] =
 				(uint32_t)(hash_mix64(options->seed + i) % options->shard_count);
 	else
-		result = cluster_rows(vectors, count, dim, options, workers, shards);
+		result = cluster_rows(vectors, count, options, workers, shards);
 	if (!result)
 		result = list_rows(shards, count, options->shard_count, ret_partition);
 	free(shards);
@@ -97,7 +103,8 @@ void partition_deinit(struct partition *partition)
 
 /* A shard's clusters while its summary is made. */
 struct summary {
-	const float *vectors;
+	const struct vector_source *vectors;
+	float *scratch; /* owned: a row */
 	uint32_t dim, count, centroid_count;
 	enum metric metric;
 	const uint32_t *rows; /* of the shard */
@@ -107,6 +114,12 @@ struct summary {
 	float *radii;
 };
 
+/* The shard's row 'index', until the next. */
+static const float *member(const struct summary *summary, uint32_t index)
+{
+	return vector_source_row(summary->vectors, summary->rows[index], summary->scratch);
+}
+
 /* The mean of the members; their number is known. Cosine compares directions, so there each counts
  * alike. */
 static void centroid_sum(struct summary *summary, uint32_t cluster, double *sums)
@@ -115,7 +128,7 @@ static void centroid_sum(struct summary *summary, uint32_t cluster, double *sums
 
 	memset(sums, 0, summary->dim * sizeof(*sums));
 	for (uint32_t i = 0; i < summary->count; i++) {
-		const float *row = summary->vectors + (size_t)summary->rows[i] * summary->dim;
+		const float *row = member(summary, i);
 		double weight = 1, square = 0;
 
 		if (summary->clusters[i] != cluster)
@@ -138,9 +151,9 @@ static void measure_radii(struct summary *summary)
 		summary->radii[c] = -FLT_MAX;
 	for (uint32_t i = 0; i < summary->count; i++) {
 		uint32_t c = summary->clusters[i];
-		double distance = truth_distance(
-			summary->metric, summary->vectors + (size_t)summary->rows[i] * summary->dim,
-			summary->centroids + (size_t)c * summary->dim, summary->dim);
+		double distance =
+			truth_distance(summary->metric, member(summary, i),
+				       summary->centroids + (size_t)c * summary->dim, summary->dim);
 
 		/* Rounded up, so that no member is outside. */
 		distance = MIN(MAX(distance, -FLT_MAX), FLT_MAX);
@@ -168,8 +181,7 @@ static void drop_empty(struct summary *summary, uint32_t *numbers)
 static int summary_cluster(struct summary *summary, uint64_t seed, struct workers *workers)
 {
 	const struct kmeans_rows rows = {
-		.rows = summary->vectors,
-		.dim = summary->dim,
+		.source = *summary->vectors,
 		.picks = summary->rows,
 		.count = summary->count,
 	};
@@ -204,10 +216,11 @@ static int summary_encode(const struct summary *summary, uint8_t **ret_body, siz
 	return 0;
 }
 
-int partition_summary(const float *vectors, uint32_t dim, const struct partition *partition,
+int partition_summary(const struct vector_source *vectors, const struct partition *partition,
 		      uint32_t shard, const struct partition_options *options,
 		      struct workers *workers, uint8_t **ret_body, size_t *ret_size)
 {
+	const uint32_t dim = vectors->dim;
 	uint32_t k = options->centroid_count ? options->centroid_count : CENTROIDS_DEFAULT;
 	struct summary summary = {
 		.vectors = vectors,
@@ -225,13 +238,14 @@ int partition_summary(const float *vectors, uint32_t dim, const struct partition
 		return -EINVAL;
 	}
 	summary.centroid_count = k;
+	summary.scratch = calloc(dim, sizeof(*summary.scratch));
 	numbers = calloc(k, sizeof(*numbers));
 	summary.clusters = calloc((size_t)summary.count + 1, sizeof(*summary.clusters));
 	summary.centroids = calloc((size_t)k * dim, sizeof(*summary.centroids));
 	summary.member_counts = calloc(k, sizeof(*summary.member_counts));
 	summary.radii = calloc(k, sizeof(*summary.radii));
-	if (sums && numbers && summary.clusters && summary.centroids && summary.member_counts &&
-	    summary.radii)
+	if (sums && numbers && summary.scratch && summary.clusters && summary.centroids &&
+	    summary.member_counts && summary.radii)
 		result = summary_cluster(&summary, options->seed + shard, workers);
 	if (!result) {
 		drop_empty(&summary, numbers);
@@ -242,9 +256,23 @@ int partition_summary(const float *vectors, uint32_t dim, const struct partition
 	}
 	free(sums);
 	free(numbers);
+	free(summary.scratch);
 	free(summary.clusters);
 	free(summary.centroids);
 	free(summary.member_counts);
 	free(summary.radii);
 	return result;
+}
+
+/* A summary's clusters are of a shard's rows, so that partitioning all takes more. */
+uint64_t partition_memory(const struct vector_source *vectors, uint32_t count,
+			  const struct partition_options *options, uint32_t threads)
+{
+	uint32_t k = options->centroid_count ? options->centroid_count : CENTROIDS_DEFAULT;
+	const struct kmeans_rows rows = {.source = *vectors, .count = count};
+	struct kmeans_options kmeans = kmeans_options(count, options);
+	uint64_t lists = 2 * sizeof(uint32_t) * ((uint64_t)count + 1);
+
+	kmeans.cluster_count = MAX(kmeans.cluster_count, k);
+	return lists + kmeans_memory(&rows, &kmeans, threads) + coarse_body_size(vectors->dim, k);
 }

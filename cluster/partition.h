@@ -16,6 +16,7 @@
  */
 
 #include "base/metric.h"
+#include "base/vector_source.h"
 #include "cluster/manifest.h"
 #include "hnsw/workers.h"
 
@@ -44,11 +45,11 @@ struct partition {
 };
 
 /*
- * Distributes 'count' vectors of 'dim' floats, row-major, not padded.
+ * Distributes 'count' vectors.
  *
  * Returns 0, -EINVAL (an option is out of range) or -ENOMEM.
  */
-int partition_rows(const float *vectors, uint32_t count, uint32_t dim,
+int partition_rows(const struct vector_source *vectors, uint32_t count,
 		   const struct partition_options *options, struct workers *workers,
 		   struct partition *ret_partition);
 void partition_deinit(struct partition *partition);
@@ -59,6 +60,10 @@ void partition_deinit(struct partition *partition);
  *
  * Returns 0, -EINVAL or -ENOMEM.
  */
-int partition_summary(const float *vectors, uint32_t dim, const struct partition *partition,
+int partition_summary(const struct vector_source *vectors, const struct partition *partition,
 		      uint32_t shard, const struct partition_options *options,
 		      struct workers *workers, uint8_t **ret_body, size_t *ret_size);
+
+/* Bytes that either takes, at most, with that many workers; the partition is in it. */
+uint64_t partition_memory(const struct vector_source *vectors, uint32_t count,
+			  const struct partition_options *options, uint32_t threads);

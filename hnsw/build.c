@@ -29,8 +29,7 @@
 #define BUILD_RECALL_DEFAULT 0.95F
 
 struct build {
-	const float *input;    /* the caller's rows */
-	const uint32_t *given; /* the caller's labels, or NULL */
+	const struct build_input *input;
 	struct layout_shape shape;
 	uint32_t dim;
 	uint32_t count;
@@ -85,15 +84,24 @@ static int fill_options(struct build *build, const struct build_options *given)
 	return 0;
 }
 
+/* The row of the caller's that vector 'index' is. */
+static uint32_t row_of(const struct build *build, uint32_t index)
+{
+	return build->input->picks ? build->input->picks[index] : index;
+}
+
 static int check_values(const struct build *build, uint64_t *ret_bad_row)
 {
-	for (uint32_t row = 0; row < build->count; row++) {
-		const float *values = build->input + (size_t)row * build->dim;
+	const struct vector_source *source = &build->input->vectors;
+	float scratch[SEGMENT_DIM_MAX];
+
+	for (uint32_t i = 0; i < build->count; i++) {
+		const float *values = vector_source_row(source, row_of(build, i), scratch);
 		size_t index;
 		int code = convert_check(build->shape.type, values, build->dim, &index);
 
 		if (code) {
-			*ret_bad_row = row;
+			*ret_bad_row = row_of(build, i);
 			return code == CONVERT_E_FINITE ? BUILD_E_VALUE : BUILD_E_TYPE;
 		}
 	}
@@ -109,10 +117,12 @@ static int compare_sources(const void *a, const void *b)
 
 static int order_nodes(struct build *build)
 {
+	const uint32_t *labels = build->input->labels;
+
 	for (uint32_t i = 0; i < build->count; i++)
 		build->sources[i] =
-			(struct node_source){build->given ? build->given[i] : i, .row = i};
-	if (build->given)
+			(struct node_source){labels ? labels[i] : i, .row = row_of(build, i)};
+	if (labels)
 		qsort(build->sources, build->count, sizeof(build->sources[0]), compare_sources);
 	for (uint32_t i = 1; i < build->count; i++)
 		if (build->sources[i].label == build->sources[i - 1].label)
@@ -167,10 +177,11 @@ static void copy_slice(void *context, uint32_t worker, uint32_t slice)
 	const struct build *build = context;
 	const struct layout_shape *shape = &build->shape;
 	uint32_t end = MIN((slice + 1) * BUILD_SLICE, build->count);
-	float values[SEGMENT_DIM_MAX];
+	float values[SEGMENT_DIM_MAX], scratch[SEGMENT_DIM_MAX];
 
 	for (uint32_t node = slice * BUILD_SLICE; node < end; node++) {
-		const float *row = build->input + (size_t)build->sources[node].row * build->dim;
+		const float *row = vector_source_row(&build->input->vectors,
+						     build->sources[node].row, scratch);
 
 		layout_copy_vector(shape->metric, shape->type, row, build->dim, values, build->dim);
 		convert_row(shape->type, values, build->dim, vector_at(build, node));
@@ -454,11 +465,10 @@ static int take_arrays(struct build *build)
 	return 0;
 }
 
-int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
-		  const struct build_options *options, struct build_image *ret_image,
-		  uint64_t *ret_bad_row)
+int build_index(const struct build_input *input, const struct build_options *options,
+		struct build_image *ret_image, uint64_t *ret_bad_row)
 {
-	struct build build = {.input = rows, .given = labels, .count = count, .dim = dim};
+	struct build build = {.input = input, .count = input->count, .dim = input->vectors.dim};
 	int result = fill_options(&build, options);
 
 	if (!result)
@@ -479,6 +489,50 @@ int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uin
 	free(build.twins);
 	free(build.order);
 	return result;
+}
+
+int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		  const struct build_options *options, struct build_image *ret_image,
+		  uint64_t *ret_bad_row)
+{
+	const struct build_input input = {
+		.vectors = vector_source_floats(rows, dim), .labels = labels, .count = count};
+
+	return build_index(&input, options, ret_image, ret_bad_row);
+}
+
+/*
+ * Records above level 0: their number's mean and deviation are those of a sum of geometric
+ * numbers; eight deviations more don't happen.
+ */
+static uint32_t records_max(const struct build *build)
+{
+	double mean = (double)build->count / (build->options.m - 1);
+	double deviation = sqrt(mean * build->options.m / (build->options.m - 1));
+
+	return (uint32_t)MIN(mean + 8 * deviation + 8, SEGMENT_COUNT_MAX - 1);
+}
+
+int build_memory(uint32_t count, uint32_t dim, const struct build_options *options,
+		 struct build_memory *ret_memory)
+{
+	struct build build = {.count = count, .dim = dim};
+	uint64_t arrays, finding;
+	int error = fill_options(&build, options);
+
+	if (error)
+		return error;
+	build.shape.upper_count = records_max(&build);
+	arrays = sizeof(build.sources[0]) + sizeof(build.levels[0]) +
+		 sizeof(build.first_records[0]) + sizeof(build.twins[0]) + sizeof(build.order[0]);
+	finding = MAX(twins_memory(count), graph_memory(&build.shape, build.options.ef_construction,
+							build.options.threads));
+	*ret_memory = (struct build_memory){
+		.image = layout_of(&build.shape).size,
+		.scratch = ((uint64_t)count + 1) * arrays +
+			   MAX(finding, tune_memory(count, dim, build.options.threads)),
+	};
+	return 0;
 }
 
 void build_image_free(struct build_image *image)

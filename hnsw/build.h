@@ -15,6 +15,7 @@
  */
 
 #include "base/metric.h"
+#include "base/vector_source.h"
 #include "base/vector_type.h"
 
 #include <stddef.h>
@@ -53,17 +54,38 @@ struct build_image {
 	size_t size;
 };
 
+/* Everything is borrowed until the segment is built. */
+struct build_input {
+	struct vector_source vectors;
+	const uint32_t *picks;  /* rows that are indexed; NULL: 0 to count - 1 */
+	const uint32_t *labels; /* the vector id of each, ascending or not, unique; NULL: 0 on */
+	uint32_t count;
+};
+
 /*
- * Builds and seals an index over 'count' rows of 'dim' floats, row-major, not
- * padded. 'labels' has the vector id of each row, ascending or not, unique;
- * NULL: the row's number.
+ * Builds and seals an index.
  *
- * Returns 0, BUILD_E_*, -EINVAL (an option or dim is out of range) or -ENOMEM.
+ * Returns 0, BUILD_E_* with the row, not the pick, in '*ret_bad_row', -EINVAL (an option or
+ * dim is out of range) or -ENOMEM.
  */
+int build_index(const struct build_input *input, const struct build_options *options,
+		struct build_image *ret_image, uint64_t *ret_bad_row);
+
+/* The same over 'count' rows of 'dim' floats, row-major, not padded. */
 int build_segment(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
 		  const struct build_options *options, struct build_image *ret_image,
 		  uint64_t *ret_bad_row);
 void build_image_free(struct build_image *image);
+
+struct build_memory {
+	uint64_t image;   /* bytes, at most: of the index, which stays */
+	uint64_t scratch; /* beside it until it is built; the input is not in it */
+};
+
+/* What a build of 'count' vectors of 'dim' values takes. Returns 0, or -EINVAL as the build would.
+ */
+int build_memory(uint32_t count, uint32_t dim, const struct build_options *options,
+		 struct build_memory *ret_memory);
 
 /* Writes the image to a temporary beside 'path', syncs, and renames. Returns 0 or a negative errno.
  */

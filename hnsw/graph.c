@@ -502,3 +502,18 @@ int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
 	free(linking.groups);
 	return error;
 }
+
+/* Levels of a batch's nodes, itself counted: 1 + 1 / (m - 1) in the mean. */
+#define GRAPH_LEVELS_MAX 3
+
+uint64_t graph_memory(const struct layout_shape *shape, uint32_t ef, uint32_t threads)
+{
+	uint64_t edges = (uint64_t)GRAPH_BATCH_MAX * GRAPH_LEVELS_MAX * shape->m;
+	uint64_t worker = sizeof(struct scratch) + visited_memory(shape->count) +
+			  ef * sizeof(uint64_t) +
+			  (2 * SEGMENT_M_MAX + GRAPH_BATCH_MAX) * sizeof(uint64_t);
+	uint64_t reach = visited_memory(shape->count) + shape->count * sizeof(uint32_t);
+
+	/* Edges are sorted by merging, beside the array. */
+	return threads * worker + edges * (2 * sizeof(struct edge) + sizeof(uint32_t)) + reach;
+}

@@ -40,3 +40,6 @@ struct graph {
  */
 int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
 	       void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
+
+/* Bytes that it takes meanwhile, at most, with that many workers. */
+uint64_t graph_memory(const struct layout_shape *shape, uint32_t ef, uint32_t threads);

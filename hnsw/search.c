@@ -856,6 +856,15 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 	return 0;
 }
 
+uint64_t search_memory(const struct search_limits *limits)
+{
+	uint64_t keys = (uint64_t)beam_max(limits->ef_max) + limits->ef_max +
+			MIN(limits->node_max, SEARCH_HEAP_MAX) + 1;
+
+	return sizeof(struct search) + visited_memory(limits->node_max) + keys * sizeof(uint64_t) +
+	       2 * dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float);
+}
+
 void search_free(struct search *search)
 {
 	if (!search)

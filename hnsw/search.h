@@ -70,6 +70,9 @@ struct search_stats {
 int search_new(const struct search_limits *limits, struct search **ret_search);
 void search_free(struct search *search);
 
+/* Bytes that search_new() takes. */
+uint64_t search_memory(const struct search_limits *limits);
+
 /*
  * Starts over with a query of segment->dim finite floats, which is copied (and
  * normalised under cosine). Borrows the segment until the hits are read. The

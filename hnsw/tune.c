@@ -148,10 +148,21 @@ static void sample(struct tune *tune, uint64_t seed)
 		tune->nodes[i] = (uint32_t)rand_below(&rand, tune->segment->count);
 }
 
+static struct search_limits limits_of(uint32_t count, uint32_t dim)
+{
+	return (struct search_limits){.node_max = count, .dim_max = dim, .ef_max = TUNE_EF_MAX};
+}
+
+uint64_t tune_memory(uint32_t count, uint32_t dim, uint32_t threads)
+{
+	const struct search_limits limits = limits_of(count, dim);
+
+	return sizeof(struct tune) + threads * (sizeof(struct search *) + search_memory(&limits));
+}
+
 static struct search **searches_new(const struct segment *segment, uint32_t count)
 {
-	const struct search_limits limits = {
-		.node_max = segment->count, .dim_max = segment->dim, .ef_max = TUNE_EF_MAX};
+	const struct search_limits limits = limits_of(segment->count, segment->dim);
 	struct search **searches = calloc(count, sizeof(*searches));
 
 	for (uint32_t i = 0; searches && i < count; i++) {

@@ -25,3 +25,6 @@ struct tune_result {
 /* Returns 0 or -ENOMEM. Depends on the segment, the target and the seed alone. */
 int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 		 struct workers *workers, struct tune_result *ret_result);
+
+/* Bytes that it takes meanwhile, at most, with that many workers. */
+uint64_t tune_memory(uint32_t count, uint32_t dim, uint32_t threads);

@@ -19,3 +19,6 @@
  */
 int twins_find(const uint8_t *vectors, size_t stride, size_t size, uint32_t count, uint32_t *twins,
 	       uint8_t *levels, uint32_t *ret_twin_count);
+
+/* Bytes that it takes meanwhile, at most. */
+uint64_t twins_memory(uint32_t count);

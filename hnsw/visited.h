@@ -54,6 +54,12 @@ static inline int visited_init(struct visited *visited, uint32_t node_max)
 	return -ENOMEM;
 }
 
+/* Bytes that visited_init() takes. */
+static inline uint64_t visited_memory(uint32_t node_max)
+{
+	return visited_words(node_max) * sizeof(uint64_t) + VISITED_LISTED_MAX * sizeof(uint32_t);
+}
+
 static inline void visited_clear(struct visited *visited)
 {
 	if (visited->listed_count > VISITED_LISTED_MAX)

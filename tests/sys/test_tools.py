@@ -5,6 +5,7 @@ Usage: test_tools.py SOURCE_FOLDER BUILD_FOLDER
 """
 import json
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -72,7 +73,7 @@ class Tools(unittest.TestCase):
     def test_build_writes_what_the_manifest_says(self):
         out = self.path("out")
         events = self.build(out)
-        self.assertEqual([event["event"] for event in events], ["shard"] * 3 + ["build"])
+        self.assertEqual([event["event"] for event in events], ["memory"] + ["shard"] * 3 + ["build"])
         self.assertEqual(events[-1]["vectors"], 3000)
         with open(os.path.join(out, "manifest.json"), encoding="utf-8") as file:
             manifest = json.load(file)
@@ -153,6 +154,98 @@ class Tools(unittest.TestCase):
             self.assertTrue(0.9 < search["recall"] <= 1)
             self.assertTrue(search["qps"] > 0 and 0 < search["p50_us"] <= search["p99_us"])
         self.assertGreater(searches[1]["recall"], 0.99)
+
+    def test_every_type_is_built_served_from_a_folder_and_found_in(self):
+        """The bytes fall with the type; the images of a folder are those that bench ann builds."""
+        sizes = {}
+        for kind, rows in (("f32", "full"), ("f32", "compact"), ("f16", "auto"), ("bf16", "auto"), ("u8", "auto")):
+            more = ["--type", kind, "--rows", rows]
+            build, search = self.lines("bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2],
+                                       "--ef", 64, *more)
+            self.assertGreater(search["recall"], 0.99, more)
+            self.assertEqual((build["type"], build["compact"]), (kind, rows == "compact"))
+            sizes[kind, rows] = build["bytes"]
+            out = self.path(kind + rows)
+            *_, event = self.lines("build", "--base", MNIST[0], "--out", out, "--collection", "d", "--shards", 1, *more)
+            self.assertEqual((event["bytes"], event["type"]), (build["bytes"], kind))
+            segment, = [name for name in os.listdir(out) if name.endswith(".segment")]
+            self.assertEqual(os.path.getsize(os.path.join(out, segment)), build["bytes"])
+        self.assertEqual(sizes["f16", "auto"], sizes["bf16", "auto"])
+        self.assertTrue(sizes["u8", "auto"] < sizes["f16", "auto"] < sizes["f32", "full"] < sizes["f32", "compact"])
+
+    def test_a_file_of_bytes_is_stored_as_bytes(self):
+        self.assertEqual(self.build(self.path("u8"))[-1]["type"], "u8")
+        signed = self.write("base.i8bin", struct.pack("<II", 100, 2) + bytes(i & 0xFF for i in range(200)))
+        self.assertEqual(self.build(self.path("i8"), base=signed)[-1]["type"], "i8")
+        vecs = self.write("base.bvecs", b"".join(struct.pack("<iBB", 2, i, 3 * i & 0xFF) for i in range(100)))
+        self.assertEqual(self.build(self.path("vecs"), base=vecs)[-1]["type"], "u8")
+        self.assertEqual(self.build(self.path("f32"), base=WORDS[0])[-1]["type"], "f32")
+
+    def test_a_file_of_bytes_makes_the_collection_that_its_floats_make(self):
+        """Taken row by row where it lies, or as f32: the same shards, summaries and segments."""
+        with open(MNIST[0], "rb") as file:
+            count, dim = struct.unpack("<II", file.read(8))
+            values = file.read()
+        floats = self.write("base.fbin", struct.pack("<II", count, dim) + struct.pack(f"<{len(values)}f", *values))
+        for partition in ("kmeans", "hash"):
+            folders = [self.path(partition + name) for name in ("bytes", "floats")]
+            self.build(folders[0], "--partition", partition)
+            self.build(folders[1], "--partition", partition, "--type", "u8", base=floats)
+            for name in os.listdir(folders[0]):
+                with open(os.path.join(folders[0], name), "rb") as one, \
+                        open(os.path.join(folders[1], name), "rb") as two:
+                    self.assertEqual(one.read(), two.read(), name)
+
+    def test_bits_are_compared_by_how_many_differ(self):
+        """Vector i has the bits of i: of query q the nearest is q, then those that differ in one bit."""
+        base = self.write("base.fvecs", b"".join(struct.pack("<i8f", 8, *(i >> b & 1 for b in range(8)))
+                                                 for i in range(256)))
+        truth = self.write("truth.ivecs", b"".join(struct.pack("<i9i", 9, q, *(q ^ 1 << b for b in range(8)))
+                                                   for q in range(256)))
+        build, search = self.lines("bench", "ann", "--base", base, "--query", base, "--truth", truth, "--k", 9,
+                                   "--ef", 256, "--type", "b1")
+        self.assertEqual((build["type"], search["recall"]), ("b1", 1))
+
+    def test_what_a_type_cannot_hold_is_named(self):
+        base = self.write("base.fvecs", struct.pack("<iff", 2, 1, 2) + struct.pack("<iff", 2, 3, 1.5))
+        build = ["build", "--base", base, "--out", self.path("x"), "--collection", "c", "--shards", 1]
+        bench = ["bench", "ann", "--base", base, "--query", base, "--truth", base]
+        for words in (build, bench):
+            self.refused(1, "base.fvecs: row 1, value 1: 1.5 is no integer, stored as u8; choose a --type", *words,
+                         "--type", "u8")
+            self.refused(1, "row 0, value 1: 2 is neither 0 nor 1", *words, "--type", "b1")
+            self.refused(2, "--type takes", *words, "--type", "f64")
+            self.refused(2, "--rows takes", *words, "--rows", "thin")
+            self.refused(2, "goes with --type f32", *words, "--type", "f16", "--rows", "compact")
+            self.refused(2, "goes with --metric l2", *words, "--type", "b1", "--metric", "cosine")
+        far = self.write("far.fvecs", struct.pack("<iff", 2, 1, 70000))
+        build[2] = far
+        self.refused(1, "row 0, value 1: 70000 is beyond the type's range, stored as f16; scale", *build,
+                     "--type", "f16")
+        self.refused(1, "136 is beyond", "build", "--base", MNIST[0], *build[3:], "--type", "i8")
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_a_build_keeps_to_the_memory_that_it_states(self):
+        with open(TERN, "rb") as file:
+            if b"__asan_init" in file.read():
+                self.skipTest("a sanitizer's memory would be counted too")
+        wide = self.write("wide.u8bin", struct.pack("<II", 24000, 256) + os.urandom(24000 * 256))
+        program = 16 << 20
+        for more in ([], ["--type", "f32"]):
+            words = ["build", "--base", wide, "--out", self.path("x"), "--collection", "c", "--shards", 1, "--force",
+                     "--json", "--m", 4, "--ef-construction", 8, "--threads", 1, *more]
+            memory = json.loads(self.done(*words).splitlines()[0])
+            self.assertEqual(memory["event"], "memory")
+            self.assertEqual(memory["bytes"], memory["vectors"] + memory["image"] + memory["scratch"])
+            self.assertEqual(memory["vectors"], 0)
+
+            def limited(size):
+                return tern(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (size, size)))
+            run = limited(program + memory["bytes"])
+            self.assertEqual(run.returncode, 0, run.stderr)
+            run = limited(memory["bytes"] // 2)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("Cannot allocate memory", run.stderr)
 
     def test_bench_ann_finds_the_same_however_it_runs(self):
         out = self.path("out")
@@ -324,4 +417,4 @@ class Tools(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]])
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])

@@ -42,7 +42,8 @@ static void make_heaps(uint32_t groups, double spread)
 
 static int run(const struct kmeans_options *options, uint32_t threads, uint32_t *to)
 {
-	const struct kmeans_rows input = {.rows = rows, .dim = DIM, .count = ROW_COUNT};
+	const struct kmeans_rows input = {.source = vector_source_floats(rows, DIM),
+					  .count = ROW_COUNT};
 	struct workers *workers;
 	int result;
 
@@ -183,10 +184,10 @@ static void impossible_options_are_refused(void **state)
 
 static void more_clusters_than_rows_are_fine(void **state)
 {
-	const struct kmeans_rows input = {.rows = rows, .dim = DIM, .count = 3};
+	const struct kmeans_rows input = {.source = vector_source_floats(rows, DIM), .count = 3};
 	const struct kmeans_options options = {
 		.cluster_count = 8, .capacity = 1, .iteration_max = 5, .seed = 1};
-	const struct kmeans_rows none = {.rows = rows, .dim = DIM, .count = 0};
+	const struct kmeans_rows none = {.source = vector_source_floats(rows, DIM), .count = 0};
 	struct workers *workers;
 
 	make_heaps(3, 10);

@@ -16,6 +16,7 @@
 #define ROW_COUNT 2000
 
 static float rows[ROW_COUNT * DIM];
+static const struct vector_source source = {rows, VECTOR_F32, DIM, DIM * sizeof(float)};
 static struct workers *workers;
 
 static void make_rows(uint64_t seed)
@@ -64,9 +65,9 @@ static void every_row_is_in_one_shard(void **state)
 				struct partition_options options = options_for(
 					(enum manifest_partition)kind, metric, shard_counts[i]);
 
-				assert_int_equal(partition_rows(rows, 500, DIM, &options, workers,
-								&partition),
-						 0);
+				assert_int_equal(
+					partition_rows(&source, 500, &options, workers, &partition),
+					0);
 				check_partition(&partition, shard_counts[i], 500);
 				partition_deinit(&partition);
 			}
@@ -78,7 +79,7 @@ static void kmeans_shards_are_of_about_equal_size(void **state)
 	struct partition partition;
 
 	make_rows(2);
-	assert_int_equal(partition_rows(rows, ROW_COUNT, DIM, &options, workers, &partition), 0);
+	assert_int_equal(partition_rows(&source, ROW_COUNT, &options, workers, &partition), 0);
 	for (uint32_t s = 0; s < 5; s++)
 		assert_true(partition.starts[s + 1] - partition.starts[s] <=
 			    ROW_COUNT / 5 + ROW_COUNT / 5 / PARTITION_SLACK);
@@ -90,9 +91,9 @@ static void a_number_of_shards_that_is_out_of_range_is_refused(void **state)
 	struct partition_options options = options_for(MANIFEST_PARTITION_HASH, METRIC_L2, 0);
 	struct partition partition;
 
-	assert_int_equal(partition_rows(rows, 10, DIM, &options, workers, &partition), -EINVAL);
+	assert_int_equal(partition_rows(&source, 10, &options, workers, &partition), -EINVAL);
 	options.shard_count = MANIFEST_SHARD_MAX + 1;
-	assert_int_equal(partition_rows(rows, 10, DIM, &options, workers, &partition), -EINVAL);
+	assert_int_equal(partition_rows(&source, 10, &options, workers, &partition), -EINVAL);
 }
 
 /* Members add up to the shard's rows, and each row lies in the radius of one of the centroids. */
@@ -131,10 +132,10 @@ static void a_summary_covers_its_shard(void **state)
 		struct partition_options options =
 			options_for(MANIFEST_PARTITION_KMEANS, metric, 3);
 
-		assert_int_equal(
-			partition_rows(rows, ROW_COUNT, DIM, &options, workers, &partition), 0);
+		assert_int_equal(partition_rows(&source, ROW_COUNT, &options, workers, &partition),
+				 0);
 		for (uint32_t s = 0; s < 3; s++) {
-			assert_int_equal(partition_summary(rows, DIM, &partition, s, &options,
+			assert_int_equal(partition_summary(&source, &partition, s, &options,
 							   workers, &body, &size),
 					 0);
 			check_summary(body, size, metric, &partition, s);
@@ -153,18 +154,16 @@ static void a_shard_without_rows_has_an_empty_summary(void **state)
 	size_t size;
 
 	make_rows(4);
-	assert_int_equal(partition_rows(rows, 3, DIM, &options, workers, &partition), 0);
+	assert_int_equal(partition_rows(&source, 3, &options, workers, &partition), 0);
 	while (partition.starts[empty + 1] > partition.starts[empty])
 		empty++;
 	assert_int_equal(
-		partition_summary(rows, DIM, &partition, empty, &options, workers, &body, &size),
-		0);
+		partition_summary(&source, &partition, empty, &options, workers, &body, &size), 0);
 	assert_int_equal(size, CENTROID_BODY_HEAD);
 	free(body);
 	options.centroid_count = VECTOR_CENTROID_MAX + 1;
-	assert_int_equal(
-		partition_summary(rows, DIM, &partition, 0, &options, workers, &body, &size),
-		-EINVAL);
+	assert_int_equal(partition_summary(&source, &partition, 0, &options, workers, &body, &size),
+			 -EINVAL);
 	partition_deinit(&partition);
 }
 
@@ -183,13 +182,13 @@ static void the_nearest_row_is_mostly_in_the_first_shard(void **state)
 
 	make_rows(5);
 	/* The last 200 rows are the queries. */
-	assert_int_equal(partition_rows(rows, ROW_COUNT - 200, DIM, &options, workers, &partition),
+	assert_int_equal(partition_rows(&source, ROW_COUNT - 200, &options, workers, &partition),
 			 0);
 	assert_int_equal(coarse_new(METRIC_L2, DIM, 8, &coarse), 0);
 	for (uint32_t s = 0; s < 8; s++) {
-		assert_int_equal(partition_summary(rows, DIM, &partition, s, &options, workers,
-						   &body, &size),
-				 0);
+		assert_int_equal(
+			partition_summary(&source, &partition, s, &options, workers, &body, &size),
+			0);
 		assert_int_equal(coarse_set(coarse, s, body, size), 0);
 		free(body);
 	}
