@@ -101,12 +101,17 @@ enum state {
 /* Machines that search_burst() has under way at a time: more only crowd the cache. */
 #define SEARCH_BURST_WIDTH 16
 
+/* Cache lines, and vectors at least, that are compared at a time and asked for meanwhile. */
+#define SEARCH_STRIDE_LINES   32
+#define SEARCH_STRIDE_VECTORS 4
+
 /* Cache lines asked for ahead: enough to keep the memory busy, few enough to stay in L1. */
 #define SEARCH_PREFETCH_LINES 128
 
-/* Nodes whose vectors have been asked for. */
+/* Nodes that are to be compared; their vectors are asked for by then. */
 struct batch {
 	uint32_t count;
+	bool asked;
 	uint32_t nodes[2 * SEGMENT_M_MAX];
 };
 
@@ -125,8 +130,9 @@ struct search {
 	uint32_t k;
 	uint32_t ef;
 	enum state state;
-	uint32_t ahead; /* vectors to prefetch before the one being compared */
-	bool is_chosen; /* WALK: 'node' is to be gathered */
+	uint32_t ahead;  /* vectors to prefetch before the one being compared */
+	uint32_t stride; /* vectors to compare at a time */
+	bool is_chosen;  /* WALK: 'node' is to be gathered */
 	uint32_t first_batch;
 	uint32_t batch_count;
 	struct batch batches[SEARCH_LAG];
@@ -183,23 +189,38 @@ static void prefetch_nodes(const struct search *search, const uint32_t *nodes, u
 }
 
 /*
- * Writes the keys of 'count' nodes. Of the first their vectors have been asked for;
- * the others are asked for, part by part, while those before are compared.
+ * Writes the keys of 'count' nodes, whose vectors have been asked for as far as
+ * SEARCH_PREFETCH_LINES go. Meanwhile it asks for those of 'next_count' others, a few at
+ * a time: all at once they would fill the places that the processor has for
+ * misses and hold up everything behind them.
  */
-static void keys_of(struct search *search, const uint32_t *nodes, uint32_t count, uint64_t *keys)
+static void keys_of(struct search *search, const uint32_t *nodes, uint32_t count,
+		    const uint32_t *next, uint32_t next_count, uint64_t *keys)
 {
 	float distances[2 * SEGMENT_M_MAX];
 
-	for (uint32_t done = 0; done < count;) {
-		uint32_t part = MIN(count - done, search->ahead);
+	next_count = MIN(next_count, search->ahead);
+	for (uint32_t i = 0; i < count; i += search->stride) {
+		uint32_t part = MIN(count - i, search->stride);
 
-		prefetch_nodes(search, nodes + done + part, count - done - part);
-		rows_distances(&search->from, &search->rows, nodes + done, part, distances + done);
-		done += part;
+		for (uint32_t j = i; j < i + part; j++) {
+			if (j + search->ahead < count)
+				rows_prefetch(&search->rows, nodes[j + search->ahead]);
+			if (j < next_count)
+				rows_prefetch(&search->rows, next[j]);
+		}
+		rows_distances(&search->from, &search->rows, nodes + i, part, distances + i);
 	}
+	for (uint32_t i = count; i < next_count; i++)
+		rows_prefetch(&search->rows, next[i]);
 	for (uint32_t i = 0; i < count; i++)
 		keys[i] = beam_key(distances[i], nodes[i]);
 	search->stats.distances += count;
+}
+
+static void wanted_keys(struct search *search, uint64_t *keys)
+{
+	keys_of(search, search->wanted, search->wanted_count, NULL, 0, keys);
 }
 
 /* Relaxed: a death until 'time' was written before 'time' was; a later one may be seen or not. */
@@ -336,7 +357,7 @@ static void scan_step(struct search *search)
 {
 	uint64_t keys[SEARCH_SCAN_BATCH];
 
-	keys_of(search, search->wanted, search->wanted_count, keys);
+	wanted_keys(search, keys);
 	for (uint32_t i = 0; i < search->wanted_count; i++)
 		if (beam_wants(&search->beam, keys[i]))
 			beam_insert(&search->beam, keys[i]);
@@ -473,8 +494,7 @@ static void rerank_end(struct search *search)
 
 static void rerank_step(struct search *search)
 {
-	keys_of(search, search->wanted, search->wanted_count,
-		search->beam.keys + search->rerank_next);
+	wanted_keys(search, search->beam.keys + search->rerank_next);
 	search->rerank_next += search->wanted_count;
 	if (search->rerank_next == search->rerank_count)
 		rerank_end(search);
@@ -517,13 +537,16 @@ static bool next_candidate(struct search *search)
 static bool compare_batch(struct search *search)
 {
 	const struct batch *batch = &search->batches[search->first_batch];
+	struct batch *next = &search->batches[(search->first_batch + 1) % SEARCH_LAG];
+	bool asks = search->batch_count > 1 && !next->asked;
 	const uint64_t bound = beam_bound(&search->beam);
 	uint64_t keys[2 * SEGMENT_M_MAX];
 	uint32_t near = 0;
 
 	search->first_batch = (search->first_batch + 1) % SEARCH_LAG;
 	search->batch_count--;
-	keys_of(search, batch->nodes, batch->count, keys);
+	keys_of(search, batch->nodes, batch->count, next->nodes, asks ? next->count : 0, keys);
+	next->asked = true;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		keys[near] = keys[i];
 		near += keys[i] < bound;
@@ -540,7 +563,7 @@ static bool compare_batch(struct search *search)
 	return true;
 }
 
-/* Takes in the chosen node's list and asks for the vectors of those not met yet. */
+/* Takes in the chosen node's list: those not met yet are the next batch. */
 static void gather(struct search *search)
 {
 	uint32_t last = (search->first_batch + search->batch_count) % SEARCH_LAG;
@@ -550,10 +573,20 @@ static void gather(struct search *search)
 	search->stats.hops++;
 	batch->count = visited_meet(&search->visited, links, 2 * search->segment->m,
 				    search->segment->count, batch->nodes);
-	if (batch->count == 0)
+	batch->asked = false;
+	search->batch_count += batch->count > 0;
+}
+
+/* Asks for the vectors of the latest batch, if nothing has been compared meanwhile. */
+static void ask(struct search *search)
+{
+	uint32_t last = (search->first_batch + search->batch_count + SEARCH_LAG - 1) % SEARCH_LAG;
+	struct batch *batch = &search->batches[last];
+
+	if (search->batch_count == 0 || batch->asked)
 		return;
 	prefetch_nodes(search, batch->nodes, batch->count);
-	search->batch_count++;
+	batch->asked = true;
 }
 
 static void walk_step(struct search *search)
@@ -574,6 +607,8 @@ static void walk_step(struct search *search)
 	if ((search->batch_count == SEARCH_LAG && !compare_batch(search)) ||
 	    (search->selective && search->stats.distances > search->budget))
 		scan_begin(search);
+	else
+		ask(search);
 }
 
 static void descend(struct search *search)
@@ -590,7 +625,7 @@ static void descend(struct search *search)
 
 static void start_step(struct search *search)
 {
-	keys_of(search, &search->segment->entry, 1, &search->nearest);
+	keys_of(search, &search->segment->entry, 1, NULL, 0, &search->nearest);
 	search->level = search->segment->entry_level;
 	search->record = search->segment->entry_record;
 	(void)visited_add(&search->visited, search->segment->entry);
@@ -628,7 +663,7 @@ static void descend_vectors_step(struct search *search)
 	uint64_t before = search->nearest;
 	uint64_t keys[SEGMENT_M_MAX];
 
-	keys_of(search, search->wanted, search->wanted_count, keys);
+	wanted_keys(search, keys);
 	for (uint32_t i = 0; i < search->wanted_count; i++) {
 		if (keys[i] < search->nearest) {
 			search->nearest = keys[i];
@@ -748,6 +783,8 @@ static void set_segment(struct search *search, const struct segment *segment, co
 			   dist_row_values(segment->type, segment->dim));
 	compare_compactly(search);
 	search->ahead = MAX(SEARCH_PREFETCH_LINES * CACHE_LINE / search->rows.size, 1);
+	search->stride =
+		MAX(SEARCH_STRIDE_LINES * CACHE_LINE / search->rows.size, SEARCH_STRIDE_VECTORS);
 }
 
 void search_begin(struct search *search, const struct segment *segment, const float *query,
