@@ -39,7 +39,7 @@ struct tune {
 	uint32_t nodes[TUNE_QUERIES_MAX];
 	float limits[TUNE_QUERIES_MAX]; /* the k-th true distance */
 	uint32_t found[TUNE_QUERIES_MAX];
-	float errors[TUNE_QUERIES_MAX][TUNE_ERRORS];
+	float errors[TUNE_QUERIES_MAX * TUNE_ERRORS]; /* TUNE_ERRORS each */
 };
 
 /* A query is normalised once more than the row it comes from. */
@@ -69,7 +69,8 @@ static void note_errors(struct tune *tune, uint32_t item, const struct beam *bea
 		uint64_t key = beam->keys[MIN(i, beam->count - 1)];
 		float distance = rows_distance(&query, &segment->compared, beam_key_node(key));
 
-		tune->errors[item][i] = fabsf(distance - beam_key_distance(key));
+		tune->errors[(size_t)item * TUNE_ERRORS + i] =
+			fabsf(distance - beam_key_distance(key));
 	}
 }
 
@@ -190,7 +191,7 @@ static float row_error(struct tune *tune)
 	float error;
 
 	qsort(tune->errors, count, sizeof(float), compare_floats);
-	error = tune->errors[0][count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
+	error = tune->errors[count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
 	return error <= FLT_MAX ? error : FLT_MAX;
 }
 
