@@ -117,14 +117,22 @@ static inline void beam_insert(struct beam *beam, uint64_t key)
 		beam->next = rank;
 }
 
-/* Marks the nearest unexpanded node as expanded. Returns false when there is none. */
-static inline bool beam_expand(struct beam *beam, uint32_t *ret_node)
+/* The nearest unexpanded node. Returns false when there is none. */
+static inline bool beam_peek(struct beam *beam, uint32_t *ret_node)
 {
 	while (beam->next < beam->count && (beam->keys[beam->next] & BEAM_EXPANDED))
 		beam->next++;
 	if (beam->next == beam->count)
 		return false;
-	beam->keys[beam->next] |= BEAM_EXPANDED;
-	*ret_node = beam_key_node(beam->keys[beam->next++]);
+	*ret_node = beam_key_node(beam->keys[beam->next]);
+	return true;
+}
+
+/* Marks it as expanded. Returns false when there is none. */
+static inline bool beam_expand(struct beam *beam, uint32_t *ret_node)
+{
+	if (!beam_peek(beam, ret_node))
+		return false;
+	beam->keys[beam->next++] |= BEAM_EXPANDED;
 	return true;
 }

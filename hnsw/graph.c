@@ -17,6 +17,12 @@
 /* Cache lines asked for before they are compared; more of them push each other out of L1. */
 #define GRAPH_PREFETCH_LINES 128
 
+/* Nodes that are to be compared. */
+struct batch {
+	uint32_t count;
+	uint32_t nodes[2 * SEGMENT_M_MAX];
+};
+
 /* One worker's memory. */
 struct scratch {
 	struct visited visited;
@@ -25,6 +31,7 @@ struct scratch {
 	uint64_t *merged; /* what a target could keep: its list and the links of a batch */
 	uint64_t chosen[2 * SEGMENT_M_MAX];
 	uint32_t met[2 * SEGMENT_M_MAX];
+	struct batch batches[2];
 };
 
 /* A link back: 'source' wants to be in the list of 'target'. */
@@ -122,52 +129,91 @@ static uint32_t prefetch_ahead(const struct graph *graph)
 }
 
 /* Notes the neighbours that were not met before and asks for the first vectors. */
-static uint32_t meet_neighbours(const struct graph *graph, struct scratch *scratch, uint32_t node,
-				uint32_t level)
+static void meet_neighbours(const struct graph *graph, struct scratch *scratch, uint32_t node,
+			    uint32_t level, struct batch *batch)
 {
-	uint32_t *met = scratch->met;
-	uint32_t listed = list_read(graph, node, level, met), count = 0;
+	uint32_t *listed = batch->nodes, count = list_max(graph, level);
 
-	for (uint32_t i = 0; i < listed; i++)
-		if (visited_add(&scratch->visited, met[i]))
-			met[count++] = met[i];
-	for (uint32_t i = 0; i < MIN(count, prefetch_ahead(graph)); i++)
-		rows_prefetch(&graph->view.compared, met[i]);
-	return count;
+	if (level == 0)
+		listed = row_of(graph, node);
+	else
+		count = list_read(graph, node, level, listed);
+	batch->count =
+		visited_meet(&scratch->visited, listed, count, graph->view.count, batch->nodes);
+	for (uint32_t i = 0; i < MIN(batch->count, prefetch_ahead(graph)); i++)
+		rows_prefetch(&graph->view.compared, batch->nodes[i]);
+}
+
+/* Keeps those that are near enough; which these are is found without branches. */
+static void compare_batch(const struct graph *graph, struct scratch *scratch,
+			  const struct rows_query *from, const struct batch *batch)
+{
+	const uint32_t ahead = prefetch_ahead(graph);
+	const uint64_t bound = beam_bound(&scratch->beam);
+	float distances[2 * SEGMENT_M_MAX];
+	uint64_t keys[2 * SEGMENT_M_MAX];
+	uint32_t near = 0;
+
+	for (uint32_t i = 0; i < batch->count; i += ahead) {
+		for (uint32_t j = i + ahead; j < MIN(batch->count, i + 2 * ahead); j++)
+			rows_prefetch(&graph->view.compared, batch->nodes[j]);
+		rows_distances(from, &graph->view.compared, batch->nodes + i,
+			       MIN(batch->count - i, ahead), distances + i);
+	}
+	for (uint32_t i = 0; i < batch->count; i++) {
+		keys[near] = beam_key(distances[i], batch->nodes[i]);
+		near += keys[near] < bound;
+	}
+	for (uint32_t i = 0; i < near; i++)
+		if (beam_wants(&scratch->beam, keys[i]))
+			beam_insert(&scratch->beam, keys[i]);
+}
+
+static void prefetch_list(const struct graph *graph, uint32_t node, uint32_t level)
+{
+	const char *list = level == 0 ? (const char *)row_of(graph, node)
+				      : (const char *)record_of(graph, node, level);
+	uint64_t size = level == 0 ? graph->view.vector_offset : graph->view.upper_stride;
+
+	for (uint64_t at = 0; at < size; at += CACHE_LINE)
+		__builtin_prefetch(list + at);
 }
 
 /*
  * Algorithm 2: leaves the 'ef' nodes nearest to 'query' at 'level' in the beam.
  * Its condition to stop, that the nearest candidate is farther than the farthest
- * result, is the beam having no unexpanded node.
+ * result, is the beam having no unexpanded node. Like search.c it takes in a list
+ * before it compares with the neighbours of the one before, so that the memory
+ * is kept busy.
  */
 static void search_layer(const struct graph *graph, struct scratch *scratch, uint32_t query,
 			 uint32_t level, uint32_t ef, uint32_t entry)
 {
-	const uint32_t ahead = prefetch_ahead(graph);
-	const struct rows *rows = &graph->view.compared;
 	const struct rows_query from = query_of(graph, query);
 	struct beam *beam = &scratch->beam;
+	struct batch *batch = &scratch->batches[0], *before = &scratch->batches[1];
 	uint32_t node;
+	bool goes_on;
 
 	beam_reset(beam, ef);
 	visited_clear(&scratch->visited);
 	(void)visited_add(&scratch->visited, entry);
-	beam_insert(beam, beam_key(rows_distance(&from, rows, entry), entry));
-	while (beam_expand(beam, &node)) {
-		uint32_t count = meet_neighbours(graph, scratch, node, level);
+	beam_insert(beam, beam_key(rows_distance(&from, &graph->view.compared, entry), entry));
+	before->count = 0;
+	do {
+		struct batch *swapped = before;
 
-		for (uint32_t i = 0; i < count; i++) {
-			uint32_t met = scratch->met[i];
-			uint64_t key;
-
-			if (i + ahead < count)
-				rows_prefetch(rows, scratch->met[i + ahead]);
-			key = beam_key(rows_distance(&from, rows, met), met);
-			if (beam_wants(beam, key))
-				beam_insert(beam, key);
-		}
-	}
+		batch->count = 0;
+		goes_on = beam_expand(beam, &node);
+		if (goes_on)
+			meet_neighbours(graph, scratch, node, level, batch);
+		goes_on |= before->count > 0;
+		compare_batch(graph, scratch, &from, before);
+		before = batch;
+		batch = swapped;
+		if (beam_peek(beam, &node))
+			prefetch_list(graph, node, level);
+	} while (goes_on);
 }
 
 /*

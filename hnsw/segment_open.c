@@ -65,6 +65,22 @@ static void *take_huge(size_t size, int node)
 	return NULL;
 }
 
+/* Memory that begins where a huge page can: what is too much on both sides is given back. */
+static void *map_aligned(size_t size)
+{
+	uint8_t *memory = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *start;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	start = (uint8_t *)align_up((uintptr_t)memory, HUGE_PAGE);
+	if (start > memory)
+		munmap(memory, (size_t)(start - memory));
+	munmap(start + size, (size_t)(memory + HUGE_PAGE - start));
+	return start;
+}
+
 /* Reserved huge pages when asked for and there, else ordinary ones that may become huge. */
 static int take_memory(size_t size, bool huge, int node, void **ret_memory)
 {
@@ -75,8 +91,8 @@ static int take_memory(size_t size, bool huge, int node, void **ret_memory)
 		*ret_memory = memory;
 		return 0;
 	}
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
+	memory = map_aligned(size);
+	if (!memory)
 		return -errno;
 	if (huge)
 		(void)madvise(memory, size, MADV_HUGEPAGE);
