@@ -8,7 +8,6 @@
  */
 
 #include "base/clock.h"
-#include "base/vector_type.h"
 #include "client/bench_truth.h"
 #include "client/churn.h"
 #include "client/cmd.h"
@@ -25,9 +24,8 @@
 #define CHURN_GROWING_SHARE 4
 
 struct request {
-	const char *base, *query, *truth, *metric_name, *type_name, *ef_list;
+	const char *base, *query, *truth, *metric_name, *type, *rows, *ef_list;
 	enum metric metric;
-	enum vector_type type;
 	uint64_t k, threads, m, ef_construction, seed, growing, dead_percent, search_ef;
 	bool json;
 };
@@ -35,6 +33,7 @@ struct request {
 struct bench {
 	const struct request *request;
 	struct cmd_vectors base, queries;
+	struct cmd_storage storage;
 	struct bench_truth truth;
 	uint32_t ef[BENCH_EF_MAX];
 	uint32_t ef_count;
@@ -68,7 +67,8 @@ static void fill_options(struct bench *bench)
 				.dead_percent = (uint32_t)request->dead_percent,
 				.build =
 					{
-						.type = request->type,
+						.type = bench->storage.type,
+						.rows = bench->storage.rows,
 						.m = (uint32_t)request->m,
 						.ef_construction =
 							(uint32_t)request->ef_construction,
@@ -297,11 +297,15 @@ static int run_queries(struct bench *bench)
 
 static int run(struct bench *bench)
 {
-	int status = cmd_vectors_open(bench->request->base, "train", &bench->base);
+	const struct request *request = bench->request;
+	int status = cmd_vectors_open(request->base, "train", &bench->base);
 
 	if (status != CMD_DONE)
 		return status;
-	status = cmd_vectors_open(bench->request->query, "test", &bench->queries);
+	status = cmd_storage(request->type, request->rows, request->metric, &bench->base,
+			     &bench->storage);
+	if (status == CMD_DONE)
+		status = cmd_vectors_open(request->query, "test", &bench->queries);
 	if (status == CMD_DONE) {
 		status = run_queries(bench);
 		cmd_vectors_close(&bench->queries);
@@ -314,7 +318,7 @@ int cmd_bench_churn(int argc, char **argv)
 {
 	struct request request = {
 		.metric_name = "l2",
-		.type_name = "f32",
+		.rows = "auto",
 		.ef_list = "16,32,64,128,256",
 		.k = 10,
 		.threads = 1,
@@ -327,8 +331,10 @@ int cmd_bench_churn(int argc, char **argv)
 		{"truth", "FILE", "rows of their true neighbours, nearest first",
 		 .text = &request.truth, .required = true},
 		{"metric", "NAME", "l2, ip or cosine (l2)", .text = &request.metric_name},
-		{"type", "NAME", "what vectors are stored as: f32, f16, bf16, i8, u8, b1 (f32)",
-		 .text = &request.type_name},
+		{"type", "NAME", "store f32, f16, bf16, i8, u8 or b1 (as the file has them)",
+		 .text = &request.type},
+		{"rows", "NAME", "what the index keeps of f32: auto, compact or full (auto)",
+		 .text = &request.rows},
 		{"ef", "N,N,..", "widths of the search to compare at (16,32,64,128,256)",
 		 .text = &request.ef_list},
 		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,
@@ -354,9 +360,6 @@ int cmd_bench_churn(int argc, char **argv)
 
 	if (!cmd_options("bench churn", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
-	if (vector_type_parse(request.type_name, &request.type))
-		return cmd_usage("--type is f32, f16, bf16, i8, u8 or b1, not '%s'",
-				 request.type_name);
 	if (!cmd_metric(request.metric_name, &request.metric) ||
 	    !bench_ef_list(request.ef_list, bench.ef, &bench.ef_count))
 		return CMD_USAGE;

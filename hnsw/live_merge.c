@@ -261,10 +261,11 @@ int live_merge_step(struct live *live, enum live_need *ret_need)
 	return error;
 }
 
-/* The vectors of all sources that lived at the merge's time. */
+/* The vectors of all sources that lived at the merge's time: bytes as bytes, others as f32. */
 struct harvest {
-	float *rows;
-	uint32_t *labels;
+	struct vector_source vectors; /* of 'rows' */
+	uint8_t *rows;                /* owned */
+	uint32_t *labels;             /* owned */
 	uint32_t count;
 };
 
@@ -277,22 +278,34 @@ static uint64_t count_nodes(const struct live_job *job)
 	return count;
 }
 
-static void harvest_member(const struct live_member *member, uint64_t time, uint32_t dim,
-			   struct harvest *harvest)
+static void harvest_vector(const struct segment *view, uint32_t node, struct harvest *harvest)
+{
+	uint8_t *row = harvest->rows + harvest->count * harvest->vectors.stride;
+
+	if (harvest->vectors.type == VECTOR_F32)
+		segment_vector(view, node, (float *)(void *)row);
+	else
+		memcpy(row, layout_vector(view, node), harvest->vectors.stride);
+	harvest->labels[harvest->count++] = view->labels[node];
+}
+
+static void harvest_member(const struct live_member *member, uint64_t time, struct harvest *harvest)
 {
 	struct segment view;
 
 	live_member_view(member, time, &view);
-	for (uint32_t node = 0; node < view.count; node++) {
-		if (!live_member_lived(member, node, time))
-			continue;
-		segment_vector(&view, node, harvest->rows + (size_t)harvest->count * dim);
-		harvest->labels[harvest->count++] = view.labels[node];
-	}
+	for (uint32_t node = 0; node < view.count; node++)
+		if (live_member_lived(member, node, time))
+			harvest_vector(&view, node, harvest);
 }
 
 static int build_result(struct live *live, const struct harvest *harvest)
 {
+	const struct build_input input = {
+		.vectors = harvest->vectors,
+		.labels = harvest->labels,
+		.count = harvest->count,
+	};
 	struct build_options options = live->options.build;
 	struct build_image image;
 	struct segment segment;
@@ -301,8 +314,7 @@ static int build_result(struct live *live, const struct harvest *harvest)
 	int result;
 
 	options.generation = live->job.generation;
-	result = build_segment(harvest->rows, harvest->labels, harvest->count, live->options.dim,
-			       &options, &image, &bad_row);
+	result = build_index(&input, &options, &image, &bad_row);
 	CHECK(result <= 0);
 	if (result)
 		return result;
@@ -316,19 +328,33 @@ static int build_result(struct live *live, const struct harvest *harvest)
 	return result;
 }
 
+/* Takes room for all nodes. Returns 0 or -ENOMEM. */
+static int harvest_init(struct harvest *harvest, const struct live *live)
+{
+	enum vector_type type = live->options.build.type;
+	bool bytes = type == VECTOR_I8 || type == VECTOR_U8;
+	uint64_t nodes = count_nodes(&live->job);
+
+	harvest->vectors = (struct vector_source){
+		.type = bytes ? type : VECTOR_F32,
+		.dim = live->options.dim,
+		.stride = live->options.dim * (bytes ? 1 : sizeof(float)),
+	};
+	harvest->rows = malloc(nodes * harvest->vectors.stride + 1);
+	harvest->labels = malloc((nodes + 1) * sizeof(harvest->labels[0]));
+	harvest->vectors.first = harvest->rows;
+	harvest->count = 0;
+	return harvest->rows && harvest->labels ? 0 : -ENOMEM;
+}
+
 static int run(struct live *live)
 {
 	const struct live_job *job = &live->job;
-	uint64_t nodes = count_nodes(job);
-	uint32_t dim = live->options.dim;
-	struct harvest harvest = {
-		.rows = malloc((nodes * dim + 1) * sizeof(float)),
-		.labels = malloc((nodes + 1) * sizeof(uint32_t)),
-	};
-	int error = harvest.rows && harvest.labels ? 0 : -ENOMEM;
+	struct harvest harvest;
+	int error = harvest_init(&harvest, live);
 
 	for (uint32_t i = 0; !error && i < job->source_count; i++)
-		harvest_member(job->sources[i], job->time, dim, &harvest);
+		harvest_member(job->sources[i], job->time, &harvest);
 	if (!error && harvest.count > 0)
 		error = build_result(live, &harvest);
 	free(harvest.rows);
