@@ -5,6 +5,7 @@
 #include "base/crc.h"
 #include "base/rand.h"
 #include "hnsw/convert.h"
+#include "hnsw/edges.h"
 #include "hnsw/graph.h"
 #include "hnsw/search.h"
 #include "hnsw/tune.h"
@@ -27,6 +28,9 @@
 #define BUILD_M_DEFAULT      16
 #define BUILD_EF_DEFAULT     200
 #define BUILD_RECALL_DEFAULT 0.95F
+
+/* Shorter vectors are as quickly fetched as their codes. */
+#define BUILD_EDGES_DIM 192
 
 struct build {
 	const struct build_input *input;
@@ -51,6 +55,13 @@ struct node_source {
 	uint32_t row;
 };
 
+static bool edge_bits_fit(const struct build *build)
+{
+	uint32_t bits = build->options.edge_bits;
+
+	return bits == 0 || (bits % CODES_BITS_ALIGN == 0 && bits <= rotate_size(build->dim));
+}
+
 static int fill_options(struct build *build, const struct build_options *given)
 {
 	struct build_options *options = &build->options;
@@ -69,6 +80,7 @@ static int fill_options(struct build *build, const struct build_options *given)
 	    options->recall_target > 1 || (uint32_t)options->metric >= METRIC_COUNT ||
 	    (uint32_t)options->type >= VECTOR_TYPE_COUNT ||
 	    (uint32_t)options->rows >= BUILD_ROWS_COUNT ||
+	    (uint32_t)options->layout >= BUILD_LAYOUT_COUNT || !edge_bits_fit(build) ||
 	    !rows_can(options->type, options->metric) ||
 	    (options->rows == BUILD_ROWS_COMPACT && options->type != VECTOR_F32))
 		return -EINVAL;
@@ -405,23 +417,95 @@ static int link_graph(struct build *build)
 	return 0;
 }
 
-static int seal(struct build *build)
+/*
+ * What a search costs, in the time that a cache line takes which follows another. A jump
+ * to somewhere else costs a few more, and so does a hop, in what is not memory. Counted
+ * and not timed, so that the same rows always make the same segment.
+ */
+#define COST_JUMP 3.0
+#define COST_HOP  12.0
+
+static double cost_of_run(uint64_t bytes)
 {
-	uint8_t *image = build->image;
-	struct tune_result tuned;
-	struct segment segment;
+	return COST_JUMP + (double)bytes / CACHE_LINE;
+}
+
+static double search_cost(const struct segment *segment, const struct tune_result *tuned)
+{
+	const uint64_t links = 2 * segment->m * sizeof(uint32_t);
+
+	if (segment->codes.bits)
+		return tuned->hops * (COST_HOP + cost_of_run(segment->row_stride)) +
+		       cost_of_run(codes_size(segment->landmark_count, segment->codes.bits));
+	return tuned->hops * (COST_HOP + cost_of_run(links)) +
+	       tuned->distances *
+		       (cost_of_run(segment->compared.size) + (segment->compared.factors ? 1 : 0));
+}
+
+/* What other libraries take for f32 and the links of a node, and a sixth. */
+static bool fits_budget(const struct build *build, uint64_t size)
+{
+	uint64_t a_node = build->dim * sizeof(float) + 8 * (uint64_t)build->options.m + 64;
+
+	return size <= build->count * (a_node + a_node / 6);
+}
+
+static int tune(const struct build *build, uint8_t *image, struct segment *ret_segment,
+		struct tune_result *ret_tuned)
+{
+	layout_view(image, ret_segment);
+	return tune_segment(ret_segment, build->options.recall_target, build->options.seed,
+			    build->workers, ret_tuned);
+}
+
+/* Puts codes into the rows if that was asked for, or makes searches cheaper. */
+static int add_edges(struct build *build, const struct segment *plain, struct tune_result *tuned)
+{
+	const struct build_options *options = &build->options;
+	const bool compact = options->rows == BUILD_ROWS_COMPACT;
+	const uint32_t bits = options->edge_bits ? options->edge_bits : edges_bits(build->dim);
+	struct tune_result edges_tuned;
+	struct edges_image image;
+	struct segment edges;
 	int error;
 
-	layout_view(image, &segment);
-	error = tune_segment(&segment, build->options.recall_target, build->options.seed,
-			     build->workers, &tuned);
+	if (options->layout == BUILD_LAYOUT_PLAIN || !edges_can(options->type, build->dim, bits))
+		return 0;
+	if (options->layout == BUILD_LAYOUT_AUTO &&
+	    (build->dim < BUILD_EDGES_DIM || !fits_budget(build, edges_size(plain, bits, compact))))
+		return 0;
+	error = edges_make(plain, bits, compact, build->workers, &image);
 	if (error)
 		return error;
-	store_le32(image + LAYOUT_AT_EF_DEFAULT, tuned.ef);
-	memcpy(image + LAYOUT_AT_ROW_ERROR, &tuned.row_error, sizeof(tuned.row_error));
-	store_le32(image + LAYOUT_AT_BODY_CRC,
-		   crc32c(image + LAYOUT_HEADER_SIZE, build->layout.size - LAYOUT_HEADER_SIZE));
-	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
+	error = tune(build, image.bytes, &edges, &edges_tuned);
+	if (error || (options->layout == BUILD_LAYOUT_AUTO &&
+		      search_cost(&edges, &edges_tuned) >= search_cost(plain, tuned))) {
+		munmap(image.bytes, image.size);
+		return error;
+	}
+	munmap(build->image, build->image_size);
+	build->image = image.bytes;
+	build->image_size = image.size;
+	*tuned = edges_tuned;
+	return 0;
+}
+
+static int seal(struct build *build)
+{
+	struct tune_result tuned;
+	struct segment segment;
+	int error = tune(build, build->image, &segment, &tuned);
+
+	if (!error)
+		error = add_edges(build, &segment, &tuned);
+	if (error)
+		return error;
+	store_le32(build->image + LAYOUT_AT_EF_DEFAULT, tuned.ef);
+	memcpy(build->image + LAYOUT_AT_ROW_ERROR, &tuned.row_error, sizeof(tuned.row_error));
+	store_le32(
+		build->image + LAYOUT_AT_BODY_CRC,
+		crc32c(build->image + LAYOUT_HEADER_SIZE, build->image_size - LAYOUT_HEADER_SIZE));
+	store_le32(build->image + LAYOUT_AT_HEADER_CRC, crc32c(build->image, LAYOUT_AT_HEADER_CRC));
 	return 0;
 }
 

@@ -29,10 +29,20 @@ enum build_rows {
 	BUILD_ROWS_COUNT
 };
 
+/* What else they hold: see hnsw/edges.h. */
+enum build_layout {
+	BUILD_LAYOUT_AUTO = 0, /* whichever is faster, if it isn't much longer */
+	BUILD_LAYOUT_PLAIN,
+	BUILD_LAYOUT_EDGES, /* codes of each edge; unless the type is b1 */
+	BUILD_LAYOUT_COUNT
+};
+
 struct build_options {
 	enum metric metric;
 	enum vector_type type; /* what vectors are stored as; bits only under L2 */
 	enum build_rows rows;
+	enum build_layout layout;
+	uint32_t edge_bits;       /* of an edge's code, a multiple of 64; 0: by dim */
 	uint32_t m;               /* 0: 16 */
 	uint32_t ef_construction; /* 0: 200 */
 	uint32_t threads;         /* 0: 1 */

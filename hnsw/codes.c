@@ -7,6 +7,7 @@
 #include "hnsw/half.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 /* 1.5 * 2^23: adding it rounds to the nearest integer, ties to even, taking it away leaves that. */
@@ -31,12 +32,20 @@ const struct codes_kernels *codes_find(const char *isa)
 	return NULL;
 }
 
+static const struct codes_kernels *chosen;
+static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+
+/* Once, as asking the processor leaves a virtual machine, which takes longer than a search. */
+static void choose(void)
+{
+	chosen = codes_find(dist_best()->isa);
+	CHECK(chosen);
+}
+
 const struct codes_kernels *codes_best(void)
 {
-	const struct codes_kernels *kernels = codes_find(dist_best()->isa);
-
-	CHECK(kernels);
-	return kernels;
+	pthread_once(&chosen_once, choose);
+	return chosen;
 }
 
 struct codes_space codes_space(enum metric metric, uint32_t dim, uint32_t bits, const float *mean)

@@ -121,7 +121,8 @@ struct codes_space codes_space(enum metric metric, uint32_t dim, uint32_t bits, 
 
 /*
  * Makes a query of 'vector' (dim floats; normalised under cosine). 'scratch'
- * (rotate_size(dim) floats) and 'table' are aligned to 64; the query borrows 'table'.
+ * (rotate_size(dim) floats) and 'table' are aligned to 64; the query borrows 'table'. 'vector' may
+ * be 'scratch'.
  */
 void codes_query(const struct codes_space *space, const float *vector, float *scratch,
 		 uint8_t *table, struct codes_query *ret_query);

@@ -118,7 +118,7 @@ static struct rows_query query_of(const struct graph *graph, uint32_t node)
 
 	query.row = rows_at(rows, node);
 	if (rows->factors)
-		query.factors = rows->factors[node];
+		query.factors = *rows_factors_at(rows, node);
 	return query;
 }
 

@@ -93,7 +93,7 @@ static struct rows_query query_of(const struct growing_graph *graph, uint32_t no
 
 	query.row = rows_at(rows, node);
 	if (rows->factors)
-		query.factors = rows->factors[node];
+		query.factors = *rows_factors_at(rows, node);
 	return query;
 }
 

@@ -8,13 +8,17 @@
  * build, which writes an image in place, by segment.c, which checks it, and by
  * the search.
  *
- *      header | mean? | rows | factors? | vectors? | labels | twins? | owners | upper records
+ *      header | mean? | landmarks? | rows | factors? | vectors? | labels | twins? | owners | upper
  *
- *      row     | 2m neighbours at level 0 | vector |      one a node
- *      record  | m links { node, record } |               one a node and level >= 1
+ *      row     | 2m neighbours at level 0 | vector | factors? | edge codes? |   one a node
+ *      upper   | m links { node, record } |               one a node and level >= 1
  *
  * What a row has of the vector is hnsw/rows.h's matter. Where it is a compact
  * copy, the vectors themselves stand in a part of their own that searches seldom touch.
+ *
+ * A segment has edge codes or not. With them (hnsw/codes.h) a row is all that a hop needs:
+ * so factors, if there are any, stand in it too, and searches begin at the nearest of the
+ * landmarks, nodes of one upper level whose codes, relative to the mean, are scanned.
  *
  * Neighbour lists end at LAYOUT_NONE or when full. A node's records follow each
  * other, level 1 first, so descending a level is the record before. Links above
@@ -33,6 +37,7 @@
 
 #include "base/byteorder.h"
 #include "base/defs.h"
+#include "hnsw/codes.h"
 #include "hnsw/rows.h"
 #include "hnsw/segment.h"
 
@@ -40,6 +45,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LAYOUT_MAGIC       "TERNSEG\n"
 #define LAYOUT_VERSION     2
@@ -78,7 +84,10 @@ enum {
 	LAYOUT_AT_FACTORS = 160,
 	LAYOUT_AT_VECTORS = 168,
 	LAYOUT_AT_ROW_ERROR = 176,
-	LAYOUT_AT_RESERVED = 180,
+	LAYOUT_AT_EDGE_BITS = 180,
+	LAYOUT_AT_LANDMARKS = 184,
+	LAYOUT_AT_LANDMARK_COUNT = 192,
+	LAYOUT_AT_RESERVED = 196,
 	LAYOUT_AT_BODY_CRC = 248,
 	LAYOUT_AT_HEADER_CRC = 252,
 };
@@ -108,14 +117,19 @@ struct layout_shape {
 	uint32_t upper_count;
 	bool compact;
 	bool has_twins;
+	uint32_t edge_bits; /* of an edge's code; 0: there are none */
+	uint32_t landmark_count;
 };
 
 /* Where it holds it: offsets, 0 for what there is not, and strides. */
 struct layout {
 	uint64_t mean;
+	uint64_t landmarks;
 	uint64_t rows;
 	uint64_t row_stride;
-	uint64_t vector_offset; /* in a row */
+	uint64_t vector_offset; /* in a row; so are the next two */
+	uint64_t row_factors;
+	uint64_t row_edges;
 	uint64_t factors;
 	uint64_t vectors;
 	uint64_t labels;
@@ -137,6 +151,27 @@ static inline uint64_t layout_place(uint64_t *end, bool present, uint64_t size)
 	return at;
 }
 
+/* Where in a row things are, one behind the other. */
+static inline void layout_row_parts(const struct layout_shape *shape, bool has_factors,
+				    size_t vector_size, struct layout *layout)
+{
+	uint64_t end = 0;
+
+	(void)layout_place(&end, true, 2 * (uint64_t)shape->m * sizeof(uint32_t));
+	layout->vector_offset = layout_place(&end, true, vector_size);
+	layout->row_factors =
+		layout_place(&end, shape->edge_bits && has_factors, sizeof(struct rows_factors));
+	layout->row_edges =
+		layout_place(&end, shape->edge_bits, codes_size(2 * shape->m, shape->edge_bits));
+	layout->row_stride = end;
+}
+
+/* Bytes of the landmarks' numbers, which their codes follow. */
+static inline uint64_t layout_landmark_ids(uint32_t landmark_count)
+{
+	return align_up((uint64_t)landmark_count * sizeof(uint32_t), SEGMENT_ALIGN);
+}
+
 /* The shape's numbers are within SEGMENT_*_MAX, so nothing here can overflow 64 bits. */
 static inline struct layout layout_of(const struct layout_shape *shape)
 {
@@ -144,16 +179,21 @@ static inline struct layout layout_of(const struct layout_shape *shape)
 		.metric = shape->metric, .type = shape->type, .compact = shape->compact};
 	const uint64_t count = shape->count, vector_size = dist_row_size(shape->type, shape->dim);
 	const uint64_t word = sizeof(uint32_t);
+	const bool has_factors = rows_have_factors(&form);
 	uint64_t end = LAYOUT_HEADER_SIZE;
 	struct layout layout;
 
-	layout.vector_offset = align_up(2 * shape->m * word, SEGMENT_ALIGN);
-	layout.row_stride = layout.vector_offset + dist_row_size(rows_type(&form), shape->dim);
+	layout_row_parts(shape, has_factors, dist_row_size(rows_type(&form), shape->dim), &layout);
 	layout.upper_stride = align_up(shape->m * sizeof(struct layout_link), SEGMENT_ALIGN);
-	layout.mean = layout_place(&end, shape->compact, shape->dim * sizeof(float));
+	layout.mean =
+		layout_place(&end, shape->compact || shape->edge_bits, shape->dim * sizeof(float));
+	layout.landmarks =
+		layout_place(&end, shape->landmark_count,
+			     layout_landmark_ids(shape->landmark_count) +
+				     codes_size(shape->landmark_count, shape->edge_bits));
 	layout.rows = layout_place(&end, true, count * layout.row_stride);
-	layout.factors =
-		layout_place(&end, rows_have_factors(&form), count * sizeof(struct rows_factors));
+	layout.factors = layout_place(&end, has_factors && !shape->edge_bits,
+				      count * sizeof(struct rows_factors));
 	layout.vectors = layout_place(&end, shape->compact, count * vector_size);
 	layout.labels = layout_place(&end, true, count * word);
 	layout.twins = layout_place(&end, shape->has_twins, count * word);
@@ -237,6 +277,21 @@ static inline void layout_copy_vector(enum metric metric, enum vector_type type,
 		to[i] = (float)((double)from[i] * scale) + 0.0F;
 	for (size_t i = dim; i < values; i++)
 		to[i] = 0;
+}
+
+/*
+ * Copies a vector, which is as rows hold it, as codes are made of it: integers are
+ * normalised under cosine too. It may be copied onto itself.
+ */
+static inline void layout_code_vector(enum metric metric, enum vector_type type, const float *from,
+				      uint32_t dim, float *to)
+{
+	bool bytes = type == VECTOR_I8 || type == VECTOR_U8;
+
+	if (metric == METRIC_COSINE && bytes)
+		layout_copy_vector(metric, VECTOR_F32, from, dim, to, dim);
+	else if (from != to)
+		memcpy(to, from, dim * sizeof(float));
 }
 
 /* Fills in a segment from a header whose fields are right. */

@@ -54,8 +54,9 @@ struct rows_form {
 struct rows {
 	const uint8_t *first; /* of node 0 */
 	uint64_t stride;
-	uint32_t size;                      /* bytes that are compared: a multiple of DIST_ALIGN */
-	const struct rows_factors *factors; /* of each node; NULL: there are none */
+	uint32_t size;          /* bytes that are compared: a multiple of DIST_ALIGN */
+	const uint8_t *factors; /* of node 0; NULL: there are none */
+	uint64_t factors_stride;
 };
 
 /* One side of comparisons, ready for many. */
@@ -73,6 +74,12 @@ static inline const uint8_t *rows_at(const struct rows *rows, uint32_t node)
 	return rows->first + node * rows->stride;
 }
 
+/* NULL when there are none. */
+static inline const struct rows_factors *rows_factors_at(const struct rows *rows, uint32_t node)
+{
+	return rows->factors ? (const void *)(rows->factors + node * rows->factors_stride) : NULL;
+}
+
 /* From what the kernel says; 'factors' are the row's, NULL when there are none. */
 static inline float rows_finish(const struct rows_query *query, const struct rows_factors *factors,
 				float value)
@@ -86,7 +93,7 @@ static inline float rows_finish(const struct rows_query *query, const struct row
 static inline float rows_distance(const struct rows_query *query, const struct rows *rows,
 				  uint32_t node)
 {
-	return rows_finish(query, rows->factors ? &rows->factors[node] : NULL,
+	return rows_finish(query, rows_factors_at(rows, node),
 			   query->kernel(query->row, rows_at(rows, node), rows->size));
 }
 
@@ -98,8 +105,8 @@ static inline void rows_distances(const struct rows_query *query, const struct r
 
 	query->many(query->row, &places, rows->size, ret_distances);
 	for (uint32_t i = 0; i < count; i++)
-		ret_distances[i] = rows_finish(
-			query, rows->factors ? &rows->factors[nodes[i]] : NULL, ret_distances[i]);
+		ret_distances[i] =
+			rows_finish(query, rows_factors_at(rows, nodes[i]), ret_distances[i]);
 }
 
 static inline void rows_prefetch(const struct rows *rows, uint32_t node)
@@ -107,7 +114,7 @@ static inline void rows_prefetch(const struct rows *rows, uint32_t node)
 	const uint8_t *row = rows_at(rows, node);
 
 	if (rows->factors)
-		__builtin_prefetch(&rows->factors[node]);
+		__builtin_prefetch(rows_factors_at(rows, node));
 	for (uint32_t at = 0; at < rows->size; at += CACHE_LINE)
 		__builtin_prefetch(row + at);
 }

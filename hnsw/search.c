@@ -8,6 +8,7 @@
 #include "hnsw/visited.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,9 @@
  *     +--------------------> WALK <------------+              level 0: itself, a hop a step
  *     |                        |
  *     +----> SCAN <------------+----> RERANK ----> DONE
- *            |  ^ (itself, a batch of vectors a step) ^
- *            +----------------------------------------+
+ *     |      |  ^ (itself, a batch of vectors a step) ^
+ *     |      +----------------------------------------+
+ *     +----> LANDMARKS ---> EDGES (itself, a row a step) ---> RERANK
  *
  * A walk is a pipeline, so that one query alone keeps the memory busy too. Each
  * step takes in the list of the candidate chosen in the step before (gather),
@@ -31,6 +33,13 @@
  * waiting, which is most of the time.
  *
  * Levels above 0 are descended greedily; what they meet is kept in the beam, and not met again.
+ *
+ * Where rows have codes of their edges, a walk takes one row a hop. The node's own
+ * distance is exact and goes into 'found', which is the answer; the beam has estimates and says
+ * where to go. The next node is chosen before the row at hand is looked into, so that
+ * its row, a few thousand bytes, comes in line by line while this one's codes are summed:
+ * asked for at once, the lines would wait for each other, and everything for them. Such a
+ * walk begins at the landmark that seems nearest.
  *
  * As a rule the beam is everything: its nearest unexpanded node is the
  * candidate, its farthest the bound (algorithm 2 with one list). With a filter
@@ -66,6 +75,8 @@ enum state {
 	STATE_DESCEND_LINKS,
 	STATE_DESCEND_VECTORS,
 	STATE_WALK,
+	STATE_LANDMARKS,
+	STATE_EDGES,
 	STATE_SCAN,
 	STATE_RERANK,
 };
@@ -153,6 +164,7 @@ struct search {
 	uint32_t wanted_records[SEGMENT_M_MAX];
 
 	struct beam beam;
+	struct beam found;         /* EDGES: nodes whose distance is exact */
 	struct beam spread;        /* the answer with twins and without the dead */
 	const struct beam *answer; /* one of the two */
 	struct heap heap;
@@ -161,6 +173,10 @@ struct search {
 	struct search_limits limits;
 	float *query;    /* padded, normalised under cosine */
 	void *query_row; /* the same as a row */
+	float *query_rotated;
+	uint8_t *query_table;
+	struct codes_query codes;
+	codes_score_fn score;
 };
 
 static_assert(SEARCH_SCAN_BATCH <= 2 * SEGMENT_M_MAX, "a batch is in 'wanted'");
@@ -611,6 +627,126 @@ static void walk_step(struct search *search)
 		ask(search);
 }
 
+static void prefetch_row(const struct search *search, uint32_t node, uint64_t size)
+{
+	const uint8_t *row = (const uint8_t *)layout_row(search->segment, node);
+
+	for (uint64_t at = 0; at < size; at += CACHE_LINE)
+		__builtin_prefetch(row + at);
+}
+
+/* The landmark that seems nearest, or the entry when there are none. */
+static uint32_t nearest_landmark(const struct search *search)
+{
+	const struct segment *segment = search->segment;
+	const size_t block_size = codes_block_size(segment->codes.bits);
+	const uint8_t *block = segment->landmark_codes;
+	uint32_t nearest = segment->entry;
+	float scores[CODES_BLOCK], least = INFINITY;
+
+	for (uint32_t i = 0; i < segment->landmark_count; i += CODES_BLOCK, block += block_size) {
+		uint32_t below =
+			search->score(&search->codes, block, 0, least, block + block_size, scores);
+
+		for (; below; below &= below - 1) {
+			uint32_t place = (uint32_t)__builtin_ctz(below);
+
+			if (scores[place] < least && i + place < segment->landmark_count) {
+				least = scores[place];
+				nearest = segment->landmarks[i + place];
+			}
+		}
+	}
+	return nearest;
+}
+
+static void landmarks_step(struct search *search)
+{
+	const struct segment *segment = search->segment;
+
+	layout_code_vector(segment->metric, segment->type, search->query, segment->dim,
+			   search->query_rotated);
+	codes_query(&segment->codes, search->query_rotated, search->query_rotated,
+		    search->query_table, &search->codes);
+	search->node = nearest_landmark(search);
+	(void)visited_add(&search->visited, search->node);
+	prefetch_row(search, search->node, segment->row_stride);
+	search->state = STATE_EDGES;
+}
+
+/* A neighbour that scores less than the beam's farthest. Its place may be one that is not taken. */
+static void offer_edge(struct search *search, uint32_t neighbour, float score)
+{
+	uint64_t key = beam_key(score, neighbour);
+
+	if (neighbour >= search->segment->count || !beam_wants(&search->beam, key) ||
+	    !visited_add(&search->visited, neighbour))
+		return;
+	beam_insert(&search->beam, key);
+}
+
+static float farthest_score(const struct beam *beam)
+{
+	return beam->count < beam->capacity ? INFINITY
+					    : beam_key_distance(beam->keys[beam->count - 1]);
+}
+
+/* Takes in the row of a node; 'ahead' is the next one's. */
+static void take_row(struct search *search, uint32_t node, uint32_t ahead)
+{
+	const struct segment *segment = search->segment;
+	const uint32_t *links = layout_row(segment, node);
+	const uint64_t edges = segment->edges_offset;
+	const size_t block_size = codes_block_size(segment->codes.bits);
+	float distance = rows_distance(&search->from, &search->rows, node);
+	uint64_t key = beam_key(distance, node);
+	float scores[CODES_BLOCK];
+
+	search->stats.hops++;
+	search->stats.distances++;
+	if (beam_wants(&search->found, key))
+		beam_insert(&search->found, key);
+	for (uint32_t i = 0; i < 2 * segment->m; i += CODES_BLOCK) {
+		uint64_t at = edges + i / CODES_BLOCK * block_size;
+		uint32_t below =
+			search->score(&search->codes, (const uint8_t *)links + at, distance,
+				      farthest_score(&search->beam),
+				      (const uint8_t *)layout_row(segment, ahead) + at +
+					      block_size - codes_table_size(segment->codes.bits),
+				      scores);
+
+		for (; below; below &= below - 1) {
+			uint32_t place = (uint32_t)__builtin_ctz(below);
+
+			if (i + place < 2 * segment->m)
+				offer_edge(search, links[i + place], scores[place]);
+		}
+	}
+}
+
+static void edges_step(struct search *search)
+{
+	uint32_t node = search->node, next = node;
+	bool chosen = beam_expand(&search->beam, &next);
+	struct beam estimates;
+
+	if (chosen)
+		prefetch_row(search, next,
+			     search->segment->edges_offset + CODES_BLOCK * 2 * sizeof(uint16_t));
+	take_row(search, node, next);
+	if (!chosen && beam_expand(&search->beam, &next)) {
+		chosen = true;
+		prefetch_row(search, next, search->segment->row_stride);
+	}
+	search->node = next;
+	if (chosen)
+		return;
+	estimates = search->beam;
+	search->beam = search->found;
+	search->found = estimates;
+	rerank_begin(search);
+}
+
 static void descend(struct search *search)
 {
 	if (search->level == 0) {
@@ -696,6 +832,12 @@ bool search_step(struct search *search)
 	case STATE_WALK:
 		walk_step(search);
 		break;
+	case STATE_LANDMARKS:
+		landmarks_step(search);
+		break;
+	case STATE_EDGES:
+		edges_step(search);
+		break;
 	case STATE_SCAN:
 		scan_step(search);
 		break;
@@ -754,6 +896,11 @@ static void start(struct search *search, bool selective)
 		return;
 	}
 	visited_clear(&search->visited);
+	if (!selective && search->segment->codes.bits) {
+		beam_reset(&search->found, search->beam.capacity);
+		search->state = STATE_LANDMARKS;
+		return;
+	}
 	rows_prefetch(&search->rows, search->segment->entry);
 	search->state = STATE_START;
 }
@@ -865,6 +1012,7 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 {
 	uint32_t ef_max = limits->ef_max;
 	struct search *search;
+	uint32_t rotated;
 	size_t query_size;
 
 	if (ef_max < 1 || ef_max >= SEGMENT_COUNT_MAX || limits->dim_max < 1 ||
@@ -875,16 +1023,22 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 		return -ENOMEM;
 	/* Bits are padded to the most values. */
 	query_size = dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float);
+	rotated = rotate_size(limits->dim_max);
 	search->limits = *limits;
 	search->answer = &search->beam;
 	search->heap.capacity = MIN(limits->node_max, SEARCH_HEAP_MAX);
 	search->query = aligned_alloc(CACHE_LINE, query_size);
 	search->query_row = aligned_alloc(CACHE_LINE, query_size);
+	search->query_rotated = aligned_alloc(CACHE_LINE, rotated * sizeof(float));
+	search->query_table = aligned_alloc(CACHE_LINE, codes_table_size(rotated));
+	search->score = codes_best()->score;
 	search->beam.keys = malloc(beam_max(ef_max) * sizeof(search->beam.keys[0]));
+	search->found.keys = malloc(beam_max(ef_max) * sizeof(search->found.keys[0]));
 	search->spread.keys = malloc(ef_max * sizeof(search->spread.keys[0]));
 	search->heap.keys = malloc((search->heap.capacity + 1) * sizeof(search->heap.keys[0]));
 	if (visited_init(&search->visited, limits->node_max) || !search->query ||
-	    !search->query_row || !search->beam.keys || !search->spread.keys ||
+	    !search->query_row || !search->query_rotated || !search->query_table ||
+	    !search->beam.keys || !search->found.keys || !search->spread.keys ||
 	    !search->heap.keys) {
 		search_free(search);
 		return -ENOMEM;
@@ -909,7 +1063,10 @@ void search_free(struct search *search)
 	visited_deinit(&search->visited);
 	free(search->query);
 	free(search->query_row);
+	free(search->query_rotated);
+	free(search->query_table);
 	free(search->beam.keys);
+	free(search->found.keys);
 	free(search->spread.keys);
 	free(search->heap.keys);
 	free(search);

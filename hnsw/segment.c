@@ -79,6 +79,43 @@ static struct rows_form form_of(const uint8_t *image)
 	return form;
 }
 
+static struct layout_shape shape_of(const uint8_t *image)
+{
+	return (struct layout_shape){
+		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
+		.type = (enum vector_type)field32(image, LAYOUT_AT_TYPE),
+		.dim = field32(image, LAYOUT_AT_DIM),
+		.count = field32(image, LAYOUT_AT_COUNT),
+		.m = field32(image, LAYOUT_AT_M),
+		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
+		.compact = field32(image, LAYOUT_AT_COMPACT) != 0,
+		.has_twins = field64(image, LAYOUT_AT_TWINS) != 0,
+		.edge_bits = field32(image, LAYOUT_AT_EDGE_BITS),
+		.landmark_count = field32(image, LAYOUT_AT_LANDMARK_COUNT),
+	};
+}
+
+/* What searches by codes need. */
+static void view_codes(const struct layout_shape *shape, const struct layout *layout,
+		       const uint8_t *image, struct segment *segment)
+{
+	const struct rows_form *form = &segment->form;
+	const uint8_t *landmarks = image + layout->landmarks;
+
+	if (!shape->edge_bits)
+		return;
+	segment->codes = codes_space(form->metric, form->dim, shape->edge_bits,
+				     (const void *)(image + layout->mean));
+	segment->edges_offset = layout->row_edges;
+	segment->landmark_count = shape->landmark_count;
+	segment->landmarks = (const void *)landmarks;
+	segment->landmark_codes = landmarks + layout_landmark_ids(shape->landmark_count);
+	if (layout->row_factors) {
+		segment->compared.factors = segment->rows + layout->row_factors;
+		segment->compared.factors_stride = segment->row_stride;
+	}
+}
+
 void layout_view(const uint8_t *image, struct segment *ret_segment)
 {
 	const uint8_t *rows = section(image, LAYOUT_AT_ROWS);
@@ -86,6 +123,8 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 	uint64_t row_stride = field64(image, LAYOUT_AT_ROW_STRIDE);
 	uint64_t vector_offset = field64(image, LAYOUT_AT_VECTOR_OFFSET);
 	struct rows_form form = form_of(image);
+	struct layout_shape shape = shape_of(image);
+	struct layout layout = layout_of(&shape);
 
 	*ret_segment = (struct segment){
 		.image = image,
@@ -106,7 +145,8 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 				.first = rows + vector_offset,
 				.stride = row_stride,
 				.size = (uint32_t)dist_row_size(rows_type(&form), form.dim),
-				.factors = (const void *)section(image, LAYOUT_AT_FACTORS),
+				.factors = section(image, LAYOUT_AT_FACTORS),
+				.factors_stride = sizeof(struct rows_factors),
 			},
 		.rows = rows,
 		.row_stride = row_stride,
@@ -120,6 +160,7 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
 	};
 	memcpy(&ret_segment->row_error, image + LAYOUT_AT_ROW_ERROR, sizeof(float));
+	view_codes(&shape, &layout, image, ret_segment);
 }
 
 static int check_start(const struct check *check, size_t size)
@@ -168,6 +209,8 @@ static int check_ranges(const struct check *check)
 		{"upper count", LAYOUT_AT_UPPER_COUNT, 0, SEGMENT_COUNT_MAX - 1},
 		{"vector type", LAYOUT_AT_TYPE, 0, VECTOR_TYPE_COUNT - 1},
 		{"compact", LAYOUT_AT_COMPACT, 0, 1},
+		{"edge bits", LAYOUT_AT_EDGE_BITS, 0, ROTATE_SIZE_MAX},
+		{"landmark count", LAYOUT_AT_LANDMARK_COUNT, 0, SEGMENT_COUNT_MAX - 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(ranges); i++) {
@@ -190,6 +233,8 @@ static int check_form(const struct check *check)
 {
 	uint32_t type = field32(check->image, LAYOUT_AT_TYPE);
 	uint32_t metric = field32(check->image, LAYOUT_AT_METRIC);
+	uint32_t bits = field32(check->image, LAYOUT_AT_EDGE_BITS);
+	uint32_t landmarks = field32(check->image, LAYOUT_AT_LANDMARK_COUNT);
 	bool compact = field32(check->image, LAYOUT_AT_COMPACT) != 0;
 	float error;
 
@@ -200,6 +245,12 @@ static int check_form(const struct check *check)
 	if (compact && type != VECTOR_F32)
 		return corrupt(check, "offset %d: compact rows of %s", LAYOUT_AT_COMPACT,
 			       vector_type_name(type));
+	if (bits && (bits % CODES_BITS_ALIGN || type == VECTOR_B1 ||
+		     bits > rotate_size(field32(check->image, LAYOUT_AT_DIM))))
+		return corrupt(check, "offset %d: edges of %u bits", LAYOUT_AT_EDGE_BITS, bits);
+	if (landmarks > (bits ? field32(check->image, LAYOUT_AT_UPPER_COUNT) : 0))
+		return corrupt(check, "offset %d: %u landmarks", LAYOUT_AT_LANDMARK_COUNT,
+			       landmarks);
 	if (!(error >= 0) || !isfinite(error))
 		return corrupt(check, "offset %d: the rows' error is %g", LAYOUT_AT_ROW_ERROR,
 			       (double)error);
@@ -209,22 +260,14 @@ static int check_form(const struct check *check)
 static int check_layout(struct check *check)
 {
 	const uint8_t *image = check->image;
-	const struct layout_shape shape = {
-		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
-		.type = (enum vector_type)field32(image, LAYOUT_AT_TYPE),
-		.dim = field32(image, LAYOUT_AT_DIM),
-		.count = field32(image, LAYOUT_AT_COUNT),
-		.m = field32(image, LAYOUT_AT_M),
-		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
-		.compact = field32(image, LAYOUT_AT_COMPACT) != 0,
-		.has_twins = field64(image, LAYOUT_AT_TWINS) != 0,
-	};
+	const struct layout_shape shape = shape_of(image);
 	const struct layout layout = layout_of(&shape);
 	const struct {
 		unsigned at;
 		uint64_t expected;
 	} fields[] = {
 		{LAYOUT_AT_MEAN, layout.mean},
+		{LAYOUT_AT_LANDMARKS, layout.landmarks},
 		{LAYOUT_AT_ROWS, layout.rows},
 		{LAYOUT_AT_FACTORS, layout.factors},
 		{LAYOUT_AT_VECTORS, layout.vectors},
@@ -271,6 +314,17 @@ static int check_rows(const struct check *check)
 				return corrupt(check, "node %u: neighbour %u of %u nodes", node,
 					       links[i], segment->count);
 	}
+	return 0;
+}
+
+static int check_landmarks(const struct check *check)
+{
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t i = 0; i < segment->landmark_count; i++)
+		if (segment->landmarks[i] >= segment->count)
+			return corrupt(check, "landmark %u: node %u of %u", i,
+				       segment->landmarks[i], segment->count);
 	return 0;
 }
 
@@ -389,8 +443,8 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 		   size_t error_size)
 {
 	static int (*const steps[])(const struct check *) = {
-		check_body_crc, check_rows,    check_labels, check_twins,
-		check_owners,   check_records, check_entry,
+		check_body_crc, check_rows,   check_landmarks, check_labels,
+		check_twins,    check_owners, check_records,   check_entry,
 	};
 	struct check check = {.image = image, .error = error, .error_size = error_size};
 	int result = check_start(&check, size);
@@ -422,5 +476,6 @@ void segment_exact(const struct segment *segment, struct rows_form *ret_form, st
 		.stride = segment->vector_stride,
 		.size = (uint32_t)dist_row_size(segment->type, segment->dim),
 		.factors = segment->form.compact ? NULL : segment->compared.factors,
+		.factors_stride = segment->compared.factors_stride,
 	};
 }

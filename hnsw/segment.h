@@ -20,6 +20,7 @@
 
 #include "base/metric.h"
 #include "base/vector_type.h"
+#include "hnsw/codes.h"
 #include "hnsw/rows.h"
 
 #include <stdbool.h>
@@ -59,8 +60,13 @@ struct segment {
 	/* The rest is between segment.c, build.c and search.c: see layout.h. */
 	uint32_t entry_record;
 	struct rows_form form;
-	struct rows compared; /* what rows have of the vectors: themselves, or compact copies */
-	float row_error;      /* of compact distances, seldom more */
+	struct rows compared;     /* what rows have of the vectors: themselves, or compact copies */
+	float row_error;          /* of compact distances, seldom more */
+	struct codes_space codes; /* of edges; their bits are 0 when there are none */
+	uint64_t edges_offset;    /* of the edges' codes in a row */
+	const uint32_t *landmarks;     /* where searches by codes begin */
+	const uint8_t *landmark_codes; /* relative to the mean */
+	uint32_t landmark_count;
 	const uint8_t *rows;
 	uint64_t row_stride;    /* bytes */
 	uint64_t vector_offset; /* of the vector in its row */

@@ -40,6 +40,7 @@ struct tune {
 	float limits[TUNE_QUERIES_MAX]; /* the k-th true distance */
 	uint32_t found[TUNE_QUERIES_MAX];
 	float errors[TUNE_QUERIES_MAX * TUNE_ERRORS]; /* TUNE_ERRORS each */
+	struct search_stats stats[TUNE_QUERIES_MAX];
 };
 
 /* A query is normalised once more than the row it comes from. */
@@ -54,8 +55,7 @@ static struct rows_query query_of(const struct rows_form *form, const struct row
 {
 	struct rows_query query;
 
-	rows_query_row(form, rows_at(rows, node), rows->factors ? &rows->factors[node] : NULL,
-		       &query);
+	rows_query_row(form, rows_at(rows, node), rows_factors_at(rows, node), &query);
 	return query;
 }
 
@@ -108,6 +108,7 @@ static void search_item(void *context, uint32_t worker, uint32_t item)
 	search_begin(search, tune->segment, query, &params);
 	search_burst(&search, 1);
 	count = search_hits(search, hits, tune->k);
+	tune->stats[item] = search_stats(search);
 	tune->found[item] = 0;
 	for (unsigned i = 0; i < count; i++)
 		tune->found[item] += hits[i].distance <= tune->limits[item];
@@ -121,6 +122,14 @@ static double recall(const struct tune *tune)
 	for (uint32_t i = 0; i < tune->query_count; i++)
 		found += tune->found[i] > 0 ? tune->found[i] - 1 : 0;
 	return found / ((double)tune->query_count * (tune->k - 1));
+}
+
+static void note_costs(const struct tune *tune, struct tune_result *result)
+{
+	for (uint32_t i = 0; i < tune->query_count; i++) {
+		result->hops += (double)tune->stats[i].hops / tune->query_count;
+		result->distances += (double)tune->stats[i].distances / tune->query_count;
+	}
 }
 
 static uint32_t sweep(struct tune *tune, double target, struct workers *workers)
@@ -219,6 +228,7 @@ int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 	if (segment->form.compact)
 		segment->row_error = ret_result->row_error = row_error(tune);
 	ret_result->ef = sweep(tune, 1 - (1 - (double)recall_target) / 2, workers);
+	note_costs(tune, ret_result);
 	for (uint32_t i = 0; i < workers_count(workers); i++)
 		search_free(tune->searches[i]);
 	free(tune->searches);

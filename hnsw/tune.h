@@ -19,6 +19,8 @@
 
 struct tune_result {
 	uint32_t ef;
+	double hops; /* of a search with it */
+	double distances;
 	float row_error; /* of distances from compact rows: 99 of 100 near ones are within it */
 };
 
