@@ -450,6 +450,28 @@ static bool fits_budget(const struct build *build, uint64_t size)
 	return size <= build->count * (a_node + a_node / 6);
 }
 
+static uint32_t edge_bits(const struct build *build)
+{
+	return build->options.edge_bits ? build->options.edge_bits : edges_bits(build->dim);
+}
+
+static uint64_t size_with_edges(const struct build *build)
+{
+	return edges_size(&build->shape, edge_bits(build),
+			  build->options.rows == BUILD_ROWS_COMPACT);
+}
+
+static bool considers_edges(const struct build *build)
+{
+	enum build_layout layout = build->options.layout;
+
+	if (layout == BUILD_LAYOUT_PLAIN ||
+	    !edges_can(build->shape.type, build->dim, edge_bits(build)))
+		return false;
+	return layout == BUILD_LAYOUT_EDGES ||
+	       (build->dim >= BUILD_EDGES_DIM && fits_budget(build, size_with_edges(build)));
+}
+
 static int tune(const struct build *build, uint8_t *image, struct segment *ret_segment,
 		struct tune_result *ret_tuned)
 {
@@ -463,18 +485,14 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 {
 	const struct build_options *options = &build->options;
 	const bool compact = options->rows == BUILD_ROWS_COMPACT;
-	const uint32_t bits = options->edge_bits ? options->edge_bits : edges_bits(build->dim);
 	struct tune_result edges_tuned;
 	struct edges_image image;
 	struct segment edges;
 	int error;
 
-	if (options->layout == BUILD_LAYOUT_PLAIN || !edges_can(options->type, build->dim, bits))
+	if (!considers_edges(build))
 		return 0;
-	if (options->layout == BUILD_LAYOUT_AUTO &&
-	    (build->dim < BUILD_EDGES_DIM || !fits_budget(build, edges_size(plain, bits, compact))))
-		return 0;
-	error = edges_make(plain, bits, compact, build->workers, &image);
+	error = edges_make(plain, edge_bits(build), compact, build->workers, &image);
 	if (error)
 		return error;
 	error = tune(build, image.bytes, &edges, &edges_tuned);
@@ -601,7 +619,7 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 		 struct build_memory *ret_memory)
 {
 	struct build build = {.count = count, .dim = dim};
-	uint64_t arrays, finding;
+	uint64_t arrays, finding, tuning, other = 0;
 	int error = fill_options(&build, options);
 
 	if (error)
@@ -611,11 +629,13 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 		 sizeof(build.first_records[0]) + sizeof(build.twins[0]) + sizeof(build.order[0]);
 	finding = MAX(twins_memory(count), graph_memory(&build.shape, build.options.ef_construction,
 							build.options.threads));
-	*ret_memory = (struct build_memory){
-		.image = layout_of(&build.shape).size,
-		.scratch = ((uint64_t)count + 1) * arrays +
-			   MAX(finding, tune_memory(count, dim, build.options.threads)),
-	};
+	tuning = tune_memory(count, dim, build.options.threads);
+	ret_memory->image = layout_of(&build.shape).size;
+	if (considers_edges(&build)) {
+		other = MIN(ret_memory->image, size_with_edges(&build));
+		ret_memory->image = MAX(ret_memory->image, size_with_edges(&build));
+	}
+	ret_memory->scratch = ((uint64_t)count + 1) * arrays + MAX(finding, tuning + other);
 	return 0;
 }
 

@@ -75,10 +75,14 @@ static struct layout_shape shape_of(const struct segment *segment, uint32_t bits
 	return shape;
 }
 
-uint64_t edges_size(const struct segment *segment, uint32_t bits, bool compact)
+uint64_t edges_size(const struct layout_shape *plain, uint32_t bits, bool compact)
 {
-	struct layout_shape shape = shape_of(segment, bits, compact);
+	struct layout_shape shape = *plain;
 
+	shape.compact = compact;
+	shape.edge_bits = bits;
+	shape.landmark_count =
+		(uint32_t)(EDGES_LANDMARKS_SIZE / codes_block_size(bits) * CODES_BLOCK);
 	return layout_of(&shape).size;
 }
 

@@ -12,6 +12,7 @@
  * Threads: one call at a time; it uses the workers that it is given.
  */
 
+#include "hnsw/layout.h"
 #include "hnsw/segment.h"
 #include "hnsw/workers.h"
 
@@ -33,8 +34,8 @@ uint32_t edges_bits(uint32_t dim);
 /* Can edges of such vectors have codes of so many bits? */
 bool edges_can(enum vector_type type, uint32_t dim, uint32_t bits);
 
-/* Bytes of the image that edges_make() would make, or a little more. */
-uint64_t edges_size(const struct segment *segment, uint32_t bits, bool compact);
+/* Bytes of the image that edges_make() makes of one of that shape, at most. */
+uint64_t edges_size(const struct layout_shape *plain, uint32_t bits, bool compact);
 
 /*
  * Makes the image of 'segment', which has no codes, with codes of 'bits' bits (as

@@ -1049,11 +1049,13 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 
 uint64_t search_memory(const struct search_limits *limits)
 {
-	uint64_t keys = (uint64_t)beam_max(limits->ef_max) + limits->ef_max +
+	uint64_t keys = 2 * (uint64_t)beam_max(limits->ef_max) + limits->ef_max +
 			MIN(limits->node_max, SEARCH_HEAP_MAX) + 1;
+	uint32_t rotated = rotate_size(limits->dim_max);
 
 	return sizeof(struct search) + visited_memory(limits->node_max) + keys * sizeof(uint64_t) +
-	       2 * dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float);
+	       2 * dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float) +
+	       rotated * sizeof(float) + codes_table_size(rotated);
 }
 
 void search_free(struct search *search)

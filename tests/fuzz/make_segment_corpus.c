@@ -44,9 +44,11 @@ static void save(const char *name, const void *bytes, size_t size)
 	must(file && fwrite(bytes, 1, size, file) == size && !fclose(file), path);
 }
 
-static struct build_image build(enum metric metric, uint32_t count, bool twins)
+static struct build_image build(enum metric metric, uint32_t count, bool twins,
+				enum build_layout layout)
 {
-	const struct build_options options = {.metric = metric, .m = 2, .seed = 3};
+	const struct build_options options = {
+		.metric = metric, .layout = layout, .m = 2, .seed = 3};
 	float rows[ROWS * DIM];
 	struct build_image image;
 	struct rand rand;
@@ -61,9 +63,10 @@ static struct build_image build(enum metric metric, uint32_t count, bool twins)
 	return image;
 }
 
-static void save_whole(const char *name, enum metric metric, uint32_t count, bool twins)
+static void save_whole(const char *name, enum metric metric, uint32_t count, bool twins,
+		       enum build_layout layout)
 {
-	struct build_image image = build(metric, count, twins);
+	struct build_image image = build(metric, count, twins, layout);
 
 	save(name, image.bytes, image.size);
 	build_image_free(&image);
@@ -77,9 +80,9 @@ struct change {
 	uint32_t value;
 };
 
-static void save_changed(const struct change *change)
+static void save_changed(const struct change *change, enum build_layout layout)
 {
-	struct build_image image = build(METRIC_L2, ROWS, /* twins= */ true);
+	struct build_image image = build(METRIC_L2, ROWS, /* twins= */ true, layout);
 	uint8_t *bytes = image.bytes;
 	uint64_t base = change->section < 0 ? 0 : load_le64(bytes + change->section);
 
@@ -125,18 +128,35 @@ int main(int argc, char **argv)
 		{"odd_vector_nan", LAYOUT_AT_ROWS, 64, 0x7FC00000},
 		{"odd_ef_default", -1, LAYOUT_AT_EF_DEFAULT, UINT32_MAX},
 	};
+	/* The same of a segment with codes of its edges. */
+	static const struct change edge_changes[] = {
+		{"bad_edge_bits_odd", -1, LAYOUT_AT_EDGE_BITS, 32},
+		{"bad_edge_bits_more", -1, LAYOUT_AT_EDGE_BITS, 128},
+		{"bad_edge_bits_none", -1, LAYOUT_AT_EDGE_BITS, 0},
+		{"bad_landmark_count", -1, LAYOUT_AT_LANDMARK_COUNT, ROWS},
+		{"bad_landmark_node", LAYOUT_AT_LANDMARKS, 0, ROWS},
+		{"odd_edges_mean_nan", LAYOUT_AT_MEAN, 0, 0x7FC00000},
+		{"odd_edges_place_not_taken", LAYOUT_AT_ROWS, 128 + 60, 0xFF80FF80},
+		{"odd_edges_all_nearest", LAYOUT_AT_ROWS, 128, 0xFF80FF80},
+	};
 	struct build_image image;
 
 	must(argc == 2, "usage: make_segment_corpus FOLDER");
 	folder = argv[1];
-	save_whole("good_empty", METRIC_L2, 0, false);
-	save_whole("good_one", METRIC_COSINE, 1, false);
-	save_whole("good_l2", METRIC_L2, ROWS, false);
-	save_whole("good_ip", METRIC_IP, ROWS, false);
-	save_whole("good_cosine_twins", METRIC_COSINE, ROWS, true);
+	save_whole("good_empty", METRIC_L2, 0, false, BUILD_LAYOUT_PLAIN);
+	save_whole("good_one", METRIC_COSINE, 1, false, BUILD_LAYOUT_PLAIN);
+	save_whole("good_l2", METRIC_L2, ROWS, false, BUILD_LAYOUT_PLAIN);
+	save_whole("good_ip", METRIC_IP, ROWS, false, BUILD_LAYOUT_PLAIN);
+	save_whole("good_cosine_twins", METRIC_COSINE, ROWS, true, BUILD_LAYOUT_PLAIN);
+	save_whole("good_edges_empty", METRIC_L2, 0, false, BUILD_LAYOUT_EDGES);
+	save_whole("good_edges_one", METRIC_COSINE, 1, false, BUILD_LAYOUT_EDGES);
+	save_whole("good_edges_l2", METRIC_L2, ROWS, false, BUILD_LAYOUT_EDGES);
+	save_whole("good_edges_ip_twins", METRIC_IP, ROWS, true, BUILD_LAYOUT_EDGES);
 	for (size_t i = 0; i < ARRAY_COUNT(changes); i++)
-		save_changed(&changes[i]);
-	image = build(METRIC_L2, ROWS, false);
+		save_changed(&changes[i], BUILD_LAYOUT_PLAIN);
+	for (size_t i = 0; i < ARRAY_COUNT(edge_changes); i++)
+		save_changed(&edge_changes[i], BUILD_LAYOUT_EDGES);
+	image = build(METRIC_L2, ROWS, false, BUILD_LAYOUT_PLAIN);
 	save("short_header", image.bytes, 200);
 	save("short_body", image.bytes, image.size - 64);
 	build_image_free(&image);

@@ -29,21 +29,43 @@ float *index_rows(uint32_t count, uint32_t dim, uint64_t seed)
 	return rows;
 }
 
-void index_build(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
-		 enum metric metric, struct build_image *ret_image, struct segment *ret_segment)
+static void build_as(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		     const struct build_options *options, struct build_image *ret_image,
+		     struct segment *ret_segment)
 {
-	const struct build_options options = {
-		.metric = metric, .m = 8, .ef_construction = 60, .seed = 7};
 	char error[200] = "";
 	uint64_t bad_row;
 	int result;
 
-	assert_int_equal(build_segment(rows, labels, count, dim, &options, ret_image, &bad_row), 0);
+	assert_int_equal(build_segment(rows, labels, count, dim, options, ret_image, &bad_row), 0);
 	result = segment_attach(ret_image->bytes, ret_image->size, ret_segment, error,
 				sizeof(error));
 	if (result)
 		print_error("%s\n", error);
 	assert_int_equal(result, 0);
+}
+
+void index_build(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		 enum metric metric, struct build_image *ret_image, struct segment *ret_segment)
+{
+	const struct build_options options = {
+		.metric = metric, .m = 8, .ef_construction = 60, .seed = 7};
+
+	build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
+}
+
+void index_build_edges(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		       enum metric metric, struct build_image *ret_image,
+		       struct segment *ret_segment)
+{
+	const struct build_options options = {.metric = metric,
+					      .layout = BUILD_LAYOUT_EDGES,
+					      .m = 8,
+					      .ef_construction = 60,
+					      .seed = 7};
+
+	build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
+	assert_true(ret_segment->codes.bits > 0);
 }
 
 struct search *index_search(const struct segment *segment)

@@ -19,5 +19,10 @@ float *index_rows(uint32_t count, uint32_t dim, uint64_t seed);
 void index_build(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
 		 enum metric metric, struct build_image *ret_image, struct segment *ret_segment);
 
+/* The same with codes of the edges in the rows. */
+void index_build_edges(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		       enum metric metric, struct build_image *ret_image,
+		       struct segment *ret_segment);
+
 /* A machine large enough for the segment. */
 struct search *index_search(const struct segment *segment);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /*
- * Random small indexes, queries and filters against comparing with everything:
+ * Random small indexes of both layouts, queries and filters against comparing with everything:
  * as many hits as are allowed up to k, each allowed, none twice, in order, with
  * the right distance; and nearly all of them the true ones.
  */
@@ -61,8 +61,12 @@ static void scene_init(struct scene *scene, struct rand *rand)
 			       scene->rows + rand_below(rand, row) * scene->dim,
 			       scene->dim * sizeof(float));
 	}
-	index_build(scene->rows, scene->labels, scene->count, scene->dim, scene->metric,
-		    &scene->image, &scene->segment);
+	if (rand_below(rand, 2))
+		index_build(scene->rows, scene->labels, scene->count, scene->dim, scene->metric,
+			    &scene->image, &scene->segment);
+	else
+		index_build_edges(scene->rows, scene->labels, scene->count, scene->dim,
+				  scene->metric, &scene->image, &scene->segment);
 	scene->search = index_search(&scene->segment);
 }
 
