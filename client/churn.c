@@ -257,7 +257,7 @@ static int write_all(struct churn *churn, const uint32_t *order)
 /* Fisher and Yates. */
 static uint32_t *draw_order(uint32_t count, uint64_t seed)
 {
-	uint32_t *order = malloc(count * sizeof(*order));
+	uint32_t *order = calloc(count, sizeof(*order));
 	struct rand rand;
 
 	for (uint32_t i = 0; order && i < count; i++)
