@@ -56,6 +56,9 @@ enum config_auth {
 	CONFIG_AUTH_NONE, /* nothing is asked of anybody who reaches the port */
 };
 
+/* What a search finds of the nearest, when its request leaves ef open. */
+enum config_recall { CONFIG_RECALL_90, CONFIG_RECALL_95, CONFIG_RECALL_98, CONFIG_RECALL_99 };
+
 /* Numbers of a list such as "0-3,5", ascending as written. */
 struct config_numbers {
 	uint32_t count; /* 0: none were listed */
@@ -88,9 +91,10 @@ struct config_session {
 
 struct config_search {
 	uint32_t ef_max;     /* a request that asks for more gets this much */
-	uint32_t ef_default; /* for requests that leave it open; 0: what the segment says */
-	uint32_t in_flight;  /* searches that a core interleaves */
-	uint32_t queue_max;  /* requests waiting on a core before it sheds */
+	uint32_t ef_default; /* for requests that leave it open; 0: what recall_target takes */
+	enum config_recall recall_target;
+	uint32_t in_flight; /* searches that a core interleaves */
+	uint32_t queue_max; /* requests waiting on a core before it sheds */
 };
 
 struct config_idle {

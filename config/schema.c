@@ -21,6 +21,7 @@
 /* In the order of the enums that config.h and base/log.h have. */
 static const char *const port_kinds[] = {"socket", "dpdk", NULL};
 static const char *const auths[] = {"hmac", "none", NULL};
+static const char *const recalls[] = {"0.90", "0.95", "0.98", "0.99", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
 const struct schema_row schema_rows[] = {
@@ -183,8 +184,15 @@ const struct schema_row schema_rows[] = {
 	 FIELD(search.ef_default),
 	 .fallback = "0",
 	 .max = 8192,
-	 .doc = "Beam of a search whose request leaves it open (ef_search 0). 0 for what the "
-		"index was tuned to when it was built: its recall target."},
+	 .doc = "Beam of a search whose request leaves it open (ef_search 0). 0 for what "
+		"search.recall_target takes."},
+	{.key = "search.recall_target",
+	 .type = SCHEMA_ENUM,
+	 FIELD(search.recall_target),
+	 .fallback = "0.95",
+	 .names = recalls,
+	 .doc = "Share of the nearest that such a search is to find. Each index says what beam "
+		"that takes: it was measured on its own vectors when it was built."},
 	{.key = "search.in_flight",
 	 .type = SCHEMA_NUMBER,
 	 FIELD(search.in_flight),

@@ -171,7 +171,7 @@ static int set_enum(const struct schema_row *row, const char *text, void *field,
 	return -EINVAL;
 }
 _Static_assert(sizeof(enum config_port_kind) == 4 && sizeof(enum config_auth) == 4 &&
-		       sizeof(enum log_level) == 4,
+		       sizeof(enum log_level) == 4 && sizeof(enum config_recall) == 4,
 	       "set_enum() writes 32 bits");
 
 static int set_text(const struct schema_row *row, const char *text, char *field, size_t size,

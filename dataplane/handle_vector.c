@@ -252,9 +252,12 @@ static const char *scatter_wrong(const struct shard *shard, const struct vector_
 	return NULL;
 }
 
-static uint32_t ef_of(const struct handle_vector_config *config, uint32_t ef_search)
+static uint32_t ef_of(const struct handle_vector_config *config, const struct segment *segment,
+		      uint32_t ef_search)
 {
-	return ef_search ? MIN(ef_search, config->ef_max) : config->ef_default;
+	if (ef_search)
+		return MIN(ef_search, config->ef_max);
+	return config->ef_default ? config->ef_default : segment_ef(segment, config->recall_target);
 }
 
 /* Decodes a request and starts its search. False when it was answered instead. */
@@ -301,7 +304,7 @@ static bool slot_begin(struct handle_vector *handler, unsigned index,
 	search_begin(handler->searches[index], &shard->segment, scatter.vector,
 		     &(struct search_params){
 			     .k = scatter.top_k,
-			     .ef = ef_of(&handler->config, scatter.ef_search),
+			     .ef = ef_of(&handler->config, &shard->segment, scatter.ef_search),
 			     .filter = scatter.has_filter ? slot->filter : NULL,
 		     });
 	return true;

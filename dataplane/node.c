@@ -294,6 +294,7 @@ static struct core_config core_config_of(const struct node *node, uint32_t index
 				.queue_max = config->search.queue_max,
 				.ef_max = config->search.ef_max,
 				.ef_default = config->search.ef_default,
+				.recall_target = segment_recalls[config->search.recall_target],
 				.message_size_max = config->session.message_size_max,
 			},
 		.shards = node->shards,

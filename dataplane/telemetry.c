@@ -190,6 +190,7 @@ static int answer_shard(const struct node *node, const char *params, struct rte_
 	add_u64(data, "core", shard->core);
 	add_u64(data, "udp_port", shard->udp_port);
 	add_text(data, "metric", metric_name(shard->segment.metric));
+	add_text(data, "type", vector_type_name(shard->segment.type));
 	add_u64(data, "dim", shard->segment.dim);
 	add_u64(data, "vectors", shard->segment.count);
 	add_u64(data, "bytes", shard->segment.image_size);

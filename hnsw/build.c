@@ -519,6 +519,8 @@ static int seal(struct build *build)
 	if (error)
 		return error;
 	store_le32(build->image + LAYOUT_AT_EF_DEFAULT, tuned.ef);
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
+		store_le32(build->image + LAYOUT_AT_EF_TUNED + 4 * i, tuned.ef_tuned[i]);
 	memcpy(build->image + LAYOUT_AT_ROW_ERROR, &tuned.row_error, sizeof(tuned.row_error));
 	store_le32(
 		build->image + LAYOUT_AT_BODY_CRC,

@@ -28,6 +28,8 @@
  * too, and looks at everything when the graph gives it too little.
  */
 
+const float segment_recalls[SEGMENT_RECALL_COUNT] = {0.90F, 0.95F, 0.98F, 0.99F};
+
 struct check {
 	const uint8_t *image;
 	struct segment segment;
@@ -161,6 +163,8 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 	};
 	memcpy(&ret_segment->row_error, image + LAYOUT_AT_ROW_ERROR, sizeof(float));
 	view_codes(&shape, &layout, image, ret_segment);
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
+		ret_segment->ef_tuned[i] = field32(image, LAYOUT_AT_EF_TUNED + 4 * i);
 }
 
 static int check_start(const struct check *check, size_t size)
@@ -222,9 +226,25 @@ static int check_ranges(const struct check *check)
 				       (unsigned long long)ranges[i].low,
 				       (unsigned long long)ranges[i].high);
 	}
-	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_BODY_CRC; at++)
+	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_EF_TUNED; at++)
 		if (check->image[at])
 			return corrupt(check, "offset %u: reserved bytes are not zero", at);
+	return 0;
+}
+
+/* Each recall takes at least the ef of the one before. */
+static int check_tuned(const struct check *check)
+{
+	uint32_t least = 1;
+
+	for (unsigned at = LAYOUT_AT_EF_TUNED; at < LAYOUT_AT_BODY_CRC; at += 4) {
+		uint32_t ef = field32(check->image, at);
+
+		if (ef < least || ef > SEGMENT_EF_MAX)
+			return corrupt(check, "offset %u: a tuned ef is %u, not in %u to %d", at,
+				       ef, least, SEGMENT_EF_MAX);
+		least = ef;
+	}
 	return 0;
 }
 
@@ -454,12 +474,25 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 	if (!result)
 		result = check_form(&check);
 	if (!result)
+		result = check_tuned(&check);
+	if (!result)
 		result = check_layout(&check);
 	for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
 		result = steps[i](&check);
 	if (!result)
 		*ret_segment = check.segment;
 	return result;
+}
+
+uint32_t segment_ef(const struct segment *segment, float recall)
+{
+	unsigned i = 0;
+
+	if (recall <= 0 || !segment->ef_tuned[0])
+		return segment->ef_default;
+	while (i + 1 < SEGMENT_RECALL_COUNT && segment_recalls[i] < recall)
+		i++;
+	return segment->ef_tuned[i];
 }
 
 void segment_vector(const struct segment *segment, uint32_t node, float *ret_values)

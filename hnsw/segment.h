@@ -37,8 +37,15 @@
 /* Neighbours above level 0; twice as many there. */
 #define SEGMENT_M_MAX 128
 
+/* Of a tuned ef; more than any search has. */
+#define SEGMENT_EF_MAX 8192
+
 /* A node's number must leave one bit of 32 to the search. */
 #define SEGMENT_COUNT_MAX (UINT32_C(1) << 31)
+
+/* Recalls for which a segment says what ef it takes, ascending: 0.90, 0.95, 0.98, 0.99. */
+#define SEGMENT_RECALL_COUNT 4
+extern const float segment_recalls[SEGMENT_RECALL_COUNT];
 
 enum {
 	SEGMENT_E_CORRUPT = 1, /* not a segment, or a damaged one; the text says where */
@@ -55,8 +62,10 @@ struct segment {
 	uint32_t count; /* vectors */
 	uint32_t entry; /* node number of the entry point; undefined when count is 0 */
 	uint32_t entry_level;
-	uint32_t m;          /* neighbours above level 0; twice as many there */
-	uint32_t ef_default; /* what a request with ef_search 0 gets */
+	uint32_t m;                              /* neighbours above level 0; twice as many there */
+	uint32_t ef_default;                     /* what a search with ef 0 gets */
+	uint32_t ef_tuned[SEGMENT_RECALL_COUNT]; /* what each recall takes; 0 in a view of a growing
+						    index */
 	/* The rest is between segment.c, build.c and search.c: see layout.h. */
 	uint32_t entry_record;
 	struct rows_form form;
@@ -105,6 +114,13 @@ struct segment_open_options {
 int segment_open(const char *path, const struct segment_open_options *options,
 		 struct segment *ret_segment, char *error, size_t error_size);
 void segment_close(struct segment *segment);
+
+/*
+ * The ef that takes a search to 'recall' at 10, by what was measured at build on a sample of the
+ * rows: that of the least of segment_recalls which is no less, or of the greatest. 0:
+ * ef_default.
+ */
+uint32_t segment_ef(const struct segment *segment, float recall);
 
 /* The vectors themselves, to be compared with. */
 void segment_exact(const struct segment *segment, struct rows_form *ret_form,

@@ -11,6 +11,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Recall at 10 is tuned; one more, since a row finds itself. */
 #define TUNE_K 11
@@ -20,6 +21,13 @@
 #define TUNE_QUERIES_MAX   256
 #define TUNE_QUERIES_MIN   32
 #define TUNE_DISTANCES_MAX UINT64_C(50000000)
+
+/* The ef of a segment that has nothing to be tuned on, and the first that is tried. */
+#define TUNE_EF_MIN 16
+
+/* Queries, and vectors compared with them, at a time: 32 vectors of 3 KB stay in L2. */
+#define TUNE_GROUP 32
+#define TUNE_BLOCK 32
 
 /* Neighbours of each sampled row whose compact distance is compared with the true one. */
 #define TUNE_ERRORS 32
@@ -74,25 +82,54 @@ static void note_errors(struct tune *tune, uint32_t item, const struct beam *bea
 	}
 }
 
+/* Compares 'count' nodes with one query and keeps the nearest. */
+static void truth_block(const struct tune *tune, const struct rows_query *query,
+			const uint32_t *nodes, uint32_t count, struct beam *beam)
+{
+	float distances[TUNE_BLOCK];
+
+	rows_distances(query, &tune->exact, nodes, count, distances);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t key = beam_key(distances[i], nodes[i]);
+
+		if (beam_wants(beam, key))
+			beam_insert(beam, key);
+	}
+}
+
+/* Some queries at a time, so that a vector is fetched once for all of them. */
 static void truth_item(void *context, uint32_t worker, uint32_t item)
 {
 	struct tune *tune = context;
-	const struct rows_query query =
-		query_of(&tune->exact_form, &tune->exact, tune->nodes[item]);
-	uint64_t keys[TUNE_ERRORS];
-	struct beam beam = {.keys = keys};
+	const uint32_t first = item * TUNE_GROUP, count = tune->segment->count;
+	const uint32_t end = MIN(first + TUNE_GROUP, tune->query_count);
+	uint64_t keys[TUNE_GROUP][TUNE_ERRORS];
+	struct rows_query queries[TUNE_GROUP];
+	struct beam beams[TUNE_GROUP];
+	uint32_t nodes[TUNE_BLOCK];
 
-	CHECK(tune->k > 0 && tune->segment->count > 0);
-	beam_reset(&beam, TUNE_ERRORS);
-	for (uint32_t node = 0; node < tune->segment->count; node++) {
-		uint64_t key = beam_key(rows_distance(&query, &tune->exact, node), node);
-
-		if (beam_wants(&beam, key))
-			beam_insert(&beam, key);
+	for (uint32_t i = first; i < end; i++) {
+		queries[i - first] = query_of(&tune->exact_form, &tune->exact, tune->nodes[i]);
+		beams[i - first] = (struct beam){.keys = keys[i - first]};
+		beam_reset(&beams[i - first], TUNE_ERRORS);
 	}
-	tune->limits[item] = with_rounding(beam_key_distance(keys[MIN(tune->k, beam.count) - 1]));
-	if (tune->segment->form.compact)
-		note_errors(tune, item, &beam);
+	for (uint32_t node = 0; node < count; node += TUNE_BLOCK) {
+		uint32_t length = MIN(TUNE_BLOCK, count - node);
+
+		for (uint32_t i = 0; i < length; i++)
+			nodes[i] = node + i;
+		for (uint32_t i = first; i < end; i++)
+			truth_block(tune, &queries[i - first], nodes, length, &beams[i - first]);
+	}
+	for (uint32_t i = first; i < end; i++) {
+		const struct beam *beam = &beams[i - first];
+
+		CHECK(tune->k > 0 && beam->count > 0);
+		tune->limits[i] =
+			with_rounding(beam_key_distance(beam->keys[MIN(tune->k, beam->count) - 1]));
+		if (tune->segment->form.compact)
+			note_errors(tune, i, beam);
+	}
 }
 
 static void search_item(void *context, uint32_t worker, uint32_t item)
@@ -132,17 +169,40 @@ static void note_costs(const struct tune *tune, struct tune_result *result)
 	}
 }
 
-static uint32_t sweep(struct tune *tune, double target, struct workers *workers)
+/* Writes the ef to those of 'count' recalls that 'found' reaches and that have none yet. */
+static bool take_ef(uint32_t ef, double found, const float *recalls, uint32_t count, uint32_t *efs)
 {
-	static const uint32_t efs[] = {16,  20,  24,  32,  40,  48,  64,  80,         96,
-				       128, 160, 192, 256, 384, 512, 768, TUNE_EF_MAX};
-	size_t i = 0;
+	bool all = true;
 
-	for (;; i++) {
+	for (uint32_t i = 0; i < count; i++) {
+		if (!efs[i] && found >= 1 - (1 - (double)recalls[i]) / 2)
+			efs[i] = ef;
+		all = all && efs[i];
+	}
+	return all;
+}
+
+/* What is not reached gets the largest. Later recalls are greater, and take no less. */
+static void sweep(struct tune *tune, float recall_target, struct workers *workers,
+		  struct tune_result *result)
+{
+	static const uint32_t efs[] = {TUNE_EF_MIN, 20,  24,  32,  40,  48,  64,  80,         96,
+				       128,         160, 192, 256, 384, 512, 768, TUNE_EF_MAX};
+	bool done = false;
+
+	result->ef = 0;
+	memset(result->ef_tuned, 0, sizeof(result->ef_tuned));
+	for (size_t i = 0; i < ARRAY_COUNT(efs) && !done; i++) {
+		double found;
+
 		tune->ef = efs[i];
 		workers_run(workers, tune->query_count, search_item, tune);
-		if (recall(tune) >= target || i + 1 == ARRAY_COUNT(efs))
-			return tune->ef;
+		found = i + 1 < ARRAY_COUNT(efs) ? recall(tune) : 1;
+		if (!result->ef && take_ef(efs[i], found, &recall_target, 1, &result->ef))
+			note_costs(tune, result);
+		done = take_ef(efs[i], found, segment_recalls, SEGMENT_RECALL_COUNT,
+			       result->ef_tuned) &&
+		       result->ef;
 	}
 }
 
@@ -209,7 +269,9 @@ int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 {
 	struct tune *tune;
 
-	*ret_result = (struct tune_result){.ef = 16};
+	*ret_result = (struct tune_result){.ef = TUNE_EF_MIN};
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
+		ret_result->ef_tuned[i] = TUNE_EF_MIN;
 	if (segment->count < 2)
 		return 0;
 	tune = calloc(1, sizeof(*tune));
@@ -224,11 +286,10 @@ int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 		return -ENOMEM;
 	}
 	sample(tune, seed);
-	workers_run(workers, tune->query_count, truth_item, tune);
+	workers_run(workers, (tune->query_count + TUNE_GROUP - 1) / TUNE_GROUP, truth_item, tune);
 	if (segment->form.compact)
 		segment->row_error = ret_result->row_error = row_error(tune);
-	ret_result->ef = sweep(tune, 1 - (1 - (double)recall_target) / 2, workers);
-	note_costs(tune, ret_result);
+	sweep(tune, recall_target, workers, ret_result);
 	for (uint32_t i = 0; i < workers_count(workers); i++)
 		search_free(tune->searches[i]);
 	free(tune->searches);

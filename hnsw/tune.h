@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Tune - the ef that reaches a recall
+ * Tune - the efs that reach some recalls
  *
  * Searches a sample of the segment's own rows, each without itself, against
  * exact answers, with growing ef. Rows of the index are easier to find
@@ -18,9 +18,10 @@
 #define TUNE_EF_MAX 1024
 
 struct tune_result {
-	uint32_t ef;
+	uint32_t ef; /* for 'recall_target' */
 	double hops; /* of a search with it */
 	double distances;
+	uint32_t ef_tuned[SEGMENT_RECALL_COUNT]; /* for segment_recalls */
 	float row_error; /* of distances from compact rows: 99 of 100 near ones are within it */
 };
 

@@ -126,6 +126,7 @@ int main(int argc, char **argv)
 		{"odd_no_neighbours", LAYOUT_AT_ROWS, 0, LAYOUT_NONE},
 		{"odd_own_neighbour", LAYOUT_AT_ROWS, 0, 0},
 		{"odd_vector_nan", LAYOUT_AT_ROWS, 64, 0x7FC00000},
+		{"bad_ef_tuned", -1, LAYOUT_AT_EF_TUNED + 4, 1},
 		{"odd_ef_default", -1, LAYOUT_AT_EF_DEFAULT, UINT32_MAX},
 	};
 	/* The same of a segment with codes of its edges. */

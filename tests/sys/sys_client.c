@@ -14,6 +14,8 @@
  *                 [--ef N] [--k N] [--window N] [--rounds N] [--retry] [--timeout SECONDS] [--first
  * N] [--all]
  *
+ * With --ef 0 the node chooses by its search.recall_target, which is the same in CLIENT.yaml.
+ *
  * With --all each query goes to the node once, for all shards, and its answer is
  * right when it is the merged answer of all of them.
  *
@@ -137,7 +139,7 @@ static const struct session_ops session_ops = {.send = send_frame};
 static void open_data(void)
 {
 	struct segment_open_options memory = {.numa_node = -1};
-	struct search_limits limits = {1, 1, MAX(options.ef, options.k)};
+	struct search_limits limits = {1, 1, MAX(options.ef ? options.ef : SEARCH_EF_MAX, options.k)};
 	char path[4096];
 	char error[512];
 
@@ -308,6 +310,9 @@ static unsigned expect_shard(uint32_t query, uint32_t shard, unsigned count)
 	struct search_params params = {.k = options.k, .ef = options.ef};
 	unsigned more;
 
+	if (!params.ef)
+		params.ef = segment_ef(&segments[shard],
+				       segment_recalls[config.search.recall_target]);
 	search_begin(search, &segments[shard], queries.values + (size_t)query * queries.dim,
 		     &params);
 	search_burst(&search, 1);

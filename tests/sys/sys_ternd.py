@@ -95,7 +95,7 @@ def free_ports(count):
 SETS = {"words100": ("fbin", "cosine"), "mnist784": ("u8bin", "l2")}
 
 
-def build_set(bench, name, shards=4):
+def build_set(bench, name, shards=4, stored=()):
     """A collection of one of the real sets; returns its folder and its queries' file.
 
     Kept in the build folder for all cases, as long as `tern` stays the same.
@@ -104,7 +104,7 @@ def build_set(bench, name, shards=4):
     base = f"{SOURCE}/tests/data/{name}_base.{ending}"
     if not os.path.exists(base):
         skip(f"{base} is not there")
-    kept = f"{BUILD}/tests/sys/{name}-{shards}"
+    kept = f"{BUILD}/tests/sys/" + "-".join([name, str(shards), *(word.strip("-") for word in stored)])
     stamp = str(os.stat(TERN).st_mtime_ns)
     with open(kept + ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -112,7 +112,7 @@ def build_set(bench, name, shards=4):
             if file.read() == stamp:
                 return copy_set(bench, kept, name), f"{SOURCE}/tests/data/{name}_query.{ending}"
         subprocess.run([TERN, "build", "--base", base, "--out", kept, "--collection", name, "--shards", str(shards),
-                        "--metric", metric, "--ef-construction", "60", "--force"], check=True,
+                        "--metric", metric, "--ef-construction", "60", "--force", *stored], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         with open(kept + "/stamp", "w", encoding="utf-8") as file:
             file.write(stamp)
@@ -225,6 +225,30 @@ def case_socket_mnist(bench):
     node = start_ternd(bench, node_config(bench, "node", data, free_ports(1)))
     ask_all(bench, data, queries, node.addresses[0], shards=2)
     check(stop(node) == 0, "ternd does not end with 0")
+
+
+def case_socket_types(bench):
+    """Whatever vectors are stored as, queries are f32 on the wire, and the answers those of a search in process."""
+    for name, *stored in (("mnist784", "--type", "u8"), ("mnist784", "--type", "f16"), ("mnist784", "--type", "bf16"),
+                          ("words100", "--rows", "compact"), ("words100", "--rows", "full")):
+        data, queries = build_set(bench, name, shards=2, stored=stored)
+        node = start_ternd(bench, node_config(bench, "node", data, free_ports(1)))
+        ask_all(bench, data, queries, node.addresses[0], shards=2)
+        check(stop(node) == 0, "ternd does not end with 0")
+        shutil.rmtree(data)
+
+
+def case_socket_recall(bench):
+    """Who leaves ef open gets what the node's recall takes, by each segment's own measure."""
+    data, queries = build_set(bench, "words100", shards=2)
+    distances = []
+    for recall in ("0.90", "0.99"):
+        extra = {"search": {"recall_target": recall}}
+        node = start_ternd(bench, node_config(bench, "node", data, free_ports(1), extra))
+        ask_all(bench, data, queries, node.addresses[0], "--ef", "0", shards=2, extra=extra)
+        distances.append(telemetry(bench, "node", "/tern/core,0")["vector_search_distances"])
+        check(stop(node) == 0, "ternd does not end with 0")
+    check(distances[1] > 1.5 * distances[0], f"0.99 costs no more than 0.90: {distances}")
 
 
 def case_socket_large_answers(bench):

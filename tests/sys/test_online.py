@@ -106,6 +106,37 @@ class Online(unittest.TestCase):
             right += len({hit["id"] for hit in line["hits"]} & set(truth[:10]))
         self.assertGreaterEqual(right / (10 * len(lines)), 0.95)
 
+    def test_served_bytes_are_compared_in_integers(self):
+        """Queries are f32 on the wire; every distance of a collection of u8 is the exact sum, and no hit is missed."""
+        base, query = (os.path.join(ternd.DATA, "mnist784_" + name + ".u8bin") for name in ("base", "query"))
+
+        def rows(path):
+            with open(path, "rb") as file:
+                count, dim = struct.unpack("<II", file.read(8))
+                return [file.read(dim) for _ in range(count)]
+        data = ternd.build_collection(self.folder, "digits", "mnist784_base.u8bin", "l2", shards=2)
+        vectors, queries = rows(base), rows(query)
+        with ternd.Ternd(data) as node:
+            lines = self.run_ok("query", "--server", node.server, "--collection", "digits", "--query", query, "--json",
+                                "--ef", 200).splitlines()
+            far = os.path.join(self.folder, "between.fbin")
+            with open(far, "wb") as file:
+                file.write(struct.pack("<II784f", 1, 784, *(value + 0.5 for value in queries[0])))
+            between, = self.run_ok("query", "--server", node.server, "--collection", "digits", "--query", far, "--json",
+                                   "--ef", 200, "--k", 1).splitlines()
+        self.assertEqual(len(lines), len(queries))
+        for line in lines[:40]:
+            result = json.loads(line)
+            wanted = queries[result["query"]]
+            true = sorted((sum((x - y) ** 2 for x, y in zip(wanted, vectors[row])), row)
+                          for row in {hit["id"] for hit in result["hits"]})
+            self.assertEqual([(struct.unpack("f", struct.pack("f", distance))[0], row) for distance, row in true],
+                             [(hit["distance"], hit["id"]) for hit in result["hits"]])
+        # A query that no byte can hold is compared as it is.
+        hit, = json.loads(between)["hits"]
+        exact = sum((x + 0.5 - y) ** 2 for x, y in zip(queries[0], vectors[hit["id"]]))
+        self.assertAlmostEqual(hit["distance"] / exact, 1, places=5)
+
     def test_one_row_in_words(self):
         lines = self.query("--row", 3, "--k", 5).splitlines()
         self.assertEqual(lines[0], "query 3")

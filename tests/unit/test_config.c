@@ -146,7 +146,8 @@ static void every_key_is_read(void **state)
 		      "  message_size_max: 8MiB\n"
 		      "  keepalive: 250ms\n"
 		      "  lost: 2 s\n"
-		      "search: {ef_max: 100, ef_default: 99, in_flight: 8, queue_max: 77}\n"
+		      "search: {ef_max: 100, ef_default: 99, recall_target: 0.99, in_flight: 8, "
+		      "queue_max: 77}\n"
 		      "idle: {busy: 10us, pause: 0}\n"
 		      "log: {level: debug}\n"
 		      "telemetry: false\n"
@@ -183,6 +184,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(config.session.lost_ns, 2000000000);
 	assert_int_equal(config.search.ef_max, 100);
 	assert_int_equal(config.search.ef_default, 99);
+	assert_int_equal(config.search.recall_target, CONFIG_RECALL_99);
 	assert_int_equal(config.search.in_flight, 8);
 	assert_int_equal(config.search.queue_max, 77);
 	assert_int_equal(config.idle.busy_ns, 10000);

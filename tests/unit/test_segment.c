@@ -97,6 +97,47 @@ static void a_built_segment_says_what_it_is(void **state)
 	}
 }
 
+static void the_ef_of_a_recall_is_that_of_the_next_greater_one_tuned(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct segment segment = fixture->segment;
+
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++) {
+		assert_true(segment.ef_tuned[i] >= (i ? segment.ef_tuned[i - 1] : 1));
+		segment.ef_tuned[i] = 10 + i;
+	}
+	segment.ef_default = 7;
+	assert_int_equal(segment_ef(&segment, 0), 7);
+	assert_int_equal(segment_ef(&segment, 0.5F), 10);
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
+		assert_int_equal(segment_ef(&segment, segment_recalls[i]), 10 + i);
+	assert_int_equal(segment_ef(&segment, 0.93F), 11);
+	assert_int_equal(segment_ef(&segment, 0.985F), 13);
+	assert_int_equal(segment_ef(&segment, 1), 13);
+	/* A growing index has none. */
+	segment.ef_tuned[0] = 0;
+	assert_int_equal(segment_ef(&segment, 0.9F), 7);
+}
+
+static void efs_that_fall_are_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *copy = copy_of(fixture);
+
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++) {
+		uint8_t *field = copy + LAYOUT_AT_EF_TUNED + 4 * i;
+		uint32_t before = load_le32(field);
+
+		store_le32(field, i ? load_le32(field - 4) - 1 : 0);
+		fix_checksums(copy, fixture->image.size);
+		assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
+		store_le32(field, before);
+	}
+	fix_checksums(copy, fixture->image.size);
+	assert_int_equal(attach(copy, fixture->image.size), 0);
+	free(copy);
+}
+
 static void a_damaged_byte_anywhere_is_noticed(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -413,6 +454,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_built_segment_says_what_it_is),
+		cmocka_unit_test(the_ef_of_a_recall_is_that_of_the_next_greater_one_tuned),
+		cmocka_unit_test(efs_that_fall_are_refused),
 		cmocka_unit_test(a_damaged_byte_anywhere_is_noticed),
 		cmocka_unit_test(a_piece_of_a_segment_is_refused),
 		cmocka_unit_test(an_image_out_of_line_is_refused),
