@@ -529,6 +529,46 @@ static int seal(struct build *build)
 	return 0;
 }
 
+/* The image without its graph. */
+static int write_image(struct build *build)
+{
+	int error = take_image(build);
+
+	if (!error)
+		error = settle_layout(build);
+	if (error)
+		return error;
+	write_sections(build);
+	write_header(build);
+	return write_rows(build);
+}
+
+static void drop_image(struct build *build)
+{
+	if (build->image)
+		munmap(build->image, build->image_size);
+	build->image = NULL;
+}
+
+/* Compact rows that don't keep near vectors apart make way for full ones. */
+static int choose_rows(struct build *build)
+{
+	struct segment view;
+	bool kept;
+	int error;
+
+	if (!build->shape.compact || build->options.rows != BUILD_ROWS_AUTO)
+		return 0;
+	layout_view(build->image, &view);
+	error = tune_order(&view, build->options.seed, build->workers, &kept);
+	if (error || kept)
+		return error;
+	drop_image(build);
+	build->shape.compact = false;
+	build->shape.has_twins = true;
+	return write_image(build);
+}
+
 static int run(struct build *build)
 {
 	int error = order_nodes(build);
@@ -538,17 +578,13 @@ static int run(struct build *build)
 	draw_levels(build);
 	error = workers_new(build->options.threads, &build->workers);
 	if (!error)
-		error = take_image(build);
+		error = write_image(build);
 	if (!error)
-		error = settle_layout(build);
+		error = choose_rows(build);
 	if (error)
 		return error;
-	write_sections(build);
-	write_header(build);
 	draw_order(build);
-	error = write_rows(build);
-	if (!error)
-		error = link_graph(build);
+	error = link_graph(build);
 	if (!error)
 		error = seal(build);
 	return error;
@@ -584,8 +620,8 @@ int build_index(const struct build_input *input, const struct build_options *opt
 		result = run(&build);
 	if (!result)
 		*ret_image = (struct build_image){build.image, build.image_size};
-	else if (build.image)
-		munmap(build.image, build.image_size);
+	else
+		drop_image(&build);
 	workers_free(build.workers);
 	free(build.sources);
 	free(build.levels);

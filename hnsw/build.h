@@ -23,7 +23,7 @@
 
 /* What the rows of a segment of f32 hold: see hnsw/rows.h. */
 enum build_rows {
-	BUILD_ROWS_AUTO = 0, /* whichever is faster: compact ones */
+	BUILD_ROWS_AUTO = 0, /* compact ones, unless they don't keep near vectors apart */
 	BUILD_ROWS_COMPACT,
 	BUILD_ROWS_FULL, /* the vectors themselves, as those of other types do */
 	BUILD_ROWS_COUNT

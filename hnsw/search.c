@@ -460,6 +460,24 @@ static void compare_exactly(struct search *search)
 	rows_query(&form, search->query, search->query_row, &search->from);
 }
 
+/*
+ * The rows' error, which is that of queries like the rows: compact distances err in
+ * proportion to both sides' scales, so a query that is longer than what it finds errs
+ * as much more.
+ */
+static float error_of_query(const struct search *search, uint32_t count)
+{
+	float scale = search->from.factors.scale, largest = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t node = beam_key_node(search->beam.keys[i]);
+		float row = rows_factors_at(&search->rows, node)->scale;
+
+		largest = row > largest ? row : largest;
+	}
+	return search->segment->row_error * (scale > largest ? scale / largest : 1);
+}
+
 static void rerank_begin(struct search *search)
 {
 	const struct beam *beam = &search->beam;
@@ -471,7 +489,7 @@ static void rerank_begin(struct search *search)
 		return;
 	}
 	count = last_answered(search) + 1;
-	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * search->segment->row_error;
+	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * error_of_query(search, count);
 	while (count < beam->count && beam_key_distance(beam->keys[count]) <= farthest)
 		count++;
 	search->rerank_count = count;

@@ -36,6 +36,13 @@
 #define TUNE_ERROR_SHARE 99
 #define TUNE_ERROR_PARTS 100
 
+/* Rows whose neighbourhoods are compared in both orders: 320 neighbours tell 1 in 40. */
+#define TUNE_ORDER_QUERIES 32
+#define TUNE_ORDER_GROUP   16 /* at a time, as TUNE_GROUP */
+
+/* The share of true neighbours that compact rows have to bring near. Sets they suit have all. */
+#define TUNE_ORDER_SHARE 0.975
+
 struct tune {
 	const struct segment *segment;
 	struct rows exact; /* the vectors themselves */
@@ -83,12 +90,12 @@ static void note_errors(struct tune *tune, uint32_t item, const struct beam *bea
 }
 
 /* Compares 'count' nodes with one query and keeps the nearest. */
-static void truth_block(const struct tune *tune, const struct rows_query *query,
-			const uint32_t *nodes, uint32_t count, struct beam *beam)
+static void compare_block(const struct rows_query *query, const struct rows *rows,
+			  const uint32_t *nodes, uint32_t count, struct beam *beam)
 {
 	float distances[TUNE_BLOCK];
 
-	rows_distances(query, &tune->exact, nodes, count, distances);
+	rows_distances(query, rows, nodes, count, distances);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t key = beam_key(distances[i], nodes[i]);
 
@@ -97,30 +104,40 @@ static void truth_block(const struct tune *tune, const struct rows_query *query,
 	}
 }
 
-/* Some queries at a time, so that a vector is fetched once for all of them. */
+/*
+ * The nearest of all rows to up to TUNE_GROUP of them, as many as each beam holds. Some
+ * queries at a time, so that a vector is fetched once for all of them.
+ */
+static void nearest(const struct rows_query *queries, uint32_t query_count, const struct rows *rows,
+		    uint32_t count, struct beam *beams)
+{
+	uint32_t nodes[TUNE_BLOCK];
+
+	for (uint32_t node = 0; node < count; node += TUNE_BLOCK) {
+		uint32_t length = MIN(TUNE_BLOCK, count - node);
+
+		for (uint32_t i = 0; i < length; i++)
+			nodes[i] = node + i;
+		for (uint32_t i = 0; i < query_count; i++)
+			compare_block(&queries[i], rows, nodes, length, &beams[i]);
+	}
+}
+
 static void truth_item(void *context, uint32_t worker, uint32_t item)
 {
 	struct tune *tune = context;
-	const uint32_t first = item * TUNE_GROUP, count = tune->segment->count;
+	const uint32_t first = item * TUNE_GROUP;
 	const uint32_t end = MIN(first + TUNE_GROUP, tune->query_count);
 	uint64_t keys[TUNE_GROUP][TUNE_ERRORS];
 	struct rows_query queries[TUNE_GROUP];
 	struct beam beams[TUNE_GROUP];
-	uint32_t nodes[TUNE_BLOCK];
 
 	for (uint32_t i = first; i < end; i++) {
 		queries[i - first] = query_of(&tune->exact_form, &tune->exact, tune->nodes[i]);
 		beams[i - first] = (struct beam){.keys = keys[i - first]};
 		beam_reset(&beams[i - first], TUNE_ERRORS);
 	}
-	for (uint32_t node = 0; node < count; node += TUNE_BLOCK) {
-		uint32_t length = MIN(TUNE_BLOCK, count - node);
-
-		for (uint32_t i = 0; i < length; i++)
-			nodes[i] = node + i;
-		for (uint32_t i = first; i < end; i++)
-			truth_block(tune, &queries[i - first], nodes, length, &beams[i - first]);
-	}
+	nearest(queries, end - first, &tune->exact, tune->segment->count, beams);
 	for (uint32_t i = first; i < end; i++) {
 		const struct beam *beam = &beams[i - first];
 
@@ -228,6 +245,81 @@ uint64_t tune_memory(uint32_t count, uint32_t dim, uint32_t threads)
 	const struct search_limits limits = limits_of(count, dim);
 
 	return sizeof(struct tune) + threads * (sizeof(struct search *) + search_memory(&limits));
+}
+
+/* Sampled rows and how many of their true neighbours compact rows bring near. */
+struct order {
+	const struct segment *segment;
+	struct rows exact;
+	struct rows_form exact_form;
+	uint32_t nodes[TUNE_ORDER_QUERIES];
+	uint32_t found[TUNE_ORDER_QUERIES];
+};
+
+/* How many of the k nearest are in the beam? */
+static uint32_t count_found(const struct order *order, const struct rows_query *exact, float limit,
+			    const struct beam *beam)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < beam->count; i++) {
+		uint32_t node = beam_key_node(beam->keys[i]);
+		uint64_t key = beam_key(rows_distance(exact, &order->exact, node), node);
+
+		found += beam_key_distance(key) <= limit;
+	}
+	return MIN(found, TUNE_K);
+}
+
+static void order_item(void *context, uint32_t worker, uint32_t item)
+{
+	struct order *order = context;
+	const struct segment *segment = order->segment;
+	const uint32_t *nodes = order->nodes + item * TUNE_ORDER_GROUP;
+	uint64_t exact_keys[TUNE_ORDER_GROUP][TUNE_K],
+		compact_keys[TUNE_ORDER_GROUP][TUNE_ORDER_NEAR];
+	struct rows_query exact[TUNE_ORDER_GROUP], compact[TUNE_ORDER_GROUP];
+	struct beam truth[TUNE_ORDER_GROUP], beams[TUNE_ORDER_GROUP];
+
+	for (uint32_t i = 0; i < TUNE_ORDER_GROUP; i++) {
+		exact[i] = query_of(&order->exact_form, &order->exact, nodes[i]);
+		compact[i] = query_of(&segment->form, &segment->compared, nodes[i]);
+		truth[i].keys = exact_keys[i];
+		beams[i].keys = compact_keys[i];
+		beam_reset(&truth[i], TUNE_K);
+		beam_reset(&beams[i], TUNE_ORDER_NEAR);
+	}
+	nearest(exact, TUNE_ORDER_GROUP, &order->exact, segment->count, truth);
+	nearest(compact, TUNE_ORDER_GROUP, &segment->compared, segment->count, beams);
+	for (uint32_t i = 0; i < TUNE_ORDER_GROUP; i++)
+		order->found[item * TUNE_ORDER_GROUP + i] = count_found(
+			order, &exact[i], beam_key_distance(truth[i].keys[TUNE_K - 1]), &beams[i]);
+}
+
+int tune_order(const struct segment *segment, uint64_t seed, struct workers *workers,
+	       bool *ret_kept)
+{
+	struct order *order;
+	uint32_t found = 0;
+	struct rand rand;
+
+	*ret_kept = true;
+	if (segment->count <= TUNE_ORDER_NEAR)
+		return 0;
+	order = calloc(1, sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	order->segment = segment;
+	segment_exact(segment, &order->exact_form, &order->exact);
+	rand_init(&rand, seed + 2);
+	for (uint32_t i = 0; i < TUNE_ORDER_QUERIES; i++)
+		order->nodes[i] = (uint32_t)rand_below(&rand, segment->count);
+	workers_run(workers, TUNE_ORDER_QUERIES / TUNE_ORDER_GROUP, order_item, order);
+	for (uint32_t i = 0; i < TUNE_ORDER_QUERIES; i++)
+		found += order->found[i];
+	*ret_kept = found >= TUNE_ORDER_SHARE * (TUNE_ORDER_QUERIES * TUNE_K);
+	free(order);
+	return 0;
 }
 
 static struct search **searches_new(const struct segment *segment, uint32_t count)

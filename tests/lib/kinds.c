@@ -11,33 +11,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Under each metric. */
+#define KINDS_OF(type, rows, layout)                                                               \
+	{METRIC_L2, type, rows, layout}, {METRIC_COSINE, type, rows, layout},                      \
+	{                                                                                          \
+		METRIC_IP, type, rows, layout                                                      \
+	}
+
 const struct kind kinds[] = {
-	{METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT},
-	{METRIC_COSINE, VECTOR_F32, BUILD_ROWS_COMPACT},
-	{METRIC_IP, VECTOR_F32, BUILD_ROWS_COMPACT},
-	{METRIC_L2, VECTOR_F32, BUILD_ROWS_FULL},
-	{METRIC_COSINE, VECTOR_F32, BUILD_ROWS_FULL},
-	{METRIC_IP, VECTOR_F32, BUILD_ROWS_FULL},
-	{METRIC_L2, VECTOR_F16, BUILD_ROWS_FULL},
-	{METRIC_COSINE, VECTOR_F16, BUILD_ROWS_FULL},
-	{METRIC_IP, VECTOR_F16, BUILD_ROWS_FULL},
-	{METRIC_L2, VECTOR_BF16, BUILD_ROWS_FULL},
-	{METRIC_COSINE, VECTOR_BF16, BUILD_ROWS_FULL},
-	{METRIC_IP, VECTOR_BF16, BUILD_ROWS_FULL},
-	{METRIC_L2, VECTOR_I8, BUILD_ROWS_FULL},
-	{METRIC_COSINE, VECTOR_I8, BUILD_ROWS_FULL},
-	{METRIC_IP, VECTOR_I8, BUILD_ROWS_FULL},
-	{METRIC_L2, VECTOR_U8, BUILD_ROWS_FULL},
-	{METRIC_COSINE, VECTOR_U8, BUILD_ROWS_FULL},
-	{METRIC_IP, VECTOR_U8, BUILD_ROWS_FULL},
-	{METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL},
+	KINDS_OF(VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_F32, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_EDGES),
+	KINDS_OF(VECTOR_F32, BUILD_ROWS_FULL, BUILD_LAYOUT_EDGES),
+	KINDS_OF(VECTOR_F16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_F16, BUILD_ROWS_FULL, BUILD_LAYOUT_EDGES),
+	KINDS_OF(VECTOR_BF16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_I8, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_I8, BUILD_ROWS_FULL, BUILD_LAYOUT_EDGES),
+	KINDS_OF(VECTOR_U8, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN),
+	KINDS_OF(VECTOR_U8, BUILD_ROWS_FULL, BUILD_LAYOUT_EDGES),
+	{METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN},
 };
 const unsigned kinds_count = ARRAY_COUNT(kinds);
 
 void kinds_name(const struct kind *kind, char *name, size_t size)
 {
-	snprintf(name, size, "%s%s, %s", vector_type_name(kind->type),
-		 kind->rows == BUILD_ROWS_COMPACT ? " compact" : "", metric_name(kind->metric));
+	snprintf(name, size, "%s%s%s, %s", vector_type_name(kind->type),
+		 kind->rows == BUILD_ROWS_COMPACT ? " compact" : "",
+		 kind->layout == BUILD_LAYOUT_EDGES ? " edges" : "", metric_name(kind->metric));
 }
 
 /* 'value' is in [-1, 1). */
@@ -71,6 +72,7 @@ void kinds_build(const struct kind *kind, const struct kinds_input *input,
 		.metric = kind->metric,
 		.type = kind->type,
 		.rows = kind->rows,
+		.layout = kind->layout,
 		.threads = input->threads,
 		.m = 8,
 		.ef_construction = 60,

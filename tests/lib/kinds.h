@@ -17,13 +17,14 @@ struct kind {
 	enum metric metric;
 	enum vector_type type;
 	enum build_rows rows;
+	enum build_layout layout;
 };
 
-/* All that build_segment() takes, but for BUILD_ROWS_AUTO. */
+/* All that build_segment() takes and does, none left to it. */
 extern const struct kind kinds[];
 extern const unsigned kinds_count;
 
-/* "f32 compact, cosine". */
+/* "f32 compact edges, cosine". */
 void kinds_name(const struct kind *kind, char *name, size_t size);
 
 /* index_rows(), as values that the type can hold; free(). */
