@@ -22,7 +22,7 @@ static void set_free(struct live_set *set, struct live_member **trash)
 	free(set);
 }
 
-/* Sequentially consistent: pairs with pin() in live_search.c. */
+/* Sequentially consistent: pairs with live_search_pin(). */
 static bool is_pinned(const struct live *live, const struct live_set *set)
 {
 	for (uint32_t i = 0; i < LIVE_SEARCH_MAX; i++)
@@ -78,7 +78,7 @@ int live_publish(struct live *live, struct live_member *const *members, uint32_t
 		set->members[i] = members[i];
 		members[i]->set_count++;
 	}
-	/* Sequentially consistent, before the slots are looked at: pairs with pin(). */
+	/* Sequentially consistent, before the slots are looked at: pairs with live_search_pin(). */
 	atomic_store(&live->current, set);
 	if (before) {
 		before->next = live->given_up;
@@ -128,6 +128,8 @@ int live_rotate(struct live *live)
 
 static int fill_options(const struct live_options *given, struct live_options *options)
 {
+	struct build_memory unused;
+
 	*options = *given;
 	options->build.metric = given->metric;
 	if (!given->dead_percent)
@@ -136,7 +138,8 @@ static int fill_options(const struct live_options *given, struct live_options *o
 	    given->vector_max >= SEGMENT_COUNT_MAX || given->growing_max < 1 ||
 	    given->growing_max > given->vector_max || given->dead_percent > 100)
 		return -EINVAL;
-	return 0;
+	/* What a merge would refuse is better refused at once. */
+	return build_memory(given->vector_max, given->dim, &options->build, &unused);
 }
 
 int live_new(const struct live_options *options, struct live **ret_live)

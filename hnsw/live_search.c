@@ -111,7 +111,7 @@ void live_search_free(struct live_search *search)
 }
 
 /* (1) and (2): pairs with live_publish() and is_pinned(). */
-static struct live_set *pin(struct live_search *search)
+struct live_set *live_search_pin(struct live_search *search)
 {
 	struct live_set *set = atomic_load(&search->live->current), *again;
 
@@ -124,7 +124,7 @@ static struct live_set *pin(struct live_search *search)
 }
 
 /* (3) to (5). Returns false when the set is no longer the current one. */
-static bool take_moment(struct live_search *search, const struct live_set *set)
+bool live_search_take_moment(struct live_search *search, const struct live_set *set)
 {
 	for (uint32_t i = 0; i < set->member_count; i++)
 		/* Acquire: before the time; pairs with live_member_count_dead(). */
@@ -176,8 +176,8 @@ void live_search_begin(struct live_search *search, const float *query,
 	struct live_set *set;
 
 	do
-		set = pin(search);
-	while (!take_moment(search, set));
+		set = live_search_pin(search);
+	while (!live_search_take_moment(search, set));
 	memcpy(search->query, query, search->live->options.dim * sizeof(search->query[0]));
 	search->set = set;
 	search->params = (struct search_params){

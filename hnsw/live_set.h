@@ -10,6 +10,7 @@
 #include "base/defs.h"
 #include "hnsw/live.h"
 #include "hnsw/live_member.h"
+#include "hnsw/live_search.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -71,6 +72,13 @@ static inline struct live_set *live_current(const struct live *live)
 {
 	return atomic_load_explicit(&live->current, memory_order_relaxed);
 }
+
+/*
+ * How a search begins, in two halves so that a test can come between: the current set is
+ * pinned; then the moment is taken, unless the set has been replaced meanwhile.
+ */
+struct live_set *live_search_pin(struct live_search *search);
+bool live_search_take_moment(struct live_search *search, const struct live_set *set);
 
 /* Publishes 'members', of which the last is the active one. Returns 0 or -ENOMEM. */
 int live_publish(struct live *live, struct live_member *const *members, uint32_t count);

@@ -4,6 +4,8 @@
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/live_search.h"
+#include "hnsw/live_set.h"
+#include "hnsw/workers.h"
 #include "tests/lib/index.h"
 
 #include <errno.h>
@@ -167,7 +169,7 @@ static void wrong_options_are_refused(void **state)
 {
 	const struct live_options good = {
 		.metric = METRIC_L2, .dim = 4, .vector_max = 10, .growing_max = 5};
-	struct live_options wrong[5];
+	struct live_options wrong[6];
 	struct live *live;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(wrong); i++)
@@ -177,6 +179,7 @@ static void wrong_options_are_refused(void **state)
 	wrong[2].growing_max = 11;
 	wrong[3].dead_percent = 101;
 	wrong[4].build.m = 1;
+	wrong[5].build.threads = WORKERS_MAX + 1;
 	for (unsigned i = 0; i < ARRAY_COUNT(wrong); i++)
 		assert_int_equal(live_new(&wrong[i], &live), -EINVAL);
 	live_free(NULL);
@@ -274,6 +277,68 @@ static void deaths_during_a_merge_are_carried_over(void **state)
 		work(live);
 	}
 	assert_int_equal(live_stats(live).dead, 0);
+	live_search_free(search);
+	live_free(live);
+	free(rows);
+}
+
+static void a_merge_that_fails_leaves_everything_as_it_was(void **state)
+{
+	float *rows = index_rows(10, DIM, 1);
+	struct live *live = live_of(10, 10);
+	struct live_search *search = search_of(live);
+	struct search_hit hits[10];
+	enum live_need need = LIVE_NEED_NOTHING;
+
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(live_put(live, i, rows + (size_t)i * DIM), 0);
+	live_settle(live);
+	live->options.build.threads = WORKERS_MAX + 1;
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(live_work(live, &need), 0);
+		assert_int_equal(need, LIVE_NEED_BUILD);
+		assert_int_equal(live_delete(live, round), 0);
+		assert_int_equal(live_build(live), 0);
+		assert_int_equal(live_work(live, &need), -EINVAL);
+		assert_int_equal(live_stats(live).merges, 0);
+		assert_int_equal(ask(search, rows, 10, hits), 9 - round);
+	}
+	live->options.build.threads = 1;
+	work(live);
+	assert_int_equal(live_stats(live).merges, 1);
+	assert_int_equal(live_stats(live).dead, 0);
+	assert_int_equal(ask(search, rows, 10, hits), 8);
+	live_search_free(search);
+	live_free(live);
+	free(rows);
+}
+
+/*
+ * Between its first look at the set and its last a search can be held up, and the writer
+ * put a vector into a member that the set doesn't have.
+ */
+static void a_set_that_was_replaced_meanwhile_is_not_searched(void **state)
+{
+	float *rows = index_rows(4, DIM, 1);
+	struct live *live = live_of(10, 2);
+	struct live_search *search = search_of(live);
+	struct live_set *set;
+
+	assert_int_equal(live_put(live, 1, rows), 0);
+	set = live_search_pin(search);
+	assert_int_equal(live_put(live, 2, rows), 0);
+	assert_true(live_search_take_moment(search, set));
+	assert_int_equal(live_search_time(search), 2);
+	assert_int_equal(live_put(live, 2, rows + DIM), 0);
+	assert_false(live_search_take_moment(search, set));
+	/* What it has pinned is there as long as it does. */
+	work(live);
+	assert_ptr_equal(live->given_up, set);
+	assert_int_equal(set->member_count, 1);
+	assert_int_equal(live_member_count(set->members[0]), 2);
+	assert_ptr_not_equal(live_search_pin(search), set);
+	work(live);
+	assert_null(live->given_up);
 	live_search_free(search);
 	live_free(live);
 	free(rows);
@@ -422,7 +487,7 @@ static void searches_beside_a_writer_each_see_one_moment(void **state)
 		.metric = METRIC_IP,
 		.dim = DIM,
 		.vector_max = 200,
-		.growing_max = 60,
+		.growing_max = 5,
 		.build = {.m = 4, .ef_construction = 16, .seed = 1},
 	};
 	struct race race = {.history = make_history()};
@@ -456,6 +521,8 @@ int main(void)
 		cmocka_unit_test(a_segment_is_adopted_and_lives_on),
 		cmocka_unit_test(a_parked_search_doesnt_hold_up_the_writer),
 		cmocka_unit_test(deaths_during_a_merge_are_carried_over),
+		cmocka_unit_test(a_merge_that_fails_leaves_everything_as_it_was),
+		cmocka_unit_test(a_set_that_was_replaced_meanwhile_is_not_searched),
 		cmocka_unit_test(searches_beside_a_writer_each_see_one_moment),
 	};
 
