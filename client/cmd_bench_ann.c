@@ -32,6 +32,7 @@
 
 struct bench_request {
 	const char *base, *query, *truth, *metric_name, *ef_list, *index, *type, *rows;
+	struct cmd_layout layout;
 	enum metric metric;
 	uint64_t k, threads, m, ef_construction, seed;
 	uint64_t search_threads, in_flight, passes;
@@ -234,14 +235,16 @@ static void print_index(const struct bench *bench, double seconds)
 	const struct bench_request *request = bench->request;
 
 	if (request->json)
-		cmd_json(json_pack(
-			"{s:s, s:f, s:I, s:I, s:I, s:s, s:b, s:s, s:s, s:I}", "event",
-			request->index ? "open" : "build", "seconds", seconds, "vectors",
-			(json_int_t)bench->index.vector_count, "dim", (json_int_t)bench->base.dim,
-			"bytes", (json_int_t)bench->index.size, "type",
-			vector_type_name(bench->index.segments[0].type), "compact",
-			bench->index.segments[0].form.compact, "metric", request->metric_name,
-			"isa", dist_best()->isa, "threads", (json_int_t)request->threads));
+		cmd_json(json_pack("{s:s, s:f, s:I, s:I, s:I, s:s, s:b, s:I, s:s, s:s, s:I}",
+				   "event", request->index ? "open" : "build", "seconds", seconds,
+				   "vectors", (json_int_t)bench->index.vector_count, "dim",
+				   (json_int_t)bench->base.dim, "bytes",
+				   (json_int_t)bench->index.size, "type",
+				   vector_type_name(bench->index.segments[0].type), "compact",
+				   bench->index.segments[0].form.compact, "edge_bits",
+				   (json_int_t)bench->index.segments[0].codes.bits, "metric",
+				   request->metric_name, "isa", dist_best()->isa, "threads",
+				   (json_int_t)request->threads));
 	else
 		printf("%s in %.1f s: %" PRIu64 " vectors of %" PRIu32 " values, %" PRIu64
 		       " bytes, %s, %s, %s\n%6s  %8s  %10s  %8s  %8s\n",
@@ -259,6 +262,8 @@ static int make_index(struct bench *bench, struct bench_index *ret_index)
 		.metric = request->metric,
 		.type = bench->storage.type,
 		.rows = bench->storage.rows,
+		.layout = bench->storage.layout,
+		.edge_bits = bench->storage.edge_bits,
 		.m = (uint32_t)request->m,
 		.ef_construction = (uint32_t)request->ef_construction,
 		.threads = (uint32_t)request->threads,
@@ -319,6 +324,8 @@ static int run(struct bench *bench)
 	status = cmd_storage(request->type, request->rows, request->metric, &bench->base,
 			     &bench->storage);
 	if (status == CMD_DONE)
+		status = cmd_layout(&request->layout, bench->base.dim, &bench->storage);
+	if (status == CMD_DONE)
 		status = cmd_vectors_open(request->query, "test", &bench->queries);
 	if (status == CMD_DONE) {
 		status = run_queries(bench);
@@ -334,6 +341,7 @@ int cmd_bench_ann(int argc, char **argv)
 		.metric_name = "l2",
 		.ef_list = "16,32,64,128,256",
 		.rows = "auto",
+		.layout = {.name = "auto"},
 		.k = 10,
 		.threads = cmd_cores(),
 		.seed = 1,
@@ -351,6 +359,11 @@ int cmd_bench_ann(int argc, char **argv)
 		 .text = &request.type},
 		{"rows", "NAME", "what the index keeps of f32: auto, compact or full (auto)",
 		 .text = &request.rows},
+		{"layout", "NAME",
+		 "rows alone, or with codes of edges: auto, plain or edges (auto)",
+		 .text = &request.layout.name},
+		{"edge-bits", "N", "bits of an edge's code, a multiple of 64 (by dimension)",
+		 .number = &request.layout.edge_bits, .min = 0, .max = SEGMENT_DIM_MAX},
 		{"ef", "N,N,..", "widths of the search (16,32,64,128,256)",
 		 .text = &request.ef_list},
 		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,

@@ -33,6 +33,7 @@
 
 struct build_request {
 	const char *base, *out, *collection, *metric_name, *partition_name, *type, *rows;
+	struct cmd_layout layout;
 	uint64_t shards, m, ef_construction, threads, seed, centroids;
 	bool force, json;
 };
@@ -188,6 +189,8 @@ static struct build_options build_options(struct build *build)
 		.metric = build->manifest.metric,
 		.type = build->storage.type,
 		.rows = build->storage.rows,
+		.layout = build->storage.layout,
+		.edge_bits = build->storage.edge_bits,
 		.m = (uint32_t)request->m,
 		.ef_construction = (uint32_t)request->ef_construction,
 		.threads = (uint32_t)request->threads,
@@ -376,6 +379,8 @@ static int run(const struct build_request *request, enum metric metric,
 	if (status != CMD_DONE)
 		return status;
 	status = cmd_storage(request->type, request->rows, metric, &build.vectors, &build.storage);
+	if (status == CMD_DONE)
+		status = cmd_layout(&request->layout, build.vectors.dim, &build.storage);
 	if (status != CMD_DONE) {
 		cmd_vectors_close(&build.vectors);
 		return status;
@@ -404,6 +409,7 @@ int cmd_build(int argc, char **argv)
 		.metric_name = "l2",
 		.partition_name = "kmeans",
 		.rows = "auto",
+		.layout = {.name = "auto"},
 		.threads = cmd_cores(),
 		.seed = 1,
 	};
@@ -421,6 +427,11 @@ int cmd_build(int argc, char **argv)
 		 .text = &request.type},
 		{"rows", "NAME", "what the index keeps of f32: auto, compact or full (auto)",
 		 .text = &request.rows},
+		{"layout", "NAME",
+		 "rows alone, or with codes of edges: auto, plain or edges (auto)",
+		 .text = &request.layout.name},
+		{"edge-bits", "N", "bits of an edge's code, a multiple of 64 (by dimension)",
+		 .number = &request.layout.edge_bits, .min = 0, .max = SEGMENT_DIM_MAX},
 		{"m", "N", "neighbours a node (16)", .number = &request.m, .min = 2,
 		 .max = SEGMENT_M_MAX},
 		{"ef-construction", "N", "width of the search for them (200)",

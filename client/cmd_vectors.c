@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "client/cmd.h"
+#include "hnsw/codes.h"
 #include "hnsw/convert.h"
 #include "hnsw/rows.h"
 #include "hnsw/segment.h"
@@ -177,6 +178,39 @@ int cmd_storage(const char *type, const char *rows, enum metric metric,
 	if (check_values(vectors, storage.type) != CMD_DONE)
 		return CMD_FAILED;
 	*ret_storage = storage;
+	return CMD_DONE;
+}
+
+static bool parse_layout(const char *text, enum build_layout *ret_layout)
+{
+	static const char *const names[BUILD_LAYOUT_COUNT] = {
+		[BUILD_LAYOUT_AUTO] = "auto",
+		[BUILD_LAYOUT_PLAIN] = "plain",
+		[BUILD_LAYOUT_EDGES] = "edges",
+	};
+
+	for (unsigned i = 0; i < BUILD_LAYOUT_COUNT; i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*ret_layout = (enum build_layout)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int cmd_layout(const struct cmd_layout *layout, uint32_t dim, struct cmd_storage *storage)
+{
+	uint32_t bits = (uint32_t)layout->edge_bits;
+
+	if (!parse_layout(layout->name, &storage->layout))
+		return cmd_usage("--layout takes auto, plain or edges, not '%s'", layout->name);
+	if (storage->layout == BUILD_LAYOUT_EDGES && storage->type == VECTOR_B1)
+		return cmd_usage("--layout edges doesn't go with --type b1");
+	if (bits % CODES_BITS_ALIGN || bits > rotate_size(dim))
+		return cmd_usage("--edge-bits takes a multiple of %d up to %" PRIu32
+				 " for vectors of %" PRIu32 " values, not %" PRIu32,
+				 CODES_BITS_ALIGN, rotate_size(dim), dim, bits);
+	storage->edge_bits = bits;
 	return CMD_DONE;
 }
 

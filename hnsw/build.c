@@ -32,6 +32,9 @@
 /* Shorter vectors are as quickly fetched as their codes. */
 #define BUILD_EDGES_DIM 192
 
+/* Fewer bits than this say too little. */
+#define BUILD_EDGES_BITS 128
+
 struct build {
 	const struct build_input *input;
 	struct layout_shape shape;
@@ -442,34 +445,37 @@ static double search_cost(const struct segment *segment, const struct tune_resul
 		       (cost_of_run(segment->compared.size) + (segment->compared.factors ? 1 : 0));
 }
 
-/* What other libraries take for f32 and the links of a node, and a sixth. */
+static uint64_t size_with_edges(const struct build *build, uint32_t bits)
+{
+	return edges_size(&build->shape, bits, build->options.rows == BUILD_ROWS_COMPACT);
+}
+
+/* What other libraries take for the f32 and the links of a node, and 15% more. */
 static bool fits_budget(const struct build *build, uint64_t size)
 {
-	uint64_t a_node = build->dim * sizeof(float) + 8 * (uint64_t)build->options.m + 64;
+	uint64_t a_node = build->dim * sizeof(float) + 8 * (uint64_t)build->options.m + 144;
 
-	return size <= build->count * (a_node + a_node / 6);
+	return size <= build->count * a_node * 23 / 20;
 }
 
+/* Of an edge's code, 0 for a layout without: what was asked for, or suits the dimension and fits.
+ */
 static uint32_t edge_bits(const struct build *build)
 {
-	return build->options.edge_bits ? build->options.edge_bits : edges_bits(build->dim);
-}
+	const struct build_options *options = &build->options;
+	uint32_t bits = options->edge_bits ? options->edge_bits : edges_bits(build->dim);
 
-static uint64_t size_with_edges(const struct build *build)
-{
-	return edges_size(&build->shape, edge_bits(build),
-			  build->options.rows == BUILD_ROWS_COMPACT);
-}
-
-static bool considers_edges(const struct build *build)
-{
-	enum build_layout layout = build->options.layout;
-
-	if (layout == BUILD_LAYOUT_PLAIN ||
-	    !edges_can(build->shape.type, build->dim, edge_bits(build)))
-		return false;
-	return layout == BUILD_LAYOUT_EDGES ||
-	       (build->dim >= BUILD_EDGES_DIM && fits_budget(build, size_with_edges(build)));
+	if (options->layout == BUILD_LAYOUT_PLAIN ||
+	    !edges_can(build->shape.type, build->dim, bits))
+		return 0;
+	if (options->layout == BUILD_LAYOUT_EDGES)
+		return bits;
+	if (build->dim < BUILD_EDGES_DIM)
+		return 0;
+	while (!options->edge_bits && bits > BUILD_EDGES_BITS &&
+	       !fits_budget(build, size_with_edges(build, bits)))
+		bits -= CODES_BITS_ALIGN;
+	return fits_budget(build, size_with_edges(build, bits)) ? bits : 0;
 }
 
 static int tune(const struct build *build, uint8_t *image, struct segment *ret_segment,
@@ -485,14 +491,15 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 {
 	const struct build_options *options = &build->options;
 	const bool compact = options->rows == BUILD_ROWS_COMPACT;
+	const uint32_t bits = edge_bits(build);
 	struct tune_result edges_tuned;
 	struct edges_image image;
 	struct segment edges;
 	int error;
 
-	if (!considers_edges(build))
+	if (bits == 0)
 		return 0;
-	error = edges_make(plain, edge_bits(build), compact, build->workers, &image);
+	error = edges_make(plain, bits, compact, build->workers, &image);
 	if (error)
 		return error;
 	error = tune(build, image.bytes, &edges, &edges_tuned);
@@ -657,7 +664,7 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 		 struct build_memory *ret_memory)
 {
 	struct build build = {.count = count, .dim = dim};
-	uint64_t arrays, finding, tuning, other = 0;
+	uint64_t arrays, finding, tuning, with_edges, other = 0;
 	int error = fill_options(&build, options);
 
 	if (error)
@@ -669,9 +676,10 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 							build.options.threads));
 	tuning = tune_memory(count, dim, build.options.threads);
 	ret_memory->image = layout_of(&build.shape).size;
-	if (considers_edges(&build)) {
-		other = MIN(ret_memory->image, size_with_edges(&build));
-		ret_memory->image = MAX(ret_memory->image, size_with_edges(&build));
+	if (edge_bits(&build)) {
+		with_edges = size_with_edges(&build, edge_bits(&build));
+		other = MIN(ret_memory->image, with_edges);
+		ret_memory->image = MAX(ret_memory->image, with_edges);
 	}
 	ret_memory->scratch = ((uint64_t)count + 1) * arrays + MAX(finding, tuning + other);
 	return 0;

@@ -898,6 +898,19 @@ static bool scan_is_cheaper(struct search *search)
 	return allowed * share <= walk;
 }
 
+/*
+ * Only nodes whose row was taken are answered, while a plain walk answers any that it
+ * compared with: some more are taken, or an ef of k would leave no choice.
+ */
+static void edges_begin(struct search *search)
+{
+	uint32_t wanted = search->beam.capacity + search->k;
+
+	beam_reset(&search->beam, MIN(wanted, beam_max(search->limits.ef_max)));
+	beam_reset(&search->found, search->beam.capacity);
+	search->state = STATE_LANDMARKS;
+}
+
 static void start(struct search *search, bool selective)
 {
 	uint64_t widened =
@@ -915,8 +928,7 @@ static void start(struct search *search, bool selective)
 	}
 	visited_clear(&search->visited);
 	if (!selective && search->segment->codes.bits) {
-		beam_reset(&search->found, search->beam.capacity);
-		search->state = STATE_LANDMARKS;
+		edges_begin(search);
 		return;
 	}
 	rows_prefetch(&search->rows, search->segment->entry);
