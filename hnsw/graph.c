@@ -2,7 +2,6 @@
 #include "hnsw/graph.h"
 
 #include "base/check.h"
-#include "hnsw/beam.h"
 #include "hnsw/visited.h"
 
 #include <errno.h>
@@ -166,7 +165,7 @@ static void compare_batch(const struct graph *graph, struct scratch *scratch,
 	}
 	for (uint32_t i = 0; i < near; i++)
 		if (beam_wants(&scratch->beam, keys[i]))
-			beam_insert(&scratch->beam, keys[i]);
+			graph->insert(&scratch->beam, keys[i]);
 }
 
 static void prefetch_list(const struct graph *graph, uint32_t node, uint32_t level)
@@ -537,6 +536,7 @@ int graph_link(struct graph *graph, const uint32_t *nodes, uint32_t count,
 	if (count == 0)
 		return 0;
 	rows_query_row(&graph->view.form, NULL, NULL, &graph->query);
+	graph->insert = beam_insert_best();
 	linking.scratch = scratch_new(graph, threads);
 	if (linking.scratch)
 		error = link_all(&linking, nodes, count, progress, context);

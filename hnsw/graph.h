@@ -15,6 +15,7 @@
  * Threads: one caller; the graph's workers are its own.
  */
 
+#include "hnsw/beam_insert.h"
 #include "hnsw/dist.h"
 #include "hnsw/layout.h"
 #include "hnsw/workers.h"
@@ -25,6 +26,7 @@ struct graph {
 	struct segment view;     /* of the image being built; lists and entry change */
 	uint8_t *rows;           /* view.rows, writable */
 	uint8_t *upper;          /* view.upper, writable */
+	beam_insert_fn insert;   /* the same */
 	struct rows_query query; /* filled in by graph_link(): what queries have in common */
 	uint32_t ef;
 	const uint8_t *levels;         /* of each node; borrowed */

@@ -2,7 +2,7 @@
 #include "hnsw/search.h"
 
 #include "base/check.h"
-#include "hnsw/beam.h"
+#include "hnsw/beam_insert.h"
 #include "hnsw/heap.h"
 #include "hnsw/layout.h"
 #include "hnsw/visited.h"
@@ -169,6 +169,7 @@ struct search {
 	const struct beam *answer; /* one of the two */
 	struct heap heap;
 	struct visited visited;
+	beam_insert_fn insert;
 	struct search_stats stats;
 	struct search_limits limits;
 	float *query;    /* padded, normalised under cosine */
@@ -376,7 +377,7 @@ static void scan_step(struct search *search)
 	wanted_keys(search, keys);
 	for (uint32_t i = 0; i < search->wanted_count; i++)
 		if (beam_wants(&search->beam, keys[i]))
-			beam_insert(&search->beam, keys[i]);
+			search->insert(&search->beam, keys[i]);
 	scan_want(search);
 	if (search->wanted_count > 0 || search->scan_next < search->segment->count)
 		return;
@@ -547,7 +548,7 @@ static bool offer(struct search *search, uint64_t key)
 		heap_push(&search->heap, key);
 	}
 	if (!search->selective || is_any_allowed(search, beam_key_node(key)))
-		beam_insert(&search->beam, key);
+		search->insert(&search->beam, key);
 	return true;
 }
 
@@ -593,7 +594,7 @@ static bool compare_batch(struct search *search)
 	}
 	for (uint32_t i = 0; i < near; i++)
 		if (beam_wants(&search->beam, keys[i]))
-			beam_insert(&search->beam, keys[i]);
+			search->insert(&search->beam, keys[i]);
 	return true;
 }
 
@@ -700,7 +701,7 @@ static void offer_edge(struct search *search, uint32_t neighbour, float score)
 	if (neighbour >= search->segment->count || !beam_wants(&search->beam, key) ||
 	    !visited_add(&search->visited, neighbour))
 		return;
-	beam_insert(&search->beam, key);
+	search->insert(&search->beam, key);
 }
 
 static float farthest_score(const struct beam *beam)
@@ -723,7 +724,7 @@ static void take_row(struct search *search, uint32_t node, uint32_t ahead)
 	search->stats.hops++;
 	search->stats.distances++;
 	if (beam_wants(&search->found, key))
-		beam_insert(&search->found, key);
+		search->insert(&search->found, key);
 	for (uint32_t i = 0; i < 2 * segment->m; i += CODES_BLOCK) {
 		uint64_t at = edges + i / CODES_BLOCK * block_size;
 		uint32_t below =
@@ -1055,6 +1056,7 @@ int search_new(const struct search_limits *limits, struct search **ret_search)
 	query_size = dist_row_values(VECTOR_B1, limits->dim_max) * sizeof(float);
 	rotated = rotate_size(limits->dim_max);
 	search->limits = *limits;
+	search->insert = beam_insert_best();
 	search->answer = &search->beam;
 	search->heap.capacity = MIN(limits->node_max, SEARCH_HEAP_MAX);
 	search->query = aligned_alloc(CACHE_LINE, query_size);
