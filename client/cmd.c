@@ -74,12 +74,15 @@ static void help(const char *words, const char *about, const struct cmd_option *
 {
 	printf("usage: tern %s", words);
 	for (size_t i = 0; i < option_count; i++)
-		if (options[i].required)
+		if (options[i].positional)
+			printf(" %s", options[i].name);
+		else if (options[i].required)
 			printf(" --%s %s", options[i].name, options[i].argument);
 	printf(" [OPTION ...]\n\n%s\n", about);
 	for (size_t i = 0; i < option_count; i++) {
 		const struct cmd_option *option = &options[i];
-		int width = printf("  --%s%s%s", option->name, option->argument ? " " : "",
+		int width = printf(option->positional ? "  %s%s%s" : "  --%s%s%s", option->name,
+				   option->argument ? " " : "",
 				   option->argument ? option->argument : "");
 
 		printf("%*s %s\n", width < 26 ? 26 - width : 0, "", option->help);
@@ -112,14 +115,16 @@ bool cmd_options(const char *words, const char *about, const struct cmd_option *
 {
 	struct option table[CMD_OPTION_MAX + 2] = {0};
 	uint32_t given = 0;
+	size_t named = 0;
 	int value;
 
 	CHECK(option_count <= CMD_OPTION_MAX);
+	table[named++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
 	for (size_t i = 0; i < option_count; i++)
-		table[i] = (struct option){options[i].name,
-					   options[i].flag ? no_argument : required_argument, NULL,
-					   OPTION_FIRST + (int)i};
-	table[option_count] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+		if (!options[i].positional)
+			table[named++] = (struct option){
+				options[i].name, options[i].flag ? no_argument : required_argument,
+				NULL, OPTION_FIRST + (int)i};
 
 	*ret_status = CMD_USAGE;
 	optind = 1;
@@ -141,14 +146,23 @@ bool cmd_options(const char *words, const char *about, const struct cmd_option *
 			return false;
 		given |= UINT32_C(1) << (value - OPTION_FIRST);
 	}
+	for (size_t i = 0; i < option_count; i++)
+		if (options[i].positional && optind < argc) {
+			(void)option_set(&options[i], argv[optind++]);
+			given |= UINT32_C(1) << i;
+		}
 	if (optind < argc) {
 		(void)cmd_usage("%s: '%s' is no option", words, argv[optind]);
 		return false;
 	}
 	for (size_t i = 0; i < option_count; i++)
 		if (!option_given(&options[i], given, i)) {
-			(void)cmd_usage("%s: --%s %s is missing", words, options[i].name,
-					options[i].argument);
+			const struct cmd_option *option = &options[i];
+
+			(void)cmd_usage("%s: %s%s%s%s is missing", words,
+					option->positional ? "" : "--", option->name,
+					option->argument ? " " : "",
+					option->argument ? option->argument : "");
 			return false;
 		}
 	return true;

@@ -47,6 +47,7 @@ struct cmd_option {
 	const char **text; /* borrows from argv */
 	uint64_t *number;
 	uint64_t min, max; /* of the number */
+	bool positional;   /* a text without an option before it; in the table's order */
 	bool required;
 };
 

@@ -192,6 +192,43 @@ class Tools(unittest.TestCase):
         self.refused(2, "doesn't go with --type b1", "bench", "ann", "--base", bits, "--query", bits, "--truth",
                      MNIST[2], "--type", "b1", "--layout", "edges")
 
+    def test_dump_segment_shows_what_build_wrote(self):
+        out = self.path("out")
+        self.build(out, "--m", 8, "--ef-construction", 77, "--seed", 5)
+        for number in range(3):
+            path = os.path.join(out, f"shard-{number:04}.g1.segment")
+            dump, = self.lines("dump", "segment", path)
+            self.assertEqual((dump["event"], dump["file"], dump["generation"]), ("segment", path, 1))
+            self.assertEqual((dump["dim"], dump["type"], dump["metric"]), (784, "u8", "l2"))
+            self.assertEqual((dump["m"], dump["ef_construction"], dump["seed"]), (8, 77, 5))
+            self.assertEqual(dump["bytes"], os.path.getsize(path))
+            self.assertEqual(sum(dump["parts"].values()), dump["bytes"])
+            self.assertAlmostEqual(dump["bytes_per_vector"], dump["bytes"] / dump["vectors"], places=4)
+            self.assertEqual(list(dump["ef_tuned"]), ["0.90", "0.95", "0.98", "0.99"])
+            graph = dump["graph"]
+            self.assertEqual(graph["nodes"] + graph["twins"], dump["vectors"])
+            for counts in ("levels", "degrees"):
+                self.assertEqual(sum(graph[counts]), graph["nodes"])
+            self.assertEqual(len(graph["degrees"]), 17)
+            self.assertEqual(graph["reached"], graph["nodes"])
+        text = self.done("dump", "segment", path)
+        self.assertIn("padding", text)
+        self.assertIn("nodes by highest level", text)
+
+    def test_dump_segment_says_where_a_file_is_damaged(self):
+        out = self.path("out")
+        self.build(out)
+        path = os.path.join(out, "shard-0000.g1.segment")
+        with open(path, "r+b") as file:
+            file.seek(36)
+            file.write(struct.pack("<I", 0))
+        self.refused(1, f"{path}: offset 252: the header's checksum is wrong", "dump", "segment", path)
+        self.refused(1, "No such file", "dump", "segment", "/nowhere/at/all")
+        self.refused(1, "magic", "dump", "segment", MNIST[0])
+        self.refused(2, "FILE is missing", "dump", "segment")
+        self.refused(2, "'more' is no option", "dump", "segment", path, "more")
+        self.refused(2, "there is no option", "dump", "segment", path, "--nothing")
+
     def test_a_file_of_bytes_is_stored_as_bytes(self):
         self.assertEqual(self.build(self.path("u8"))[-1]["type"], "u8")
         signed = self.write("base.i8bin", struct.pack("<II", 100, 2) + bytes(i & 0xFF for i in range(200)))
