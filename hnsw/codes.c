@@ -78,20 +78,26 @@ void codes_rotate(const struct codes_space *space, const float *vector, float *r
 	rotate_difference(space, vector, space->mean, ret_rotated);
 }
 
+/* In lanes, of which a compiler does many at once; 'count' is a multiple of their number. */
 static float largest_magnitude(const float *values, uint32_t count)
 {
-	float largest = 0;
+	float lanes[16] = {0}, largest = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		float magnitude = fabsf(values[i]);
+	for (uint32_t i = 0; i < count; i += 16) {
+		for (uint32_t j = 0; j < 16; j++) {
+			float magnitude = fabsf(values[i + j]);
 
-		largest = magnitude > largest ? magnitude : largest;
+			lanes[j] = magnitude > lanes[j] ? magnitude : lanes[j];
+		}
 	}
+	for (uint32_t j = 0; j < 16; j++)
+		largest = lanes[j] > largest ? lanes[j] : largest;
 	return largest;
 }
 
 /* Steps beyond the largest can only come from a rotation that left f32's range. */
-static void round_steps(const float *values, uint32_t count, float scale, int8_t *steps)
+static void round_steps(const float *restrict values, uint32_t count, float scale,
+			int8_t *restrict steps)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		float step = (values[i] * scale + ROUND_MAGIC) - ROUND_MAGIC;

@@ -123,14 +123,16 @@ static void bits_query(const struct rows_form *form, const float *vector, uint8_
 }
 
 /* Fills a row of bytes if they can hold the query exactly, which queries of such sets are. */
-static bool bytes_query(const struct rows_form *form, const float *vector, uint8_t *bytes)
+static bool bytes_query(const struct rows_form *form, const float *restrict vector,
+			uint8_t *restrict bytes)
 {
+	const uint32_t dim = form->dim;
 	const float least = form->type == VECTOR_U8 ? 0 : INT8_MIN;
 	const float greatest = form->type == VECTOR_U8 ? UINT8_MAX : INT8_MAX;
 	uint32_t inexact = 0;
 
-	memset(bytes, 0, dist_row_size(form->type, form->dim));
-	for (uint32_t i = 0; i < form->dim; i++) {
+	memset(bytes, 0, dist_row_size(form->type, dim));
+	for (uint32_t i = 0; i < dim; i++) {
 		float value = vector[i] > least ? vector[i] : least; /* a NaN too */
 		int32_t integer = (int32_t)(value < greatest ? value : greatest);
 
