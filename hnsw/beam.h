@@ -42,7 +42,7 @@ static inline uint64_t beam_key(float distance, uint32_t node)
 	if (distance != distance)
 		distance = INFINITY;
 	memcpy(&bits, &distance, sizeof(bits));
-	bits ^= (uint32_t)((int32_t)bits >> 31) | UINT32_C(1) << 31;
+	bits ^= (0 - (bits >> 31)) | UINT32_C(1) << 31;
 	return (uint64_t)bits << 32 | (uint64_t)node << 1;
 }
 

@@ -268,14 +268,17 @@ static inline void layout_copy_vector(enum metric metric, enum vector_type type,
 	double sum = 0, scale = 1;
 
 	if (metric == METRIC_COSINE && !bytes) {
-		for (uint32_t i = 0; i < dim; i++)
-			sum += (double)from[i] * (double)from[i];
+		sum = dist_best()->exact_ip(from, from, dim);
 		scale = sum > 0 ? 1 / sqrt(sum) : 0;
 		if (fabs(sum - 1) <= layout_unit_error(type))
 			scale = 1;
 	}
-	for (uint32_t i = 0; i < dim; i++)
-		to[i] = (float)((double)from[i] * scale) + 0.0F;
+	if (scale == 1)
+		for (uint32_t i = 0; i < dim; i++)
+			to[i] = from[i] + 0.0F;
+	else
+		for (uint32_t i = 0; i < dim; i++)
+			to[i] = (float)((double)from[i] * scale) + 0.0F;
 	for (size_t i = dim; i < values; i++)
 		to[i] = 0;
 }

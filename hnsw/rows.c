@@ -106,10 +106,8 @@ void rows_query_row(const struct rows_form *form, const void *row,
 /* One over the norm of any floats. */
 static float inverse_norm(const float *vector, uint32_t dim)
 {
-	double sum = 0;
+	double sum = dist_best()->exact_ip(vector, vector, dim);
 
-	for (uint32_t i = 0; i < dim; i++)
-		sum += (double)vector[i] * (double)vector[i];
 	return sum > 0 ? (float)(1 / sqrt(sum)) : 0;
 }
 
@@ -126,9 +124,9 @@ static void bits_query(const struct rows_form *form, const float *vector, uint8_
 static bool bytes_query(const struct rows_form *form, const float *restrict vector,
 			uint8_t *restrict bytes)
 {
-	const uint32_t dim = form->dim;
 	const float least = form->type == VECTOR_U8 ? 0 : INT8_MIN;
 	const float greatest = form->type == VECTOR_U8 ? UINT8_MAX : INT8_MAX;
+	const uint32_t dim = form->dim;
 	uint32_t inexact = 0;
 
 	memset(bytes, 0, dist_row_size(form->type, dim));
