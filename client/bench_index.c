@@ -25,6 +25,7 @@ struct bench_lane {
 	uint32_t segment; /* which one is searched */
 	const float *query;
 	struct search_params params;
+	struct search_stats stats; /* of all segments that were searched */
 };
 
 /*
@@ -203,10 +204,11 @@ static bool begin_segment(struct bench_lane *lane)
 	return false;
 }
 
-void bench_lane_begin(struct bench_lane *lane, const float *query, uint32_t k, uint32_t ef)
+void bench_lane_begin(struct bench_lane *lane, const float *query,
+		      const struct search_params *params)
 {
 	lane->query = query;
-	lane->params = (struct search_params){.k = k, .ef = ef};
+	lane->params = *params;
 	lane->segment = 0;
 	lane->hit_count = 0;
 	(void)begin_segment(lane);
@@ -239,13 +241,23 @@ static void merge(struct bench_lane *lane)
 
 bool bench_lane_step(struct bench_lane *lane)
 {
+	struct search_stats stats;
+
 	if (lane->segment == lane->index->segment_count)
 		return true;
 	if (!search_step(lane->search))
 		return false;
+	stats = search_stats(lane->search);
+	lane->stats.hops += stats.hops;
+	lane->stats.distances += stats.distances;
 	merge(lane);
 	lane->segment++;
 	return !begin_segment(lane);
+}
+
+struct search_stats bench_lane_stats(const struct bench_lane *lane)
+{
+	return lane->stats;
 }
 
 uint32_t bench_lane_hits(const struct bench_lane *lane, struct search_hit *hits)

@@ -46,10 +46,15 @@ int bench_lane_new(const struct bench_index *index, uint32_t k_max, uint32_t ef_
 		   struct bench_lane **ret_lane);
 void bench_lane_free(struct bench_lane *lane);
 
-void bench_lane_begin(struct bench_lane *lane, const float *query, uint32_t k, uint32_t ef);
+/* 'params' has k, ef and patience. */
+void bench_lane_begin(struct bench_lane *lane, const float *query,
+		      const struct search_params *params);
 
 /* Goes on until memory is waited for. Returns true when the query is answered. */
 bool bench_lane_step(struct bench_lane *lane);
+
+/* What the lane's queries have cost since it is there. */
+struct search_stats bench_lane_stats(const struct bench_lane *lane);
 
 /* The hits of an answered query, nearest first. Returns how many, at most 'k_max'. */
 uint32_t bench_lane_hits(const struct bench_lane *lane, struct search_hit *hits);

@@ -124,3 +124,29 @@ bool bench_ef_list(const char *text, uint32_t *ret_ef, uint32_t *ret_count)
 	*ret_count = count;
 	return true;
 }
+
+bool bench_recall_list(const char *text, double *ret_recalls, uint32_t *ret_count)
+{
+	double before = 0;
+	uint32_t count = 0;
+
+	for (const char *at = text;; at++) {
+		char *end;
+		double value = strtod(at, &end);
+
+		/* A NaN is none either. */
+		if (count == BENCH_EF_MAX || end == at || (*end && *end != ',') ||
+		    !(value > before) || value > 1) {
+			(void)cmd_usage("--recall takes at most %d numbers above 0, at most 1 and "
+					"each more than the one before, not '%s'",
+					BENCH_EF_MAX, text);
+			return false;
+		}
+		before = ret_recalls[count++] = value;
+		at = end;
+		if (!*end)
+			break;
+	}
+	*ret_count = count;
+	return true;
+}

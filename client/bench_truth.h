@@ -45,3 +45,6 @@ uint32_t bench_truth_right(const struct bench_truth *truth, uint32_t query,
  * printed, when it is something else.
  */
 bool bench_ef_list(const char *text, uint32_t *ret_ef, uint32_t *ret_count);
+
+/* Reads --recall, "0.95,0.99", above 0, at most 1, ascending, in the same way. */
+bool bench_recall_list(const char *text, double *ret_recalls, uint32_t *ret_count);

@@ -27,15 +27,19 @@
 #define BENCH_K_MAX         1000 /* neighbours a query */
 #define BENCH_IN_FLIGHT_MAX 64   /* queries running at the same time on one core */
 
+/* What is swept over when nothing else is asked for. */
+#define EF_LIST_DEFAULT "16,32,64,128,256"
+
 /* Queries before the clock starts: enough to fault the pages in and to wake the clock rate. */
 #define WARM_UP 200
 
 struct bench_request {
-	const char *base, *query, *truth, *metric_name, *ef_list, *index, *type, *rows;
+	const char *base, *query, *truth, *metric_name, *ef_list, *recall_list, *index, *type,
+		*rows;
 	struct cmd_layout layout;
 	enum metric metric;
 	uint64_t k, threads, m, ef_construction, seed;
-	uint64_t search_threads, in_flight, passes;
+	uint64_t search_threads, in_flight, passes, patience;
 	bool json;
 };
 
@@ -54,6 +58,8 @@ struct bench {
 	struct bench_truth truth;
 	uint32_t ef[BENCH_EF_MAX];
 	uint32_t ef_count;
+	double targets[BENCH_EF_MAX]; /* recalls to be reached; ascending */
+	uint32_t target_count;
 	struct bench_index index;
 	struct workers *workers;
 	struct lane *lanes; /* in_flight for each search thread */
@@ -62,8 +68,10 @@ struct bench {
 	uint64_t *latencies; /* of every query of every pass */
 	/* Of the sweep's present point. */
 	uint32_t ef_now;
-	uint64_t total;        /* queries to be asked: all passes */
-	_Atomic uint64_t next; /* the one that nobody has taken yet */
+	double target_now;      /* 0: none */
+	double hops, distances; /* a query */
+	uint64_t total;         /* queries to be asked: all passes */
+	_Atomic uint64_t next;  /* the one that nobody has taken yet */
 };
 
 static const char about[] = "Builds an index over the base (or opens one that 'tern build' made), "
@@ -81,7 +89,11 @@ static void lane_begin(struct bench *bench, struct lane *lane)
 	bench_lane_begin(lane->search,
 			 bench->queries.rows +
 				 lane->number % bench->queries.count * bench->queries.dim,
-			 (uint32_t)bench->request->k, bench->ef_now);
+			 &(struct search_params){
+				 .k = (uint32_t)bench->request->k,
+				 .ef = bench->ef_now,
+				 .patience = (uint32_t)bench->request->patience,
+			 });
 }
 
 /* Keeps latency, and of the first pass the hits: all passes find the same. */
@@ -140,44 +152,133 @@ static double percentile(const struct bench *bench, uint64_t total, double perce
 	return (double)bench->latencies[MAX(rank, 1) - 1] / (double)NS_PER_US;
 }
 
+/* A point that was looked for has its target on top. */
 static void print_point(const struct bench *bench, uint64_t total, double recall, double qps)
 {
 	const struct bench_request *request = bench->request;
 	double p50 = percentile(bench, total, 50), p99 = percentile(bench, total, 99);
 
 	if (request->json)
-		cmd_json(json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "event",
-				   "search", "ef", (json_int_t)bench->ef_now, "k",
-				   (json_int_t)request->k, "recall", recall, "qps", qps, "p50_us",
-				   p50, "p99_us", p99, "search_threads",
-				   (json_int_t)request->search_threads, "in_flight",
-				   (json_int_t)request->in_flight));
+		cmd_json(json_pack(
+			"{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:o*}",
+			"event", "search", "ef", (json_int_t)bench->ef_now, "k",
+			(json_int_t)request->k, "recall", recall, "qps", qps, "p50_us", p50,
+			"p99_us", p99, "search_threads", (json_int_t)request->search_threads,
+			"in_flight", (json_int_t)request->in_flight, "patience",
+			(json_int_t)request->patience, "hops", bench->hops, "distances",
+			bench->distances, "target",
+			bench->target_now > 0 ? json_real(bench->target_now) : NULL));
+	else if (bench->target_now > 0)
+		printf("%6" PRIu32 "  %8.4f  %10.0f  %8.1f  %8.1f  for %g\n", bench->ef_now, recall,
+		       qps, p50, p99, bench->target_now);
 	else
 		printf("%6" PRIu32 "  %8.4f  %10.0f  %8.1f  %8.1f\n", bench->ef_now, recall, qps,
 		       p50, p99);
 	fflush(stdout);
 }
 
-static void measure(struct bench *bench)
+/* Of the pass that was asked last. */
+static double recall(const struct bench *bench)
 {
-	uint64_t total = bench->queries.count * bench->request->passes, right = 0, took;
+	uint64_t right = 0;
 
-	(void)ask(bench, MIN(WARM_UP, bench->queries.count));
-	took = ask(bench, total);
 	for (uint32_t i = 0; i < bench->queries.count; i++)
 		right += bench_truth_right(&bench->truth, i, bench->hits + i * bench->request->k,
 					   bench->hit_counts[i]);
+	return (double)right / ((double)bench->queries.count * (double)bench->request->k);
+}
+
+/* Of all lanes since they are there. */
+static struct search_stats stats_of(const struct bench *bench)
+{
+	uint64_t count = bench->request->search_threads * bench->request->in_flight;
+	struct search_stats sum = {0};
+
+	for (uint64_t i = 0; i < count; i++) {
+		struct search_stats stats = bench_lane_stats(bench->lanes[i].search);
+
+		sum.hops += stats.hops;
+		sum.distances += stats.distances;
+	}
+	return sum;
+}
+
+static void measure(struct bench *bench)
+{
+	struct search_stats before, after;
+	uint64_t total = bench->queries.count * bench->request->passes, took;
+
+	(void)ask(bench, MIN(WARM_UP, bench->queries.count));
+	before = stats_of(bench);
+	took = ask(bench, total);
+	after = stats_of(bench);
+	bench->hops = (double)(after.hops - before.hops) / (double)total;
+	bench->distances = (double)(after.distances - before.distances) / (double)total;
 	qsort(bench->latencies, total, sizeof(*bench->latencies), compare_latency);
-	print_point(bench, total,
-		    (double)right / ((double)bench->queries.count * (double)bench->request->k),
-		    (double)total * 1e9 / (double)MAX(took, 1));
+	print_point(bench, total, recall(bench), (double)total * 1e9 / (double)MAX(took, 1));
+}
+
+static double recall_at(struct bench *bench, uint32_t ef)
+{
+	bench->ef_now = ef;
+	(void)ask(bench, bench->queries.count);
+	return recall(bench);
+}
+
+/*
+ * The smallest ef above 'low' that reaches the target: doubled until one does, then halved. 'low'
+ * does not reach it. 0, and a line is printed, when even the largest doesn't.
+ */
+static uint32_t find_ef(struct bench *bench, double target, uint32_t low)
+{
+	uint32_t high = low + 1;
+	double found;
+
+	while ((found = recall_at(bench, high)) < target) {
+		if (high == SEARCH_EF_MAX) {
+			(void)cmd_fail("recall %g is not reached: ef %d finds %.4f; %s", target,
+				       SEARCH_EF_MAX, found,
+				       bench->request->patience
+					       ? "choose a larger --patience, or none"
+					       : "build with a larger --m or --ef-construction");
+			return 0;
+		}
+		low = high;
+		high = MIN(2 * high, SEARCH_EF_MAX);
+	}
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (recall_at(bench, middle) < target)
+			low = middle;
+		else
+			high = middle;
+	}
+	return high;
+}
+
+/* Targets ascend, so that each takes at least the ef of the one before. */
+static int measure_targets(struct bench *bench)
+{
+	uint32_t least = (uint32_t)bench->request->k - 1, ef = 0; /* any less is raised to k */
+
+	for (uint32_t i = 0; i < bench->target_count; i++) {
+		if (ef == 0 || recall_at(bench, ef) < bench->targets[i])
+			ef = find_ef(bench, bench->targets[i], MAX(ef, least));
+		if (ef == 0)
+			return CMD_FAILED;
+		bench->ef_now = ef;
+		bench->target_now = bench->targets[i];
+		measure(bench);
+	}
+	return CMD_DONE;
 }
 
 static int make_lanes(struct bench *bench)
 {
 	const struct bench_request *request = bench->request;
 	uint64_t count = request->search_threads * request->in_flight;
-	uint32_t ef_max = 0;
+	uint32_t ef_max = bench->target_count ? SEARCH_EF_MAX : 0;
 
 	for (uint32_t i = 0; i < bench->ef_count; i++)
 		ef_max = MAX(ef_max, bench->ef[i]);
@@ -292,6 +393,8 @@ static int sweep(struct bench *bench)
 		bench->ef_now = bench->ef[i];
 		measure(bench);
 	}
+	if (status == CMD_DONE)
+		status = measure_targets(bench);
 	give_back(bench);
 	bench_index_close(&bench->index);
 	return status;
@@ -339,7 +442,6 @@ int cmd_bench_ann(int argc, char **argv)
 {
 	struct bench_request request = {
 		.metric_name = "l2",
-		.ef_list = "16,32,64,128,256",
 		.rows = "auto",
 		.layout = {.name = "auto"},
 		.k = 10,
@@ -366,6 +468,11 @@ int cmd_bench_ann(int argc, char **argv)
 		 .number = &request.layout.edge_bits, .min = 0, .max = SEGMENT_DIM_MAX},
 		{"ef", "N,N,..", "widths of the search (16,32,64,128,256)",
 		 .text = &request.ef_list},
+		{"recall", "R,R,..", "find the smallest ef that reaches each of them, instead",
+		 .text = &request.recall_list},
+		{"patience", "N",
+		 "end a search when the k nearest stay the same for N hops (0: never so)",
+		 .number = &request.patience, .min = 0, .max = SEARCH_EF_MAX},
 		{"k", "N", "neighbours a query (10)", .number = &request.k, .min = 1,
 		 .max = BENCH_K_MAX},
 		{"m", "N", "neighbours a node (16)", .number = &request.m, .min = 2,
@@ -392,7 +499,11 @@ int cmd_bench_ann(int argc, char **argv)
 	if (!cmd_options("bench ann", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
 	if (!cmd_metric(request.metric_name, &request.metric) ||
-	    !bench_ef_list(request.ef_list, bench.ef, &bench.ef_count))
+	    (request.ef_list && !bench_ef_list(request.ef_list, bench.ef, &bench.ef_count)) ||
+	    (request.recall_list &&
+	     !bench_recall_list(request.recall_list, bench.targets, &bench.target_count)))
 		return CMD_USAGE;
+	if (!request.ef_list && !request.recall_list)
+		(void)bench_ef_list(EF_LIST_DEFAULT, bench.ef, &bench.ef_count);
 	return run(&bench);
 }

@@ -140,6 +140,9 @@ struct search {
 	bool selective;              /* the beam holds only what may be answered */
 	uint32_t k;
 	uint32_t ef;
+	uint32_t patience; /* hops; UINT32_MAX: without end */
+	uint32_t stale;    /* hops since the k-th changed */
+	uint64_t kth;      /* then */
 	enum state state;
 	uint32_t ahead;  /* vectors to prefetch before the one being compared */
 	uint32_t stride; /* vectors to compare at a time */
@@ -552,9 +555,28 @@ static bool offer(struct search *search, uint64_t key)
 	return true;
 }
 
+/*
+ * Have the k nearest of 'beam' stayed the same for so many hops that a better one is
+ * hardly to be expected? Whatever comes among them changes the k-th.
+ */
+static bool is_saturated(struct search *search, const struct beam *beam)
+{
+	uint64_t kth;
+
+	if (beam->count < search->k)
+		return false;
+	kth = beam->keys[search->k - 1] & ~BEAM_EXPANDED;
+	search->stale = kth == search->kth ? search->stale + 1 : 0;
+	search->kth = kth;
+	return search->stale >= search->patience;
+}
+
 static bool next_candidate(struct search *search)
 {
 	uint64_t key;
+
+	if (search->patience != UINT32_MAX && is_saturated(search, &search->beam))
+		return false;
 
 	if (!search->selective)
 		return beam_expand(&search->beam, &search->node);
@@ -746,14 +768,15 @@ static void take_row(struct search *search, uint32_t node, uint32_t ahead)
 static void edges_step(struct search *search)
 {
 	uint32_t node = search->node, next = node;
-	bool chosen = beam_expand(&search->beam, &next);
+	bool saturated = search->patience != UINT32_MAX && is_saturated(search, &search->found);
+	bool chosen = !saturated && beam_expand(&search->beam, &next);
 	struct beam estimates;
 
 	if (chosen)
 		prefetch_row(search, next,
 			     search->segment->edges_offset + CODES_BLOCK * 2 * sizeof(uint16_t));
 	take_row(search, node, next);
-	if (!chosen && beam_expand(&search->beam, &next)) {
+	if (!chosen && !saturated && beam_expand(&search->beam, &next)) {
 		chosen = true;
 		prefetch_row(search, next, search->segment->row_stride);
 	}
@@ -917,6 +940,8 @@ static void start(struct search *search, bool selective)
 	uint64_t widened =
 		(uint64_t)search->ef * search->segment->count / MAX(search->live_count, 1);
 
+	search->stale = 0;
+	search->kth = 0;
 	search->selective = selective;
 	search->heap.count = 0;
 	search->batch_count = 0;
@@ -976,6 +1001,7 @@ void search_begin(struct search *search, const struct segment *segment, const fl
 	set_dead(search, params);
 	search->k = params->k;
 	search->ef = MIN(MAX(ef, params->k), search->limits.ef_max);
+	search->patience = params->patience ? params->patience : UINT32_MAX;
 	search->stats = (struct search_stats){0};
 	beam_reset(&search->beam, search->ef);
 	search->answer = &search->beam;

@@ -49,7 +49,8 @@ static inline bool search_hit_before(const struct search_hit *a, const struct se
 
 struct search_params {
 	uint32_t k;
-	uint32_t ef;                 /* 0: the segment's default; raised to k */
+	uint32_t ef;       /* 0: the segment's default; raised to k */
+	uint32_t patience; /* ends when the k nearest stay the same for so many hops; 0: never so */
 	const struct filter *filter; /* NULL: everything is allowed; borrowed until done */
 	/*
 	 * When each node died, 0 for the living, and until when: whoever died later

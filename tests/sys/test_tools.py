@@ -303,6 +303,33 @@ class Tools(unittest.TestCase):
             self.assertEqual(run.returncode, 1)
             self.assertIn("Cannot allocate memory", run.stderr)
 
+    def test_bench_ann_finds_the_smallest_ef_for_a_recall(self):
+        out = self.path("out")
+        self.lines("build", "--base", WORDS[0], "--out", out, "--collection", "w", "--shards", 1, "--metric", "cosine")
+        common = ["bench", "ann", "--base", WORDS[0], "--query", WORDS[1], "--truth", WORDS[2], "--metric", "cosine",
+                  "--index", out]
+        _, *found = self.lines(*common, "--recall", "0.5,0.95,0.99")
+        self.assertEqual([(line["event"], line["target"]) for line in found],
+                         [("search", 0.5), ("search", 0.95), ("search", 0.99)])
+        self.assertEqual(found[0]["ef"], 10)
+        for line in found[1:]:
+            _, less, same = self.lines(*common, "--ef", f"{line['ef'] - 1},{line['ef']}")
+            self.assertLess(less["recall"], line["target"])
+            self.assertGreaterEqual(line["recall"], line["target"])
+            self.assertEqual([line[key] for key in ("recall", "hops", "distances")],
+                             [same[key] for key in ("recall", "hops", "distances")])
+            self.assertNotIn("target", same)
+        self.assertIn("for 0.95", self.done(*common, "--recall", "0.95"))
+        _, patient = self.lines(*common, "--ef", "200", "--patience", 200)
+        _, impatient = self.lines(*common, "--ef", "200", "--patience", 5)
+        self.assertLess(2 * impatient["hops"], patient["hops"])
+        run = tern(*common, "--recall", "0.5,0.999", "--patience", 3, "--json")
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(json.loads(run.stdout.splitlines()[-1])["target"], 0.5)
+        self.assertRegex(run.stderr, r"\Atern: recall 0.999 is not reached: ef 8192 finds [^\n]*--patience[^\n]*\n\Z")
+        for wrong in ("0", "1.01", "x", "0.9,", "0.99,0.9", "nan", ""):
+            self.refused(2, "--recall takes", *common, "--recall", wrong)
+
     def test_bench_ann_finds_the_same_however_it_runs(self):
         out = self.path("out")
         self.lines("build", "--base", WORDS[0], "--out", out, "--collection", "w", "--shards", 1, "--metric", "cosine")

@@ -292,6 +292,55 @@ static void work_is_counted(void **state)
 	free(rows);
 }
 
+static uint64_t hops_with(struct search *search, const struct segment *segment, const float *query,
+			  uint32_t patience, struct answer *answer)
+{
+	const struct search_params params = {.k = K, .ef = 200, .patience = patience};
+
+	search_begin(search, segment, query, &params);
+	while (!search_step(search))
+		;
+	memset(answer, 0, sizeof(*answer));
+	answer->count = search_hits(search, answer->hits, ARRAY_COUNT(answer->hits));
+	return search_stats(search).hops;
+}
+
+/* Plain rows, and rows with codes of their edges. */
+static void patience_ends_a_walk_early_with_all_its_hits(void **state)
+{
+	float *rows = index_rows(ROWS, DIM, 1), *queries = index_rows(QUERIES, DIM, 2);
+
+	for (int edges = 0; edges < 2; edges++) {
+		uint64_t whole_hops = 0, short_hops = 0;
+		struct build_image image;
+		struct segment segment;
+		struct search *search;
+
+		if (edges)
+			index_build_edges(rows, NULL, ROWS, DIM, METRIC_L2, &image, &segment);
+		else
+			index_build(rows, NULL, ROWS, DIM, METRIC_L2, &image, &segment);
+		search = index_search(&segment);
+		for (unsigned i = 0; i < QUERIES; i++) {
+			const float *query = queries + i * DIM;
+			struct answer whole, endless, impatient;
+			uint64_t hops = hops_with(search, &segment, query, 0, &whole);
+
+			assert_int_equal(hops_with(search, &segment, query, 1000000, &endless),
+					 hops);
+			assert_memory_equal(&endless, &whole, sizeof(whole));
+			whole_hops += hops;
+			short_hops += hops_with(search, &segment, query, 5, &impatient);
+			assert_int_equal(impatient.count, K);
+		}
+		assert_true(2 * short_hops < whole_hops);
+		search_free(search);
+		build_image_free(&image);
+	}
+	free(rows);
+	free(queries);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +354,7 @@ int main(void)
 		cmocka_unit_test(huge_values_end_in_an_answer),
 		cmocka_unit_test(limits_out_of_range_are_refused),
 		cmocka_unit_test(work_is_counted),
+		cmocka_unit_test(patience_ends_a_walk_early_with_all_its_hits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
