@@ -6,6 +6,7 @@
 #include "hnsw/layout.h"
 #include "hnsw/search.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,27 +25,48 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 /* All labels from 0 to 2047, as one run. */
 static const uint8_t half[] = {0x3B, 0x30, 0, 0, 1, 0, 0, 0xFF, 7, 1, 0, 0, 0, 0xFF, 7};
 
-static void search_in(const struct segment *segment, const struct filter *filter)
+/* Within, at both ends of, and beyond what rows can hold. */
+static const float values[] = {1, 0, -3e38F, 1e-42F};
+
+/* Equal keys are told apart by their nodes, so that hits are never twice the same. */
+static void check_hits(const struct search_hit *hits, unsigned count, const struct filter *filter)
 {
-	const struct search_limits limits = {
-		.node_max = segment->count, .dim_max = segment->dim, .ef_max = EF};
+	for (unsigned i = 0; i < count; i++)
+		if (isnan(hits[i].distance) ||
+		    (i > 0 && !search_hit_before(&hits[i - 1], &hits[i])) ||
+		    (filter && hits[i].label > filter_label_max(filter)))
+			abort();
+}
+
+static void ask(struct search *search, const struct segment *segment, const float *query,
+		const struct filter *filter)
+{
 	const struct search_params params = {.k = K, .ef = EF, .filter = filter};
 	struct search_hit hits[K];
-	struct search *search;
-	float *query = calloc(segment->dim, sizeof(*query));
 	unsigned count;
 
-	if (!query || search_new(&limits, &search))
-		abort();
-	query[0] = 1;
 	search_begin(search, segment, query, &params);
 	search_burst(&search, 1);
 	count = search_hits(search, hits, K);
 	if (!filter && count < MIN(K, segment->count))
 		abort();
-	for (unsigned i = 0; filter && i < count; i++)
-		if (hits[i].label > filter_label_max(filter))
-			abort();
+	check_hits(hits, count, filter);
+}
+
+static void search_in(const struct segment *segment, const struct filter *filter)
+{
+	const struct search_limits limits = {
+		.node_max = segment->count, .dim_max = segment->dim, .ef_max = EF};
+	float *query = calloc(segment->dim, sizeof(*query));
+	struct search *search;
+
+	if (!query || search_new(&limits, &search))
+		abort();
+	for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+		query[0] = values[i];
+		query[segment->dim - 1] = -values[i];
+		ask(search, segment, query, filter);
+	}
 	search_free(search);
 	free(query);
 }

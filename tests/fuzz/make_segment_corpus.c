@@ -16,6 +16,7 @@
 #include "hnsw/build.h"
 #include "hnsw/layout.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,44 @@ static void save(const char *name, const void *bytes, size_t size)
 	must(file && fwrite(bytes, 1, size, file) == size && !fclose(file), path);
 }
 
-static struct build_image build(enum metric metric, uint32_t count, bool twins,
-				enum build_layout layout)
+/* What to build, and under which name to save it. */
+struct whole {
+	const char *name;
+	enum metric metric;
+	enum vector_type type;
+	enum build_rows rows;
+	enum build_layout layout;
+	uint32_t count;
+	bool twins;
+};
+
+/* In [-0.5, 0.5), or what of it the type can hold. */
+static float value_for(enum vector_type type, struct rand *rand)
+{
+	double value = rand_unit(rand) - 0.5;
+
+	switch (type) {
+	case VECTOR_I8:
+		return rintf((float)value * 254);
+	case VECTOR_U8:
+		return rintf((float)(value + 0.5) * 255);
+	case VECTOR_B1:
+		return value > 0 ? 1 : 0;
+	default:
+		return (float)value;
+	}
+}
+
+static struct build_image build(const struct whole *whole)
 {
 	const struct build_options options = {
-		.metric = metric, .layout = layout, .m = 2, .seed = 3};
+		.metric = whole->metric,
+		.type = whole->type,
+		.rows = whole->rows,
+		.layout = whole->layout,
+		.m = 2,
+		.seed = 3,
+	};
 	float rows[ROWS * DIM];
 	struct build_image image;
 	struct rand rand;
@@ -56,19 +90,19 @@ static struct build_image build(enum metric metric, uint32_t count, bool twins,
 
 	rand_init(&rand, 4);
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
-		rows[i] = (float)rand_unit(&rand) - 0.5F;
-	for (uint32_t row = 10; twins && row < 14; row++)
+		rows[i] = value_for(whole->type, &rand);
+	for (uint32_t row = 10; whole->twins && row < 14; row++)
 		memcpy(rows + row * DIM, rows + 2 * DIM, DIM * sizeof(float));
-	must(!build_segment(rows, NULL, count, DIM, &options, &image, &bad_row), "build_segment");
+	must(!build_segment(rows, NULL, whole->count, DIM, &options, &image, &bad_row),
+	     "build_segment");
 	return image;
 }
 
-static void save_whole(const char *name, enum metric metric, uint32_t count, bool twins,
-		       enum build_layout layout)
+static void save_whole(const struct whole *whole)
 {
-	struct build_image image = build(metric, count, twins, layout);
+	struct build_image image = build(whole);
 
-	save(name, image.bytes, image.size);
+	save(whole->name, image.bytes, image.size);
 	build_image_free(&image);
 }
 
@@ -80,9 +114,9 @@ struct change {
 	uint32_t value;
 };
 
-static void save_changed(const struct change *change, enum build_layout layout)
+static void save_changed(const struct change *change, const struct whole *whole)
 {
-	struct build_image image = build(METRIC_L2, ROWS, /* twins= */ true, layout);
+	struct build_image image = build(whole);
 	uint8_t *bytes = image.bytes;
 	uint64_t base = change->section < 0 ? 0 : load_le64(bytes + change->section);
 
@@ -112,7 +146,16 @@ int main(int argc, char **argv)
 		{"bad_compact", -1, LAYOUT_AT_COMPACT, 2},
 		{"bad_row_error", -1, LAYOUT_AT_ROW_ERROR, 0x7FC00000},
 		{"odd_mean", LAYOUT_AT_MEAN, 0, 0x7F800000},
+		{"odd_mean_huge", LAYOUT_AT_MEAN, 4, 0x7F7FFFFF},
+		{"odd_mean_nan", LAYOUT_AT_MEAN, 8, 0xFFC00000},
 		{"odd_factor", LAYOUT_AT_FACTORS, 0, 0x7F800000},
+		{"odd_factor_nan", LAYOUT_AT_FACTORS, 8, 0x7FC00000},
+		{"odd_factor_negative", LAYOUT_AT_FACTORS, 16, 0xFF7FFFFF},
+		{"odd_add_infinite", LAYOUT_AT_FACTORS, 12, 0xFF800000},
+		{"odd_row_error_huge", -1, LAYOUT_AT_ROW_ERROR, 0x7F7FFFFF},
+		{"odd_row_error_zero", -1, LAYOUT_AT_ROW_ERROR, 0},
+		{"bad_row_error_infinite", -1, LAYOUT_AT_ROW_ERROR, 0x7F800000},
+		{"bad_row_error_negative", -1, LAYOUT_AT_ROW_ERROR, 0xBF800000},
 		{"bad_reserved", -1, LAYOUT_AT_RESERVED, 1},
 		{"bad_neighbour", LAYOUT_AT_ROWS, 0, ROWS},
 		{"bad_label_order", LAYOUT_AT_LABELS, 8, 0},
@@ -140,24 +183,59 @@ int main(int argc, char **argv)
 		{"odd_edges_place_not_taken", LAYOUT_AT_ROWS, 128 + 60, 0xFF80FF80},
 		{"odd_edges_all_nearest", LAYOUT_AT_ROWS, 128, 0xFF80FF80},
 	};
+	/* What cosine distances of integers are made with. */
+	static const struct change integer_changes[] = {
+		{"odd_i8_scale_nan", LAYOUT_AT_FACTORS, 0, 0x7FC00000},
+		{"odd_i8_add_infinite", LAYOUT_AT_FACTORS, 4, 0x7F800000},
+	};
+	static const struct whole wholes[] = {
+		{"good_empty", .metric = METRIC_L2, .layout = BUILD_LAYOUT_PLAIN},
+		{"good_one", METRIC_COSINE, .layout = BUILD_LAYOUT_PLAIN, .count = 1},
+		{"good_l2", METRIC_L2, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS},
+		{"good_ip", METRIC_IP, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS},
+		{"good_cosine_twins", METRIC_COSINE, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS,
+		 .twins = true},
+		{"good_edges_empty", METRIC_L2, .layout = BUILD_LAYOUT_EDGES},
+		{"good_edges_one", METRIC_COSINE, .layout = BUILD_LAYOUT_EDGES, .count = 1},
+		{"good_edges_l2", METRIC_L2, .layout = BUILD_LAYOUT_EDGES, .count = ROWS},
+		{"good_edges_ip_twins", METRIC_IP, .layout = BUILD_LAYOUT_EDGES, .count = ROWS,
+		 .twins = true},
+		{"good_full_ip_twins", METRIC_IP, VECTOR_F32, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
+		 ROWS, true},
+		{"good_compact_edges_cosine", METRIC_COSINE, VECTOR_F32, BUILD_ROWS_COMPACT,
+		 BUILD_LAYOUT_EDGES, ROWS, false},
+		{"good_f16_cosine", METRIC_COSINE, VECTOR_F16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
+		 ROWS, false},
+		{"good_f16_edges_l2_twins", METRIC_L2, VECTOR_F16, BUILD_ROWS_FULL,
+		 BUILD_LAYOUT_EDGES, ROWS, true},
+		{"good_bf16_ip", METRIC_IP, VECTOR_BF16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN, ROWS,
+		 false},
+		{"good_i8_l2", METRIC_L2, VECTOR_I8, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN, ROWS,
+		 false},
+		{"good_u8_edges_cosine_twins", METRIC_COSINE, VECTOR_U8, BUILD_ROWS_FULL,
+		 BUILD_LAYOUT_EDGES, ROWS, true},
+		{"good_b1_l2_twins", METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
+		 ROWS, true},
+	};
+	static const struct whole plain = {
+		.metric = METRIC_L2, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS, .twins = true};
+	static const struct whole edges = {
+		.metric = METRIC_L2, .layout = BUILD_LAYOUT_EDGES, .count = ROWS, .twins = true};
+	static const struct whole integers = {
+		.metric = METRIC_COSINE, .type = VECTOR_I8, .count = ROWS};
 	struct build_image image;
 
 	must(argc == 2, "usage: make_segment_corpus FOLDER");
 	folder = argv[1];
-	save_whole("good_empty", METRIC_L2, 0, false, BUILD_LAYOUT_PLAIN);
-	save_whole("good_one", METRIC_COSINE, 1, false, BUILD_LAYOUT_PLAIN);
-	save_whole("good_l2", METRIC_L2, ROWS, false, BUILD_LAYOUT_PLAIN);
-	save_whole("good_ip", METRIC_IP, ROWS, false, BUILD_LAYOUT_PLAIN);
-	save_whole("good_cosine_twins", METRIC_COSINE, ROWS, true, BUILD_LAYOUT_PLAIN);
-	save_whole("good_edges_empty", METRIC_L2, 0, false, BUILD_LAYOUT_EDGES);
-	save_whole("good_edges_one", METRIC_COSINE, 1, false, BUILD_LAYOUT_EDGES);
-	save_whole("good_edges_l2", METRIC_L2, ROWS, false, BUILD_LAYOUT_EDGES);
-	save_whole("good_edges_ip_twins", METRIC_IP, ROWS, true, BUILD_LAYOUT_EDGES);
+	for (size_t i = 0; i < ARRAY_COUNT(wholes); i++)
+		save_whole(&wholes[i]);
 	for (size_t i = 0; i < ARRAY_COUNT(changes); i++)
-		save_changed(&changes[i], BUILD_LAYOUT_PLAIN);
+		save_changed(&changes[i], &plain);
 	for (size_t i = 0; i < ARRAY_COUNT(edge_changes); i++)
-		save_changed(&edge_changes[i], BUILD_LAYOUT_EDGES);
-	image = build(METRIC_L2, ROWS, false, BUILD_LAYOUT_PLAIN);
+		save_changed(&edge_changes[i], &edges);
+	for (size_t i = 0; i < ARRAY_COUNT(integer_changes); i++)
+		save_changed(&integer_changes[i], &integers);
+	image = build(&plain);
 	save("short_header", image.bytes, 200);
 	save("short_body", image.bytes, image.size - 64);
 	build_image_free(&image);
