@@ -215,15 +215,26 @@ static void search_layer(const struct graph *graph, struct scratch *scratch, uin
 	} while (goes_on);
 }
 
+static bool is_chosen(const struct scratch *scratch, uint32_t count, uint64_t key)
+{
+	uint32_t i = 0;
+
+	while (i < count && scratch->chosen[i] != key)
+		i++;
+	return i < count;
+}
+
 /*
- * Algorithm 4, without its extensions: of candidates from near to far it keeps
- * one that is nearer to the node than to every one kept before, so that links
- * point in different directions. Returns how many are in scratch->chosen.
+ * Algorithm 4: of candidates from near to far it keeps one that is nearer to the
+ * node than to every one kept before, so that links point in different
+ * directions. Fewer than m / GRAPH_LEAST_PART are filled up with the nearest of the
+ * others: a node in the middle of a tight group would have one link, and the group
+ * hardly be found from outside. Returns how many are in scratch->chosen.
  */
 static uint32_t choose(const struct graph *graph, struct scratch *scratch, const uint64_t *keys,
 		       uint32_t count, uint32_t max)
 {
-	uint32_t chosen = 0;
+	uint32_t least = graph->view.m / GRAPH_LEAST_PART, chosen = 0;
 
 	for (uint32_t i = 0; i < count && chosen < max; i++) {
 		const struct rows_query from = query_of(graph, beam_key_node(keys[i]));
@@ -236,6 +247,9 @@ static uint32_t choose(const struct graph *graph, struct scratch *scratch, const
 		if (j == chosen)
 			scratch->chosen[chosen++] = keys[i];
 	}
+	for (uint32_t i = 0; i < count && chosen < least; i++)
+		if (!is_chosen(scratch, chosen, keys[i]))
+			scratch->chosen[chosen++] = keys[i];
 	return chosen;
 }
 

@@ -22,6 +22,13 @@
 
 #include <stdint.h>
 
+/*
+ * Lists of fewer than this part of m links are filled up. Half of m takes recall at 10 of
+ * 100,000 word vectors from 0.9980 to 0.9996 at ef 1024, and to 0.99 with a fifth
+ * fewer distances; with all of m the walks near 0.95 get dearer.
+ */
+#define GRAPH_LEAST_PART 2
+
 struct graph {
 	struct segment view;     /* of the image being built; lists and entry change */
 	uint8_t *rows;           /* view.rows, writable */

@@ -2,9 +2,11 @@
 #include "hnsw/growing_graph.h"
 
 #include "base/defs.h"
+#include "hnsw/graph.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Algorithms 1, 2 and 4 as in graph.c, for one node at a time, and with one thing
@@ -157,14 +159,14 @@ static void search_layer(struct growing_graph *graph, uint32_t query, uint32_t l
 }
 
 /*
- * Algorithm 4, without its extensions: of 'count' candidates from near to far it moves those to
- * 'chosen' that are nearer to the node than to every one chosen before, and keeps the others in
- * their order in 'keys'. Returns how many were chosen.
+ * Algorithm 4: of 'count' candidates from near to far it moves those to 'chosen' that are nearer to
+ * the node than to every one chosen before, and the nearest of the others where those are few (see
+ * hnsw/graph.c); the others it keeps in their order in 'keys'. Returns how many were chosen.
  */
 static uint32_t choose(struct growing_graph *graph, uint64_t *keys, uint32_t count, uint32_t max)
 {
+	uint32_t least = graph->m / GRAPH_LEAST_PART, chosen = 0, left = 0, filled = 0;
 	uint64_t *kept = graph->chosen;
-	uint32_t chosen = 0, left = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct rows_query from = query_of(graph, beam_key_node(keys[i]));
@@ -179,6 +181,9 @@ static uint32_t choose(struct growing_graph *graph, uint64_t *keys, uint32_t cou
 		else
 			keys[left++] = keys[i];
 	}
+	while (chosen < least && filled < left)
+		kept[chosen++] = keys[filled++];
+	memmove(keys, keys + filled, (left - filled) * sizeof(keys[0]));
 	return chosen;
 }
 

@@ -21,9 +21,10 @@
  * every machine, so a floor that breaks is a change of ours.
  */
 
-#define K     10
-#define EF    64
-#define BURST 16
+#define K          10
+#define EF         64
+#define EF_CEILING 512
+#define BURST      16
 
 /* Queries whose truth is computed here: enough for 0.1%, few enough for a slow build of the test.
  */
@@ -199,6 +200,22 @@ static void check_words(enum metric metric, double floor)
 	fixture_deinit(&fixture);
 }
 
+/* With the defaults: no kind of rows and no graph stands in the way. */
+static void recall_has_no_ceiling(void **state)
+{
+	struct indexes *indexes = *state;
+	struct fixture *fixtures[] = {&indexes->words, &indexes->digits};
+
+	for (size_t i = 0; i < ARRAY_COUNT(fixtures); i++) {
+		uint32_t *labels = labels_new(fixtures[i]);
+
+		ask_all(fixtures[i], &fixtures[i]->segment, EF_CEILING, NULL, labels);
+		expect_recall(i ? "mnist784, ef 512" : "words100, ef 512",
+			      shipped_recall(fixtures[i], labels), 0.999);
+		free(labels);
+	}
+}
+
 static void cosine_finds_the_neighbours(void **state)
 {
 	struct indexes *indexes = *state;
@@ -343,6 +360,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cosine_finds_the_neighbours),
+		cmocka_unit_test(recall_has_no_ceiling),
 		cmocka_unit_test(l2_finds_the_neighbours),
 		cmocka_unit_test(the_inner_product_finds_the_neighbours),
 		cmocka_unit_test(filters_of_any_share_find_the_allowed_neighbours),
