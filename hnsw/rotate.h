@@ -31,6 +31,7 @@
 /* Sizes are multiples of this. */
 #define ROTATE_ALIGN 64
 
+/* The longest vector, which is a multiple of ROTATE_ALIGN itself. */
 #define ROTATE_SIZE_MAX 4096
 
 #define ROTATE_ROUNDS 4
