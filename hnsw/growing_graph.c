@@ -200,12 +200,33 @@ static void sort_keys(uint64_t *keys, uint32_t count)
 	}
 }
 
+/*
+ * Takes a node that would be lost into the list that was chosen: at its end, or, when it is full,
+ * in the place of the farthest that another list has too. Returns false when all would be lost.
+ */
+static bool save_lost(struct growing_graph *graph, uint64_t key, uint32_t max, uint32_t *chosen)
+{
+	uint32_t place = *chosen;
+
+	if (*chosen < max) {
+		graph->chosen[(*chosen)++] = key;
+		return true;
+	}
+	while (place > 0 && graph->in_degrees[beam_key_node(graph->chosen[place - 1])] == 1)
+		place--;
+	if (place == 0)
+		return false;
+	graph->in_degrees[beam_key_node(graph->chosen[place - 1])]--;
+	graph->chosen[place - 1] = key;
+	return true;
+}
+
 /* A full list of 'target', and 'node': writes what algorithm 4 keeps, and who would be lost. */
 static void cut_list(struct growing_graph *graph, uint32_t target, uint32_t level, uint64_t key,
 		     uint32_t listed)
 {
 	const struct rows_query from = query_of(graph, target);
-	uint32_t max = list_max(graph, level), chosen;
+	uint32_t max = list_max(graph, level), chosen, others;
 	uint64_t *merged = graph->merged;
 
 	for (uint32_t i = 0; i < listed; i++)
@@ -214,12 +235,12 @@ static void cut_list(struct growing_graph *graph, uint32_t target, uint32_t leve
 	merged[listed] = key;
 	sort_keys(merged, listed + 1);
 	chosen = choose(graph, merged, listed + 1, max);
-	for (uint32_t i = 0; level == 0 && i < listed + 1 - chosen; i++) {
+	others = listed + 1 - chosen;
+	for (uint32_t i = 0; level == 0 && i < others; i++) {
 		uint32_t left = beam_key_node(merged[i]);
 
-		if (graph->in_degrees[left] == 1 && left != beam_key_node(key) && chosen < max)
-			graph->chosen[chosen++] = merged[i];
-		else
+		if (graph->in_degrees[left] > 1 || left == beam_key_node(key) ||
+		    !save_lost(graph, merged[i], max, &chosen))
 			graph->in_degrees[left]--;
 	}
 	for (uint32_t i = 0; i < max; i++)
@@ -240,7 +261,7 @@ static void link_back(struct growing_graph *graph, uint32_t target, uint32_t lev
 		cut_list(graph, target, level, key, listed);
 }
 
-/* No target has kept the node: the nearest one with room has to. */
+/* No list has kept the node: that of the nearest target with room has to. */
 static void link_lost(struct growing_graph *graph, const uint64_t *targets, uint32_t count,
 		      uint32_t node)
 {
@@ -283,8 +304,10 @@ static void link_level(struct growing_graph *graph, uint32_t node, uint32_t leve
 			prefetch_neighbours(graph, beam_key_node(targets[i + 1]), level);
 		link_back(graph, target, level, beam_key(beam_key_distance(targets[i]), node));
 	}
-	if (level == 0)
-		link_lost(graph, targets, count, node);
+	if (level > 0)
+		return;
+	link_lost(graph, targets, count, node);
+	link_lost(graph, graph->beam.keys, graph->beam.count - count, node);
 }
 
 void growing_graph_link(struct growing_graph *graph, uint32_t node, uint32_t entry)

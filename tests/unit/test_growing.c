@@ -2,6 +2,7 @@
 #include "tests/lib/test.h"
 
 #include "base/defs.h"
+#include "base/rand.h"
 #include "hnsw/growing.h"
 #include "hnsw/layout.h"
 #include "hnsw/truth.h"
@@ -142,6 +143,52 @@ static void the_same_vectors_in_the_same_order_give_the_same_bytes(void **state)
 	free(rows);
 }
 
+/* Nodes of the view that no list at level 0 names. */
+static uint32_t count_lost(const struct segment *view)
+{
+	uint8_t *is_listed = calloc(view->count, 1);
+	uint32_t lost = 0;
+
+	assert_non_null(is_listed);
+	for (uint32_t node = 0; node < view->count; node++) {
+		const uint32_t *list = layout_row(view, node);
+
+		for (uint32_t i = 0; i < 2 * view->m && list[i] != LAYOUT_NONE; i++)
+			is_listed[list[i]] = 1;
+	}
+	for (uint32_t node = 0; node < view->count; node++)
+		lost += !is_listed[node];
+	free(is_listed);
+	return lost;
+}
+
+/* Where lengths differ, few are the neighbours of many: lists are cut all the time, and theirs. */
+static void no_vector_is_lost_when_lists_are_cut(void **state)
+{
+	float *rows = calloc((size_t)ROWS * DIM, sizeof(*rows));
+	struct rand rand;
+
+	assert_non_null(rows);
+	rand_init(&rand, 1);
+	for (uint32_t row = 0; row < ROWS; row++) {
+		double length = exp(4 * rand_unit(&rand));
+
+		for (uint32_t i = 0; i < DIM; i++)
+			rows[row * DIM + i] = (float)(length * (rand_unit(&rand) - 0.5));
+	}
+	for (uint32_t metric = 0; metric < METRIC_COUNT; metric++) {
+		struct growing *growing = grow(rows, ROWS, DIM, (enum metric)metric);
+		struct segment view;
+
+		growing_view(growing, ROWS, &view);
+		if (count_lost(&view) > 0)
+			fail_msg("%s: %u nodes are in no list", metric_name((enum metric)metric),
+				 count_lost(&view));
+		growing_free(growing);
+	}
+	free(rows);
+}
+
 /* One of the copies is answered for every other: what lies behind them is found too. */
 static void a_hundred_thousand_copies_dont_break_the_graph(void **state)
 {
@@ -271,6 +318,7 @@ int main(void)
 		cmocka_unit_test(every_vector_is_found_from_the_moment_it_is_there),
 		cmocka_unit_test(it_finds_the_neighbours_under_every_metric),
 		cmocka_unit_test(the_same_vectors_in_the_same_order_give_the_same_bytes),
+		cmocka_unit_test(no_vector_is_lost_when_lists_are_cut),
 		cmocka_unit_test(a_hundred_thousand_copies_dont_break_the_graph),
 		cmocka_unit_test(equal_distances_come_in_label_order),
 		cmocka_unit_test(a_label_leads_to_its_last_vector),
