@@ -255,9 +255,11 @@ static const char *scatter_wrong(const struct shard *shard, const struct vector_
 static uint32_t ef_of(const struct handle_vector_config *config, const struct segment *segment,
 		      uint32_t ef_search)
 {
-	if (ef_search)
-		return MIN(ef_search, config->ef_max);
-	return config->ef_default ? config->ef_default : segment_ef(segment, config->recall_target);
+	uint32_t ef = ef_search ? ef_search : config->ef_default;
+
+	if (!ef)
+		ef = segment_ef(segment, config->recall_target);
+	return MIN(ef, config->ef_max);
 }
 
 /* Decodes a request and starts its search. False when it was answered instead. */

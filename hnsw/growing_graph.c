@@ -10,9 +10,10 @@
 
 /*
  * Algorithms 1, 2 and 4 as in graph.c, for one node at a time, and with one thing
- * more: when a list is cut, a node that is in no other list stays in it, so that
- * the graph doesn't lose nodes. (graph.c looks for lost nodes when everything is
- * linked; here there is no such moment.)
+ * more: when a list is cut, a node that is in no other list stays in it, and a new
+ * node that no list keeps goes to the nearest with room, so that the graph hardly
+ * ever loses nodes. (graph.c looks for lost nodes when everything is linked; here
+ * there is no such moment.)
  *
  * Stores to lists are relaxed, a word each; growing.h says why that is enough.
  */

@@ -16,7 +16,7 @@
  * Checks go from the outside in: the header's own checksum, its fields, the
  * body's checksum, then everything that a search follows. What they establish:
  *
- *   1. Every neighbour at level 0 is a node.
+ *   1. Every neighbour at level 0, and every landmark, is a node.
  *   2. Every link above level 0 is a node and that node's record at that level,
  *      and the record before a record of level >= 2 is the same node's.
  *   3. Labels ascend, so no two are equal and node order is label order.

@@ -27,6 +27,8 @@ enum {
 	DIM = 24,
 	ROW_COUNT = 3000,
 	QUERY_COUNT = 40,
+	EF_MAX = 1000,
+	EF_MAX_NARROW = 2,
 	CALL_MAX = 32, /* what one session takes at a time */
 	ANSWER_SIZE = 256 * 1024,
 	CLIENT_NODE = 99,
@@ -122,7 +124,8 @@ static void data_init(struct fixture *fixture)
 	add_shard(fixture, 11, 1);
 }
 
-static void fixture_init(struct fixture *fixture, uint32_t burst, uint32_t queue_max)
+static void fixture_init(struct fixture *fixture, uint32_t burst, uint32_t queue_max,
+			 uint32_t ef_max)
 {
 	struct core_config config = {
 		.cpu = -1,
@@ -141,7 +144,7 @@ static void fixture_init(struct fixture *fixture, uint32_t burst, uint32_t queue
 			{
 				.burst = burst,
 				.queue_max = queue_max,
-				.ef_max = 1000,
+				.ef_max = ef_max,
 				.message_size_max = 1 << 20,
 			},
 	};
@@ -399,7 +402,27 @@ static void ef_zero_is_the_segments_own_and_too_much_is_cut(void **state)
 	most = call_scatter(fixture, 10, &scatter);
 	finish(fixture);
 	assert_answer(own, hits, model_search(fixture, scatter.vector, 5, 0, NULL, hits));
-	assert_answer(most, hits, model_search(fixture, scatter.vector, 5, 1000, NULL, hits));
+	assert_answer(most, hits, model_search(fixture, scatter.vector, 5, EF_MAX, NULL, hits));
+}
+
+/* What the segment takes for a recall is no way around the node's limit. */
+static void an_ef_that_the_segment_chooses_is_cut_too(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call *calls[CALL_MAX];
+	struct search_hit hit;
+
+	for (unsigned i = 0; i < CALL_MAX; i++) {
+		struct vector_scatter scatter = scatter_of(fixture, i, 1);
+
+		scatter.ef_search = 0;
+		calls[i] = call_scatter(fixture, 10, &scatter);
+	}
+	finish(fixture);
+	for (unsigned i = 0; i < CALL_MAX; i++)
+		assert_answer(
+			calls[i], &hit,
+			model_search(fixture, fixture->queries[i], 1, EF_MAX_NARROW, NULL, &hit));
 }
 
 static void an_answer_of_many_frames_arrives_whole(void **state)
@@ -678,7 +701,16 @@ static int one_burst(void **state)
 {
 	struct fixture *fixture = malloc(sizeof(*fixture));
 
-	fixture_init(fixture, 16, 512);
+	fixture_init(fixture, 16, 512, EF_MAX);
+	*state = fixture;
+	return 0;
+}
+
+static int narrow(void **state)
+{
+	struct fixture *fixture = malloc(sizeof(*fixture));
+
+	fixture_init(fixture, 16, 512, EF_MAX_NARROW);
 	*state = fixture;
 	return 0;
 }
@@ -687,7 +719,7 @@ static int one_search(void **state)
 {
 	struct fixture *fixture = malloc(sizeof(*fixture));
 
-	fixture_init(fixture, 1, 512);
+	fixture_init(fixture, 1, 512, EF_MAX);
 	*state = fixture;
 	return 0;
 }
@@ -696,7 +728,7 @@ static int short_queue(void **state)
 {
 	struct fixture *fixture = malloc(sizeof(*fixture));
 
-	fixture_init(fixture, 1, 4);
+	fixture_init(fixture, 1, 4, EF_MAX);
 	*state = fixture;
 	return 0;
 }
@@ -728,6 +760,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_over_the_wire_are_those_of_a_search_in_process, one_burst),
 		TEST(ef_zero_is_the_segments_own_and_too_much_is_cut, one_burst),
+		TEST(an_ef_that_the_segment_chooses_is_cut_too, narrow),
 		TEST(an_answer_of_many_frames_arrives_whole, one_burst),
 		TEST(a_filter_lets_through_only_what_it_names, one_burst),
 		TEST(what_only_the_shard_can_judge_is_refused_in_words, one_burst),
