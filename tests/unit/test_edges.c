@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,20 +38,26 @@ static float *whole_rows(uint32_t count, uint64_t seed, enum vector_type type)
 	return rows;
 }
 
-static void build_with(const float *rows, const struct variant *variant, enum build_layout layout,
-		       uint32_t threads, struct build_image *ret_image)
+static void build_of(const float *rows, const struct variant *variant, enum build_layout layout,
+		     uint32_t threads, uint32_t m, struct build_image *ret_image)
 {
 	const struct build_options options = {.metric = variant->metric,
 					      .type = variant->type,
 					      .rows = variant->rows,
 					      .layout = layout,
-					      .m = 8,
+					      .m = m,
 					      .ef_construction = 60,
 					      .threads = threads,
 					      .seed = 7};
 	uint64_t bad_row;
 
 	assert_int_equal(build_segment(rows, NULL, ROWS, DIM, &options, ret_image, &bad_row), 0);
+}
+
+static void build_with(const float *rows, const struct variant *variant, enum build_layout layout,
+		       uint32_t threads, struct build_image *ret_image)
+{
+	build_of(rows, variant, layout, threads, 8, ret_image);
 }
 
 static int attach(const uint8_t *image, size_t size, struct segment *ret_segment)
@@ -273,6 +280,114 @@ static void codes_that_lie_mislead_but_do_no_harm(void **state)
 	free(rows);
 }
 
+/* The landmarks and rows of an image, for tests that change what a walk can do. */
+static uint32_t *landmarks_of(const struct build_image *image)
+{
+	return (void *)((uint8_t *)image->bytes +
+			load_le64((uint8_t *)image->bytes + LAYOUT_AT_LANDMARKS));
+}
+
+static uint32_t *links_of(const struct build_image *image, const struct segment *segment,
+			  uint32_t node)
+{
+	return (void *)((uint8_t *)image->bytes + (segment->rows - segment->image) +
+			node * segment->row_stride);
+}
+
+/* Leaves codes without what they are of. */
+static void cut_links(const struct build_image *image, const struct segment *segment, uint32_t node)
+{
+	memset(links_of(image, segment, node), 0xFF, 2 * segment->m * sizeof(uint32_t));
+}
+
+/* What a walk finds that takes the row that it begins at, and the two that seem nearest there. */
+static uint32_t first_found(const struct segment *segment, const float *query)
+{
+	const struct search_params params = {.k = 1, .ef = 1};
+	struct search *search = index_search(segment);
+	struct search_hit hit;
+
+	search_begin(search, segment, query, &params);
+	search_burst(&search, 1);
+	assert_int_equal(search_hits(search, &hit, 1), 1);
+	assert_true(search_stats(search).hops <= 3);
+	search_free(search);
+	return hit.label;
+}
+
+/* Without links it ends there too. Codes only estimate, so that now and then another seems nearer.
+ */
+static void a_walk_begins_at_the_landmark_that_is_nearest(void **state)
+{
+	float *rows = index_rows(ROWS, DIM, 1);
+	struct build_image image;
+	struct segment segment;
+	uint32_t right = 0;
+
+	(void)state;
+	index_build_edges(rows, NULL, ROWS, DIM, METRIC_L2, &image, &segment);
+	assert_true(segment.landmark_count > CODES_BLOCK);
+	for (uint32_t node = 0; node < ROWS; node++)
+		cut_links(&image, &segment, node);
+	for (uint32_t i = 0; i < segment.landmark_count; i++) {
+		uint32_t landmark = segment.landmarks[i];
+
+		right += first_found(&segment, rows + (size_t)landmark * DIM) == landmark;
+	}
+	if (right < segment.landmark_count * 9 / 10)
+		fail_msg("%u of %u", right, segment.landmark_count);
+	build_image_free(&image);
+	free(rows);
+}
+
+/* Makes every walk begin at the node, whose row alone leads on. */
+static void begin_at(const struct build_image *image, const struct segment *segment, uint32_t node,
+		     const uint32_t *links)
+{
+	uint32_t *landmarks = landmarks_of(image);
+
+	for (uint32_t i = 0; i < segment->landmark_count; i++)
+		landmarks[i] = node;
+	for (uint32_t i = 0; i < segment->count; i++)
+		cut_links(image, segment, i);
+	memcpy(links_of(image, segment, node), links, 2 * segment->m * sizeof(*links));
+}
+
+/* More than 32 neighbours have their codes in a second block. */
+static void every_place_of_a_long_list_leads_on(void **state)
+{
+	static const struct variant variant = {METRIC_L2, VECTOR_F32, BUILD_ROWS_FULL};
+	float *rows = index_rows(ROWS, DIM, 1);
+	unsigned asked[2] = {0}, right[2] = {0};
+	struct build_image whole, image;
+	struct segment segment;
+
+	(void)state;
+	build_of(rows, &variant, BUILD_LAYOUT_EDGES, 2, 24, &whole);
+	build_of(rows, &variant, BUILD_LAYOUT_EDGES, 2, 24, &image);
+	assert_int_equal(attach(image.bytes, image.size, &segment), 0);
+	for (uint32_t node = 0; node < ROWS; node++) {
+		const uint32_t *links = links_of(&whole, &segment, node);
+
+		if (links[CODES_BLOCK] == LAYOUT_NONE)
+			continue;
+		begin_at(&image, &segment, node, links);
+		for (uint32_t place = 0; place < 48 && links[place] != LAYOUT_NONE; place += 5) {
+			const float *query = rows + (size_t)links[place] * DIM;
+
+			asked[place / CODES_BLOCK]++;
+			right[place / CODES_BLOCK] += first_found(&segment, query) == links[place];
+		}
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (asked[i] < 50 || right[i] < asked[i] * 3 / 4)
+			fail_msg("block %u: %u of %u", i, right[i], asked[i]);
+	}
+	build_image_free(&whole);
+	build_image_free(&image);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +398,8 @@ int main(void)
 		cmocka_unit_test(options_out_of_range_are_refused),
 		cmocka_unit_test(damage_is_refused_behind_a_right_checksum),
 		cmocka_unit_test(codes_that_lie_mislead_but_do_no_harm),
+		cmocka_unit_test(a_walk_begins_at_the_landmark_that_is_nearest),
+		cmocka_unit_test(every_place_of_a_long_list_leads_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
