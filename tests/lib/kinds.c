@@ -90,6 +90,8 @@ void kinds_build(const struct kind *kind, const struct kinds_input *input,
 	if (result)
 		print_error("%s\n", error);
 	assert_int_equal(result, 0);
+	assert_int_equal(ret_segment->type, kind->type);
+	assert_int_equal(ret_segment->metric, kind->metric);
 }
 
 unsigned kinds_ask(struct search *search, const struct segment *segment, const float *query,

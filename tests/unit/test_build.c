@@ -79,6 +79,58 @@ static void a_value_that_is_no_number_is_refused_with_its_row(void **state)
 	free(rows);
 }
 
+static void a_value_that_the_type_cant_hold_is_refused_with_its_row(void **state)
+{
+	static const struct {
+		enum vector_type type;
+		float good, bad;
+	} values[] = {
+		{VECTOR_U8, 255, 256}, {VECTOR_U8, 1, 1.5F},  {VECTOR_I8, -128, -129},
+		{VECTOR_B1, 1, 2},     {VECTOR_F16, 1, 1e5F},
+	};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		const struct build_options options = {.type = values[i].type, .seed = 1};
+		float rows[3] = {1, values[i].good, 0};
+		struct build_image image;
+		uint64_t bad_row = 0;
+
+		assert_int_equal(build_segment(rows, NULL, 3, 1, &options, &image, &bad_row), 0);
+		build_image_free(&image);
+		rows[1] = values[i].bad;
+		assert_int_equal(build_segment(rows, NULL, 3, 1, &options, &image, &bad_row),
+				 BUILD_E_TYPE);
+		assert_int_equal(bad_row, 1);
+	}
+}
+
+/* The same sweep gives both: the ef of the target, and those of all recalls. */
+static void the_ef_of_a_target_is_the_one_tuned_for_that_recall(void **state)
+{
+	float *rows = index_rows(ROWS, DIM, 3);
+
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++) {
+		const struct build_options options = {.m = 3,
+						      .ef_construction = 20,
+						      .recall_target = segment_recalls[i],
+						      .seed = 1};
+		struct build_image image;
+		struct segment segment;
+		char error[200];
+		uint64_t bad_row;
+
+		assert_int_equal(build_segment(rows, NULL, ROWS, DIM, &options, &image, &bad_row),
+				 0);
+		assert_int_equal(
+			segment_attach(image.bytes, image.size, &segment, error, sizeof(error)), 0);
+		assert_int_equal(segment.ef_default, segment.ef_tuned[i]);
+		/* So few neighbours take more, the more is to be found. */
+		assert_true(segment.ef_tuned[0] < segment.ef_tuned[SEGMENT_RECALL_COUNT - 1]);
+		build_image_free(&image);
+	}
+	free(rows);
+}
+
 static void options_out_of_range_are_refused(void **state)
 {
 	static const struct build_options wrong[] = {
@@ -286,6 +338,8 @@ int main(void)
 		cmocka_unit_test(any_number_of_threads_builds_the_same_bytes),
 		cmocka_unit_test(another_seed_builds_another_graph),
 		cmocka_unit_test(a_value_that_is_no_number_is_refused_with_its_row),
+		cmocka_unit_test(a_value_that_the_type_cant_hold_is_refused_with_its_row),
+		cmocka_unit_test(the_ef_of_a_target_is_the_one_tuned_for_that_recall),
 		cmocka_unit_test(options_out_of_range_are_refused),
 		cmocka_unit_test(equal_labels_are_refused),
 		cmocka_unit_test(rows_are_found_by_label_in_any_order),

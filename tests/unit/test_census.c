@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/test.h"
 
+#include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/build.h"
 #include "hnsw/census.h"
@@ -106,6 +107,70 @@ static uint32_t *links_of(const struct build_image *image, const struct segment 
 				    node * segment->row_stride);
 }
 
+static uint64_t weighted_sum_of(const uint32_t *counts, unsigned count)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		sum += (uint64_t)i * counts[i];
+	return sum;
+}
+
+/* Counts the links of level 0, and in how many lists each node is. */
+static uint64_t count_links(const struct segment *segment, uint32_t *in)
+{
+	uint64_t links = 0;
+
+	for (uint32_t node = 0; node < segment->count; node++) {
+		const uint32_t *row = layout_row(segment, node);
+
+		for (uint32_t i = 0; i < 2 * segment->m && row[i] != LAYOUT_NONE; i++) {
+			in[row[i]]++;
+			links++;
+		}
+	}
+	return links;
+}
+
+static uint64_t count_upper_links(const struct segment *segment)
+{
+	uint64_t links = 0;
+
+	for (uint32_t record = 0; record < segment->upper_count; record++) {
+		const struct layout_link *list = layout_record(segment, record);
+
+		for (uint32_t i = 0; i < segment->m && list[i].node != LAYOUT_NONE; i++)
+			links++;
+	}
+	return links;
+}
+
+static void degrees_add_up_to_the_links(void **state)
+{
+	const struct build_options options = {.m = 4, .type = VECTOR_U8};
+	uint32_t in[ROWS] = {0}, less = 0, more = 0, least = UINT32_MAX, most = 0;
+	struct segment segment;
+	struct build_image image;
+	struct census census;
+
+	make_rows();
+	image = build(&options, ROWS, &segment);
+	assert_int_equal(census_take(&segment, &census), 0);
+	assert_int_equal(weighted_sum_of(census.degrees, 2 * SEGMENT_M_MAX + 1),
+			 count_links(&segment, in));
+	assert_int_equal(weighted_sum_of(census.upper_degrees, SEGMENT_M_MAX + 1),
+			 count_upper_links(&segment));
+	for (uint32_t node = 0; node < ROWS; node++) {
+		less += in[node] < census.in_median;
+		more += in[node] > census.in_median;
+		least = MIN(least, in[node]);
+		most = MAX(most, in[node]);
+	}
+	assert_true(less <= ROWS / 2 && more <= ROWS / 2);
+	assert_true(census.in_least == least && census.in_most == most);
+	build_image_free(&image);
+}
+
 /* One that no list above leads to. */
 static uint32_t node_of_level_0(const struct segment *segment)
 {
@@ -177,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_byte_is_of_one_part),
+		cmocka_unit_test(degrees_add_up_to_the_links),
 		cmocka_unit_test(twins_are_counted_apart_and_all_else_is_reached),
 		cmocka_unit_test(a_node_that_nothing_leads_to_is_found),
 		cmocka_unit_test(an_empty_segment_and_one_of_one_node_are_counted),

@@ -231,6 +231,56 @@ static void fields_out_of_range_are_refused_behind_a_right_checksum(void **state
 	}
 }
 
+/* What is refused first is what is told: other fields no longer fit then either. */
+static void a_kind_of_rows_that_there_is_not_is_told(void **state)
+{
+	static const struct {
+		const char *says;
+		struct {
+			unsigned at;
+			uint32_t value;
+		} fields[2];
+	} all[] = {
+		{"vector type is", {{LAYOUT_AT_TYPE, VECTOR_TYPE_COUNT}}},
+		{"compact is", {{LAYOUT_AT_COMPACT, 2}}},
+		{"compact rows of u8", {{LAYOUT_AT_COMPACT, 1}, {LAYOUT_AT_TYPE, VECTOR_U8}}},
+		{"b1 under cosine",
+		 {{LAYOUT_AT_TYPE, VECTOR_B1}, {LAYOUT_AT_METRIC, METRIC_COSINE}}},
+		{"edge bits is", {{LAYOUT_AT_EDGE_BITS, ROTATE_SIZE_MAX + CODES_BITS_ALIGN}}},
+		{"edges of 32 bits", {{LAYOUT_AT_EDGE_BITS, 32}}},
+		{"edges of 128 bits", {{LAYOUT_AT_EDGE_BITS, 128}}},
+		{"edges of 64 bits", {{LAYOUT_AT_EDGE_BITS, 64}, {LAYOUT_AT_TYPE, VECTOR_B1}}},
+		{"1 landmarks", {{LAYOUT_AT_LANDMARK_COUNT, 1}}},
+		{"300 landmarks", {{LAYOUT_AT_LANDMARK_COUNT, ROWS}, {LAYOUT_AT_EDGE_BITS, 64}}},
+		{"rows' error", {{LAYOUT_AT_ROW_ERROR, 0x7FC00000}}}, /* NaN */
+		{"rows' error", {{LAYOUT_AT_ROW_ERROR, 0x7F800000}}}, /* infinity */
+		{"rows' error", {{LAYOUT_AT_ROW_ERROR, 0xBF800000}}}, /* -1 */
+		{"expected", {{LAYOUT_AT_FACTORS, 1 << 20}}},
+		{"expected", {{LAYOUT_AT_VECTORS, 1 << 20}}},
+		{"expected", {{LAYOUT_AT_VECTOR_OFFSET, 1 << 20}}},
+		{"expected", {{LAYOUT_AT_LANDMARKS, 1 << 20}}},
+	};
+	const struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+		uint8_t *copy = copy_of(fixture);
+		struct segment segment;
+		char error[200] = "";
+
+		for (unsigned j = 0; j < 2 && all[i].fields[j].at; j++)
+			store_le32(copy + all[i].fields[j].at, all[i].fields[j].value);
+		if (load_le32(copy + LAYOUT_AT_TYPE) == VECTOR_B1)
+			store_le32(copy + LAYOUT_AT_COMPACT, 0);
+		fix_checksums(copy, fixture->image.size);
+		assert_int_equal(
+			segment_attach(copy, fixture->image.size, &segment, error, sizeof(error)),
+			SEGMENT_E_CORRUPT);
+		if (!strstr(error, all[i].says))
+			fail_msg("\"%s\" isn't said by \"%s\"", all[i].says, error);
+		free(copy);
+	}
+}
+
 /* Offsets of one word in each section, and a value that breaks it. */
 static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **state)
 {
@@ -461,6 +511,7 @@ int main(void)
 		cmocka_unit_test(an_image_out_of_line_is_refused),
 		cmocka_unit_test(another_version_is_told_apart),
 		cmocka_unit_test(fields_out_of_range_are_refused_behind_a_right_checksum),
+		cmocka_unit_test(a_kind_of_rows_that_there_is_not_is_told),
 		cmocka_unit_test(bad_words_in_the_body_are_refused_behind_a_right_checksum),
 		cmocka_unit_test(a_link_to_another_level_is_refused),
 		cmocka_unit_test(a_gap_between_the_levels_of_a_node_is_refused),
