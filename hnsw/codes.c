@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* 1.5 * 2^23: adding it rounds to the nearest integer, ties to even, taking it away leaves that. */
@@ -127,9 +128,14 @@ static uint8_t *block_of(const struct codes_space *space, uint8_t *blocks, uint3
 	return blocks + (size_t)(index / CODES_BLOCK) * codes_block_size(space->bits);
 }
 
+/*
+ * A NaN, which only vectors near the end of f32's range can give, has a sign that
+ * depends on the instructions: such a place is one that is not taken.
+ */
 static void put_factors(uint8_t *block, uint32_t place, float add, float gain)
 {
-	uint16_t halves[2] = {half_to_bf16(add), half_to_bf16(gain)};
+	bool known = !isnan(add) && !isnan(gain);
+	uint16_t halves[2] = {half_to_bf16(known ? add : INFINITY), half_to_bf16(known ? gain : 0)};
 
 	memcpy(block + place * sizeof(uint16_t), &halves[0], sizeof(uint16_t));
 	memcpy(block + (CODES_BLOCK + place) * sizeof(uint16_t), &halves[1], sizeof(uint16_t));

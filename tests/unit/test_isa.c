@@ -6,6 +6,8 @@
 #include "hnsw/dist.h"
 #include "tests/lib/kinds.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +26,12 @@
 
 struct built {
 	char isa[16];
-	uint32_t crcs[KINDS_MAX]; /* of a segment of each kind */
+	uint32_t crcs[KINDS_MAX];  /* of a segment of each kind */
+	uint32_t huges[KINDS_MAX]; /* of one of f32 whose sums leave their range */
 };
 
-static uint32_t crc_of_kind(const struct kind *kind)
+/* Rows of f32 are of up to 'scale'; others stay as they are. */
+static uint32_t crc_of_kind(const struct kind *kind, float scale)
 {
 	float *rows = kinds_vectors(kind->type, ROWS, DIM, 1);
 	const struct kinds_input input = {.rows = rows, .count = ROWS, .dim = DIM};
@@ -35,6 +39,8 @@ static uint32_t crc_of_kind(const struct kind *kind)
 	struct segment segment;
 	uint32_t crc;
 
+	for (uint32_t i = 0; kind->type == VECTOR_F32 && i < ROWS * DIM; i++)
+		rows[i] = fmodf(rows[i], 1) * scale;
 	kinds_build(kind, &input, &image, &segment);
 	crc = crc32c(image.bytes, image.size);
 	build_image_free(&image);
@@ -48,8 +54,11 @@ static void build_and_tell(const char *isa, int to)
 
 	setenv("TERN_ISA", isa, 1);
 	snprintf(built.isa, sizeof(built.isa), "%s", dist_best()->isa);
-	for (unsigned i = 0; i < kinds_count; i++)
-		built.crcs[i] = crc_of_kind(&kinds[i]);
+	for (unsigned i = 0; i < kinds_count; i++) {
+		built.crcs[i] = crc_of_kind(&kinds[i], 1);
+		if (kinds[i].type == VECTOR_F32)
+			built.huges[i] = crc_of_kind(&kinds[i], FLT_MAX);
+	}
 	_exit(write(to, &built, sizeof(built)) == sizeof(built) ? 0 : 1);
 }
 
@@ -87,6 +96,7 @@ static void every_instruction_set_builds_the_same_bytes(void **state)
 		built = build_under(isas[i]);
 		assert_string_equal(built.isa, isas[i]);
 		assert_memory_equal(built.crcs, scalar.crcs, sizeof(built.crcs));
+		assert_memory_equal(built.huges, scalar.huges, sizeof(built.huges));
 	}
 }
 
