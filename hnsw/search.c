@@ -363,7 +363,8 @@ static void scan_want(struct search *search)
 /* A beam for 'ef' nodes and the dead that may lie among them, or for a scan. */
 static uint32_t beam_max(uint32_t ef)
 {
-	return ef * SEARCH_DEAD_SHARE / (SEARCH_DEAD_SHARE - 1) + SEARCH_SPARE;
+	return (uint32_t)((uint64_t)ef * SEARCH_DEAD_SHARE / (SEARCH_DEAD_SHARE - 1)) +
+	       SEARCH_SPARE;
 }
 
 /* Compact rows keep more than k, since their order is not exact. */
@@ -601,7 +602,6 @@ static bool next_candidate(struct search *search)
 
 	if (search->patience != UINT32_MAX && is_saturated(search, &search->beam))
 		return false;
-
 	if (!search->selective)
 		return beam_expand(&search->beam, &search->node);
 	if (search->heap.count == 0)

@@ -74,7 +74,10 @@ static struct rows_query query_of(const struct rows_form *form, const struct row
 	return query;
 }
 
-/* How far compact distances to the nearest are from the true ones, in beam->keys. */
+/*
+ * How far compact distances to the nearest are from the true ones, in beam->keys. Of vectors near
+ * the end of f32's range both are infinite, which counts as the largest error, not as a NaN.
+ */
 static void note_errors(struct tune *tune, uint32_t item, const struct beam *beam)
 {
 	const struct segment *segment = tune->segment;
@@ -83,9 +86,9 @@ static void note_errors(struct tune *tune, uint32_t item, const struct beam *bea
 	for (uint32_t i = 0; i < TUNE_ERRORS; i++) {
 		uint64_t key = beam->keys[MIN(i, beam->count - 1)];
 		float distance = rows_distance(&query, &segment->compared, beam_key_node(key));
+		float error = fabsf(distance - beam_key_distance(key));
 
-		tune->errors[(size_t)item * TUNE_ERRORS + i] =
-			fabsf(distance - beam_key_distance(key));
+		tune->errors[(size_t)item * TUNE_ERRORS + i] = error <= FLT_MAX ? error : FLT_MAX;
 	}
 }
 
@@ -345,15 +348,12 @@ static int compare_floats(const void *a, const void *b)
 	return (*left > *right) - (*left < *right);
 }
 
-/* Infinite errors are of vectors near the end of f32's range: no finite number covers them. */
 static float row_error(struct tune *tune)
 {
 	size_t count = (size_t)tune->query_count * TUNE_ERRORS;
-	float error;
 
 	qsort(tune->errors, count, sizeof(float), compare_floats);
-	error = tune->errors[count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
-	return error <= FLT_MAX ? error : FLT_MAX;
+	return tune->errors[count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
 }
 
 int tune_segment(struct segment *segment, float recall_target, uint64_t seed,

@@ -92,6 +92,25 @@ static void values_at_the_ends_of_the_range_are_answered(void **state)
 	free(small);
 }
 
+static float some_huge(uint32_t row, uint32_t i, float value)
+{
+	return row % 3 ? value : huge(row, i, value);
+}
+
+/* Distances among them are infinite either way, and their difference no number. */
+static void errors_that_are_no_numbers_are_the_largest(void **state)
+{
+	const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_PLAIN};
+	float *rows = changed(some_huge, 1);
+	struct build_image image;
+	struct segment segment;
+
+	build(&kind, rows, COUNT, DIM, &image, &segment);
+	assert_true(segment.row_error == FLT_MAX);
+	build_image_free(&image);
+	free(rows);
+}
+
 static double recall_of(const struct kind *kind, const float *rows, const float *queries,
 			bool *ret_compact)
 {
@@ -397,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_at_the_ends_of_the_range_are_answered),
+		cmocka_unit_test(errors_that_are_no_numbers_are_the_largest),
 		cmocka_unit_test(dimensions_that_are_constant_do_no_harm),
 		cmocka_unit_test(a_dimension_that_dominates_is_followed),
 		cmocka_unit_test(vectors_too_near_for_compact_rows_get_full_ones),

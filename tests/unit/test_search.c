@@ -269,6 +269,14 @@ static void limits_out_of_range_are_refused(void **state)
 	search_free(NULL);
 }
 
+static void memory_is_counted_up_to_the_largest_beam(void **state)
+{
+	const struct search_limits large = {10, 10, SEGMENT_COUNT_MAX - 1};
+
+	/* Two beams and the answer, eight bytes a key. */
+	assert_true(search_memory(&large) > 3 * sizeof(uint64_t) * (uint64_t)large.ef_max);
+}
+
 static void work_is_counted(void **state)
 {
 	float *rows = index_rows(ROWS, DIM, 1);
@@ -353,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_zero_vector_is_at_cosine_distance_one),
 		cmocka_unit_test(huge_values_end_in_an_answer),
 		cmocka_unit_test(limits_out_of_range_are_refused),
+		cmocka_unit_test(memory_is_counted_up_to_the_largest_beam),
 		cmocka_unit_test(work_is_counted),
 		cmocka_unit_test(patience_ends_a_walk_early_with_all_its_hits),
 	};
