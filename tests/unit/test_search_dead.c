@@ -230,6 +230,92 @@ static void a_dead_region_doesnt_cut_the_answer_short(void **state)
 	fixture_deinit(&fixture);
 }
 
+/* A search narrow enough that a walk may cost less than a scan. Returns what it compared with. */
+static uint64_t ask_narrowly(const struct fixture *fixture, const float *query,
+			     struct search_hit *hits)
+{
+	const struct search_params params = {.k = K,
+					     .ef = K,
+					     .died = fixture->died,
+					     .time = TIME,
+					     .dead_count = fixture->dead_count};
+
+	search_begin(fixture->search, &fixture->segment, query, &params);
+	while (!search_step(fixture->search))
+		;
+	assert_int_equal(search_hits(fixture->search, hits, K), K);
+	return search_stats(fixture->search).distances;
+}
+
+/* So many are dead that the walk is selective, but everywhere are others. */
+static void a_walk_that_meets_enough_compares_with_few(void **state)
+{
+	struct search_hit hits[K];
+	struct fixture fixture;
+	uint64_t distances = 0;
+	struct rand rand;
+
+	fixture_init(&fixture, false);
+	rand_init(&rand, 5);
+	kill_some(&fixture, 0.3, &rand);
+	for (uint32_t query = 0; query < QUERIES; query++)
+		distances += ask_narrowly(&fixture, fixture.queries + query * DIM, hits);
+	assert_true(distances < (uint64_t)QUERIES * (ROWS - fixture.dead_count) / 2);
+	fixture_deinit(&fixture);
+}
+
+/* As many are dead, but all of those near the query: only the scan will find what lives. */
+static void a_walk_that_meets_only_the_dead_gives_up_soon(void **state)
+{
+	struct search_hit hits[K];
+	struct fixture fixture;
+	uint64_t distances = 0, scans = 0;
+
+	fixture_init(&fixture, false);
+	for (uint32_t query = 0; query < QUERIES; query++) {
+		const float *at = fixture.queries + query * DIM;
+		double exact[ROWS], limit;
+
+		for (uint32_t node = 0; node < ROWS; node++)
+			exact[node] = distance_to(&fixture, at, node);
+		qsort(exact, ROWS, sizeof(exact[0]), compare_distances);
+		limit = exact[ROWS * 3 / 10];
+		fixture.dead_count = 0;
+		for (uint32_t node = 0; node < ROWS; node++) {
+			fixture.died[node] = distance_to(&fixture, at, node) < limit;
+			fixture.dead_count += (uint32_t)fixture.died[node];
+		}
+		distances += ask_narrowly(&fixture, at, hits);
+		scans += ROWS - fixture.dead_count;
+	}
+	assert_true(distances >= scans);
+	assert_true(distances < scans * 11 / 10);
+	fixture_deinit(&fixture);
+}
+
+/* Only the first of equal vectors is in the graph, and stands for those that live. */
+static void a_dead_node_stands_for_its_twins_that_live(void **state)
+{
+	struct search_hit hits[K];
+	struct fixture fixture;
+	struct rand rand;
+
+	fixture_init(&fixture, true);
+	rand_init(&rand, 6);
+	fixture.dead_count = 0;
+	for (uint32_t node = 0; node < ROWS; node++) {
+		fixture.died[node] = node % 5 > 2 || (node % 5 == 0 && rand_below(&rand, 8) == 0);
+		fixture.dead_count += (uint32_t)fixture.died[node];
+	}
+	for (uint32_t node = 0; node < ROWS; node += 5) {
+		const float *at = fixture.rows + (size_t)node * DIM;
+
+		(void)ask_narrowly(&fixture, at, hits);
+		assert_true(hits[0].distance == 0 && hits[1].distance == 0);
+	}
+	fixture_deinit(&fixture);
+}
+
 /* What is named beyond the view's count came after the search began. */
 static void what_came_later_is_not_seen(void **state)
 {
@@ -260,6 +346,9 @@ int main(void)
 		cmocka_unit_test(the_dead_are_left_out_whatever_their_share),
 		cmocka_unit_test(labels_in_any_order_make_no_difference),
 		cmocka_unit_test(a_dead_region_doesnt_cut_the_answer_short),
+		cmocka_unit_test(a_walk_that_meets_enough_compares_with_few),
+		cmocka_unit_test(a_walk_that_meets_only_the_dead_gives_up_soon),
+		cmocka_unit_test(a_dead_node_stands_for_its_twins_that_live),
 		cmocka_unit_test(what_came_later_is_not_seen),
 	};
 
