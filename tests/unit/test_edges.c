@@ -388,6 +388,35 @@ static void every_place_of_a_long_list_leads_on(void **state)
 	free(rows);
 }
 
+/*
+ * The first hop finds the query itself, the second step notes it, and each that follows changes
+ * nothing. One machine for all, which has to forget the search before.
+ */
+static void patience_counts_the_hops_that_change_nothing(void **state)
+{
+	float *rows = index_rows(ROWS, DIM, 1);
+	struct build_image image;
+	struct segment segment;
+	struct search *search;
+
+	(void)state;
+	index_build_edges(rows, NULL, ROWS, DIM, METRIC_L2, &image, &segment);
+	search = index_search(&segment);
+	for (uint32_t patience = 1; patience <= 60; patience++) {
+		const struct search_params params = {.k = 1, .ef = 200, .patience = patience};
+		uint32_t node = patience / 20 * 10;
+
+		for (uint32_t i = 0; i < segment.landmark_count; i++)
+			landmarks_of(&image)[i] = node;
+		search_begin(search, &segment, rows + (size_t)node * DIM, &params);
+		search_burst(&search, 1);
+		assert_int_equal(search_stats(search).hops, patience + 2);
+	}
+	search_free(search);
+	build_image_free(&image);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +429,7 @@ int main(void)
 		cmocka_unit_test(codes_that_lie_mislead_but_do_no_harm),
 		cmocka_unit_test(a_walk_begins_at_the_landmark_that_is_nearest),
 		cmocka_unit_test(every_place_of_a_long_list_leads_on),
+		cmocka_unit_test(patience_counts_the_hops_that_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
