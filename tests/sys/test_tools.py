@@ -192,6 +192,23 @@ class Tools(unittest.TestCase):
         self.refused(2, "doesn't go with --type b1", "bench", "ann", "--base", bits, "--query", bits, "--truth",
                      MNIST[2], "--type", "b1", "--layout", "edges")
 
+    @staticmethod
+    def degrees_of(path):
+        """How many lists of each length the file has, at level 0 and above: see docs/format/segment.md."""
+        with open(path, "rb") as file:
+            image = file.read()
+        count, m = struct.unpack_from("<II", image, 40)
+        rows, stride = struct.unpack_from("<QQ", image, 64)
+        records, record_stride, record_count = struct.unpack_from("<QQI", image, 112)
+        lists = [struct.unpack_from(f"<{2 * m}I", image, rows + i * stride) for i in range(count)]
+        # Above level 0 every other word is a neighbour's record.
+        above = [struct.unpack_from(f"<{2 * m}I", image, records + i * record_stride)[::2] for i in range(record_count)]
+
+        def lengths(all_lists, longest):
+            found = [sum(node != 0xFFFFFFFF for node in nodes) for nodes in all_lists]
+            return [found.count(length) for length in range(longest + 1)]
+        return lengths(lists, 2 * m), lengths(above, m)
+
     def test_dump_segment_shows_what_build_wrote(self):
         out = self.path("out")
         self.build(out, "--m", 8, "--ef-construction", 77, "--seed", 5)
@@ -209,11 +226,16 @@ class Tools(unittest.TestCase):
             self.assertEqual(graph["nodes"] + graph["twins"], dump["vectors"])
             for counts in ("levels", "degrees"):
                 self.assertEqual(sum(graph[counts]), graph["nodes"])
-            self.assertEqual(len(graph["degrees"]), 17)
+            degrees, upper = self.degrees_of(path)
+            degrees[0] -= graph["twins"]
+            self.assertEqual((graph["degrees"], graph["upper_degrees"]), (degrees, upper))
             self.assertEqual(graph["reached"], graph["nodes"])
         text = self.done("dump", "segment", path)
         self.assertIn("padding", text)
-        self.assertIn("nodes by highest level", text)
+        for what, counts in (("nodes by highest level", graph["levels"]),
+                             ("nodes by neighbours at level 0", degrees), ("records by neighbours above", upper)):
+            line = what + ":" + "".join(f" {i}:{count}" for i, count in enumerate(counts) if count)
+            self.assertIn(line + "\n", text)
 
     def test_dump_segment_says_where_a_file_is_damaged(self):
         out = self.path("out")
