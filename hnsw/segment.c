@@ -23,6 +23,7 @@
  *   4. A twin has a higher number than the one it hangs on, the same vector, and
  *      hangs on no other: chains end and don't meet.
  *   5. The entry point is a node, and its record that of the entry level.
+ *   6. Twins are met through their chain alone: no list, record, landmark or entry is one.
  *
  * That the graph is a good one can't be seen here; a search in a bad one ends
  * too, and looks at everything when the graph gives it too little.
@@ -359,6 +360,16 @@ static int check_labels(const struct check *check)
 	return 0;
 }
 
+static const struct layout_owner *owners_of(const struct check *check)
+{
+	return (const void *)(check->image + check->layout.owners);
+}
+
+static bool is_taken(const uint8_t *taken, uint32_t node)
+{
+	return taken[node / 8] & 1u << node % 8;
+}
+
 static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 {
 	const struct segment *segment = &check->segment;
@@ -368,12 +379,39 @@ static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 		return 0;
 	if (twin <= node || twin >= segment->count)
 		return corrupt(check, "node %u: twin %u of %u nodes", node, twin, segment->count);
-	if (taken[twin / 8] & 1u << twin % 8)
+	if (is_taken(taken, twin))
 		return corrupt(check, "node %u: its twin %u is another's too", node, twin);
 	taken[twin / 8] = (uint8_t)(taken[twin / 8] | 1u << twin % 8);
 	if (memcmp(layout_vector(segment, node), layout_vector(segment, twin),
 		   dist_row_size(segment->type, segment->dim)) != 0)
 		return corrupt(check, "node %u: its twin %u has another vector", node, twin);
+	return 0;
+}
+
+/* A twin is answered with the first of its chain; one that is met beside it would be twice. */
+static int check_unlinked(const struct check *check, const uint8_t *taken)
+{
+	const struct layout_owner *owners = owners_of(check);
+	const struct segment *segment = &check->segment;
+
+	for (uint32_t node = 0; node < segment->count; node++) {
+		const uint32_t *links = layout_row(segment, node);
+
+		for (uint32_t i = 0; i < 2 * segment->m && links[i] != LAYOUT_NONE; i++)
+			if (is_taken(taken, links[i]))
+				return corrupt(check, "node %u: neighbour %u is a twin", node,
+					       links[i]);
+	}
+	for (uint32_t i = 0; i < segment->upper_count; i++)
+		if (is_taken(taken, owners[i].node))
+			return corrupt(check, "record %u: node %u is a twin", i, owners[i].node);
+	for (uint32_t i = 0; i < segment->landmark_count; i++)
+		if (is_taken(taken, segment->landmarks[i]))
+			return corrupt(check, "landmark %u: node %u is a twin", i,
+				       segment->landmarks[i]);
+	if (segment->count && is_taken(taken, segment->entry))
+		return corrupt(check, "offset %d: entry %u is a twin", LAYOUT_AT_ENTRY,
+			       segment->entry);
 	return 0;
 }
 
@@ -389,13 +427,10 @@ static int check_twins(const struct check *check)
 		return -ENOMEM;
 	for (uint32_t node = 0; !result && node < check->segment.count; node++)
 		result = check_twin(check, taken, node);
+	if (!result)
+		result = check_unlinked(check, taken);
 	free(taken);
 	return result;
-}
-
-static const struct layout_owner *owners_of(const struct check *check)
-{
-	return (const void *)(check->image + check->layout.owners);
 }
 
 /* Records are in order of (node, level), each node's from level 1 on without a gap. */
@@ -463,8 +498,8 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 		   size_t error_size)
 {
 	static int (*const steps[])(const struct check *) = {
-		check_body_crc, check_rows,   check_landmarks, check_labels,
-		check_twins,    check_owners, check_records,   check_entry,
+		check_body_crc, check_rows,    check_landmarks, check_labels,
+		check_owners,   check_records, check_entry,     check_twins,
 	};
 	struct check check = {.image = image, .error = error, .error_size = error_size};
 	int result = check_start(&check, size);

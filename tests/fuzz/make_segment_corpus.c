@@ -158,6 +158,7 @@ int main(int argc, char **argv)
 		{"bad_row_error_negative", -1, LAYOUT_AT_ROW_ERROR, 0xBF800000},
 		{"bad_reserved", -1, LAYOUT_AT_RESERVED, 1},
 		{"bad_neighbour", LAYOUT_AT_ROWS, 0, ROWS},
+		{"bad_neighbour_twin", LAYOUT_AT_ROWS, 0, 12},
 		{"bad_label_order", LAYOUT_AT_LABELS, 8, 0},
 		{"bad_twin_before", LAYOUT_AT_TWINS, 40, 2},
 		{"bad_twin_vector", LAYOUT_AT_TWINS, 4, 5},

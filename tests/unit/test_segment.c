@@ -298,6 +298,7 @@ static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **sta
 	} words[] = {
 		{rows, ROWS},
 		{rows, UINT32_MAX - 1},
+		{rows, 205}, /* a twin, which would be answered twice */
 		{labels + 4, 0},
 		{labels, 1000},
 		{twins + 4, ROWS},
