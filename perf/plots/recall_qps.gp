@@ -46,6 +46,11 @@ set grid
 set key bottom left
 set offsets graph 0.05, graph 0.05, graph 0.1, graph 0.1
 
-plot for [i = 1:words(labelled)] command(word(labelled, i)) using 1:2:3 with labels offset 0,1 notitle, \
-     for [i = 1:words(lines)] command(word(lines, i)) using 1:2 with linespoints \
-       lt i pt 7 ps 0.6 lw 2 title name(word(lines, i)) noenhanced
+if (words(labelled) > 0) {
+  plot for [i = 1:words(labelled)] command(word(labelled, i)) using 1:2:3 with labels offset 0,1 notitle, \
+       for [i = 1:words(lines)] command(word(lines, i)) using 1:2 with linespoints \
+         lt i pt 7 ps 0.6 lw 2 title name(word(lines, i)) noenhanced
+} else {
+  plot for [i = 1:words(lines)] command(word(lines, i)) using 1:2 with linespoints \
+         lt i pt 7 ps 0.6 lw 2 title name(word(lines, i)) noenhanced
+}
