@@ -716,7 +716,8 @@ static uint32_t nearest_landmark(const struct search *search)
 		for (; below; below &= below - 1) {
 			uint32_t place = (uint32_t)__builtin_ctz(below);
 
-			if (scores[place] < least && i + place < segment->landmark_count) {
+			if (scores[place] < least && i + place < segment->landmark_count &&
+			    !visited_has(&search->visited, segment->landmarks[i + place])) {
 				least = scores[place];
 				nearest = segment->landmarks[i + place];
 			}
@@ -1037,6 +1038,11 @@ void search_begin(struct search *search, const struct segment *segment, const fl
 	if (search->k == 0 || search->live_count == 0)
 		return;
 	start(search, params->filter || params->dead_count > segment->count / SEARCH_DEAD_SHARE);
+}
+
+void search_pass_over(struct search *search, uint32_t node)
+{
+	(void)visited_add(&search->visited, node);
 }
 
 /* Nodes of a growing index are numbered as they came, so equal distances are not in label order. */

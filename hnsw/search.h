@@ -87,6 +87,13 @@ uint64_t search_memory(const struct search_limits *limits);
 void search_begin(struct search *search, const struct segment *segment, const float *query,
 		  const struct search_params *params);
 
+/*
+ * Leaves a node out of a search that was just begun, without a filter, as if it were
+ * not in the index: neither met nor walked through, unless it is the entry point. So a row can
+ * stand for a query that is none.
+ */
+void search_pass_over(struct search *search, uint32_t node);
+
 /* Runs to the next wanted records and prefetches them. Returns true when done. */
 bool search_step(struct search *search);
 

@@ -152,6 +152,15 @@ static void truth_item(void *context, uint32_t worker, uint32_t item)
 	}
 }
 
+static bool has_twin(const struct segment *segment, uint32_t node)
+{
+	return segment->twins && segment->twins[node] != LAYOUT_NONE;
+}
+
+/*
+ * A row's own links lead to its neighbours, which no query has: so it is passed over, unless
+ * others hang on it.
+ */
 static void search_item(void *context, uint32_t worker, uint32_t item)
 {
 	struct tune *tune = context;
@@ -159,14 +168,17 @@ static void search_item(void *context, uint32_t worker, uint32_t item)
 	struct search *search = tune->searches[worker];
 	struct search_hit hits[TUNE_K];
 	float query[SEGMENT_DIM_MAX];
+	bool alone = !has_twin(tune->segment, tune->nodes[item]);
 	unsigned count;
 
 	segment_vector(tune->segment, tune->nodes[item], query);
 	search_begin(search, tune->segment, query, &params);
+	if (alone)
+		search_pass_over(search, tune->nodes[item]);
 	search_burst(&search, 1);
 	count = search_hits(search, hits, tune->k);
 	tune->stats[item] = search_stats(search);
-	tune->found[item] = 0;
+	tune->found[item] = alone; /* the row itself is known */
 	for (unsigned i = 0; i < count; i++)
 		tune->found[item] += hits[i].distance <= tune->limits[item];
 }
@@ -177,7 +189,7 @@ static double recall(const struct tune *tune)
 	double found = 0;
 
 	for (uint32_t i = 0; i < tune->query_count; i++)
-		found += tune->found[i] > 0 ? tune->found[i] - 1 : 0;
+		found += tune->found[i] > 0 ? MIN(tune->found[i], tune->k) - 1 : 0;
 	return found / ((double)tune->query_count * (tune->k - 1));
 }
 
@@ -195,7 +207,7 @@ static bool take_ef(uint32_t ef, double found, const float *recalls, uint32_t co
 	bool all = true;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (!efs[i] && found >= 1 - (1 - (double)recalls[i]) / 2)
+		if (!efs[i] && found >= (double)recalls[i])
 			efs[i] = ef;
 		all = all && efs[i];
 	}

@@ -4,9 +4,10 @@
 /*
  * Tune - the efs that reach some recalls
  *
- * Searches a sample of the segment's own rows, each without itself, against
- * exact answers, with growing ef. Rows of the index are easier to find
- * neighbours of than other queries, so half of the permitted error is aimed at.
+ * Searches a sample of the segment's own rows against exact answers, with growing ef.
+ * Each is passed over in its own search, as its links would lead to its neighbours: with
+ * them, rows of 100,000 text vectors were found at 0.975 where other queries were at 0.86;
+ * without, other queries are at 0.966 to 0.981 where rows are at 0.95.
  *
  * Before the graph is built, the same sample tells whether compact rows keep near
  * vectors apart. Where they don't (vectors much nearer to each other than to the

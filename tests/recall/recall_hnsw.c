@@ -216,6 +216,29 @@ static void recall_has_no_ceiling(void **state)
 	}
 }
 
+/* The efs that the build found on its own rows hold for queries that are none. */
+static void every_tuned_ef_reaches_its_recall(void **state)
+{
+	struct indexes *indexes = *state;
+	struct fixture *fixtures[] = {&indexes->words, &indexes->digits};
+
+	for (size_t i = 0; i < ARRAY_COUNT(fixtures); i++) {
+		uint32_t *labels = labels_new(fixtures[i]);
+
+		for (unsigned j = 0; j < SEGMENT_RECALL_COUNT; j++) {
+			char what[80];
+
+			ask_all(fixtures[i], &fixtures[i]->segment,
+				fixtures[i]->segment.ef_tuned[j], NULL, labels);
+			snprintf(what, sizeof(what), "%s, tuned ef %u", i ? "mnist784" : "words100",
+				 fixtures[i]->segment.ef_tuned[j]);
+			expect_recall(what, shipped_recall(fixtures[i], labels),
+				      (double)segment_recalls[j]);
+		}
+		free(labels);
+	}
+}
+
 static void cosine_finds_the_neighbours(void **state)
 {
 	struct indexes *indexes = *state;
@@ -361,6 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cosine_finds_the_neighbours),
 		cmocka_unit_test(recall_has_no_ceiling),
+		cmocka_unit_test(every_tuned_ef_reaches_its_recall),
 		cmocka_unit_test(l2_finds_the_neighbours),
 		cmocka_unit_test(the_inner_product_finds_the_neighbours),
 		cmocka_unit_test(filters_of_any_share_find_the_allowed_neighbours),
