@@ -139,7 +139,8 @@ static const struct session_ops session_ops = {.send = send_frame};
 static void open_data(void)
 {
 	struct segment_open_options memory = {.numa_node = -1};
-	struct search_limits limits = {1, 1, MAX(options.ef ? options.ef : SEARCH_EF_MAX, options.k)};
+	struct search_limits limits = {1, 1,
+				       MAX(options.ef ? options.ef : SEARCH_EF_MAX, options.k)};
 	char path[4096];
 	char error[512];
 
@@ -311,8 +312,8 @@ static unsigned expect_shard(uint32_t query, uint32_t shard, unsigned count)
 	unsigned more;
 
 	if (!params.ef)
-		params.ef = segment_ef(&segments[shard],
-				       segment_recalls[config.search.recall_target]);
+		params.ef =
+			segment_ef(&segments[shard], segment_recalls[config.search.recall_target]);
 	search_begin(search, &segments[shard], queries.values + (size_t)query * queries.dim,
 		     &params);
 	search_burst(&search, 1);
