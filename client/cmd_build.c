@@ -317,7 +317,8 @@ static int state_memory(struct build *build)
 		cmd_json(json_pack("{s:s, s:I, s:I, s:I, s:I}", "event", "memory", "vectors",
 				   (json_int_t)copied, "image", (json_int_t)memory.image, "scratch",
 				   (json_int_t)scratch, "bytes",
-				   (json_int_t)(copied + memory.image + scratch)));
+				   (json_int_t)copied + (json_int_t)memory.image +
+					   (json_int_t)scratch));
 	else
 		printf("takes at most %.1f MB of memory: %.1f for vectors, %.1f for a shard's "
 		       "index, %.1f while it is built\n",

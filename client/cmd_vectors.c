@@ -56,7 +56,7 @@ static int check_shape(const char *path, const struct cmd_vectors *vectors)
 static int open_vectors(const char *path, const char *dataset, bool raw,
 			struct cmd_vectors *ret_vectors)
 {
-	struct cmd_vectors vectors;
+	struct cmd_vectors vectors = {0};
 	int status = open_rows(path, dataset, raw, &vectors);
 
 	if (status != CMD_DONE)

@@ -192,7 +192,7 @@ static void copy_slice(void *context, uint32_t worker, uint32_t slice)
 	const struct build *build = context;
 	const struct layout_shape *shape = &build->shape;
 	uint32_t end = MIN((slice + 1) * BUILD_SLICE, build->count);
-	float values[SEGMENT_DIM_MAX], scratch[SEGMENT_DIM_MAX];
+	float values[SEGMENT_DIM_MAX], scratch[SEGMENT_DIM_MAX] = {0};
 
 	for (uint32_t node = slice * BUILD_SLICE; node < end; node++) {
 		const float *row = vector_source_row(&build->input->vectors,

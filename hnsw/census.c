@@ -18,12 +18,14 @@ struct walk {
 
 static int walk_init(struct walk *walk, uint32_t max)
 {
-	*walk = (struct walk){.queue = malloc(((size_t)max + 1) * sizeof(walk->queue[0]))};
-	if (!walk->queue || visited_init(&walk->met, max)) {
-		free(walk->queue);
+	*walk = (struct walk){0};
+	if (visited_init(&walk->met, max))
 		return -ENOMEM;
-	}
-	return 0;
+	walk->queue = malloc(((size_t)max + 1) * sizeof(walk->queue[0]));
+	if (walk->queue)
+		return 0;
+	visited_deinit(&walk->met);
+	return -ENOMEM;
 }
 
 static void walk_deinit(struct walk *walk)

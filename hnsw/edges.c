@@ -181,7 +181,7 @@ static void find_second(const struct segment *from, uint32_t node, struct beam *
 static void fill_links(const struct segment *from, uint32_t node, uint32_t *links)
 {
 	const uint32_t max = 2 * from->m;
-	uint64_t keys[4 * SEGMENT_M_MAX];
+	uint64_t keys[4 * SEGMENT_M_MAX] = {0};
 	struct beam beam = {.keys = keys};
 	uint32_t count = 0, listed;
 

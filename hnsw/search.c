@@ -385,10 +385,11 @@ static void rerank_begin(struct search *search);
 
 static void scan_step(struct search *search)
 {
+	const uint32_t count = search->wanted_count;
 	uint64_t keys[SEARCH_SCAN_BATCH];
 
 	wanted_keys(search, keys);
-	for (uint32_t i = 0; i < search->wanted_count; i++)
+	for (uint32_t i = 0; i < count; i++)
 		if (beam_wants(&search->beam, keys[i]))
 			search->insert(&search->beam, keys[i]);
 	scan_want(search);
@@ -621,14 +622,15 @@ static bool compare_batch(struct search *search)
 	struct batch *next = &search->batches[(search->first_batch + 1) % SEARCH_LAG];
 	bool asks = search->batch_count > 1 && !next->asked;
 	const uint64_t bound = beam_bound(&search->beam);
+	const uint32_t count = batch->count;
 	uint64_t keys[2 * SEGMENT_M_MAX];
 	uint32_t near = 0;
 
 	search->first_batch = (search->first_batch + 1) % SEARCH_LAG;
 	search->batch_count--;
-	keys_of(search, batch->nodes, batch->count, next->nodes, asks ? next->count : 0, keys);
+	keys_of(search, batch->nodes, count, next->nodes, asks ? next->count : 0, keys);
 	next->asked = true;
-	for (uint32_t i = 0; i < batch->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		keys[near] = keys[i];
 		near += keys[i] < bound;
 	}
@@ -865,11 +867,12 @@ static void descend_links_step(struct search *search)
  */
 static void descend_vectors_step(struct search *search)
 {
+	const uint32_t count = search->wanted_count;
 	uint64_t before = search->nearest;
 	uint64_t keys[SEGMENT_M_MAX];
 
 	wanted_keys(search, keys);
-	for (uint32_t i = 0; i < search->wanted_count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		if (keys[i] < search->nearest) {
 			search->nearest = keys[i];
 			search->record = search->wanted_records[i];

@@ -132,14 +132,15 @@ static void truth_item(void *context, uint32_t worker, uint32_t item)
 	const uint32_t first = item * TUNE_GROUP;
 	const uint32_t end = MIN(first + TUNE_GROUP, tune->query_count);
 	uint64_t keys[TUNE_GROUP][TUNE_ERRORS];
-	struct rows_query queries[TUNE_GROUP];
-	struct beam beams[TUNE_GROUP];
+	struct rows_query queries[TUNE_GROUP] = {{0}};
+	struct beam beams[TUNE_GROUP] = {{0}};
 
 	for (uint32_t i = first; i < end; i++) {
 		queries[i - first] = query_of(&tune->exact_form, &tune->exact, tune->nodes[i]);
 		beams[i - first] = (struct beam){.keys = keys[i - first]};
 		beam_reset(&beams[i - first], TUNE_ERRORS);
 	}
+	CHECK(first < end);
 	nearest(queries, end - first, &tune->exact, tune->segment->count, beams);
 	for (uint32_t i = first; i < end; i++) {
 		const struct beam *beam = &beams[i - first];
