@@ -19,7 +19,7 @@
 
 #include "base/addr.h"
 #include "cluster/gather.h"
-#include "net/port.h"
+#include "proto/port.h"
 #include "proto/session.h"
 
 #include <stdbool.h>

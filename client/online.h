@@ -14,7 +14,7 @@
 #include "client/cmd.h"
 #include "client/files.h"
 #include "client/peers.h"
-#include "net/port.h"
+#include "proto/port.h"
 
 #include <stdbool.h>
 #include <stdint.h>

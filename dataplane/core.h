@@ -37,7 +37,7 @@
 #include "dataplane/msg.h"
 #include "dataplane/shard.h"
 #include "dataplane/stage.h"
-#include "net/port.h"
+#include "proto/port.h"
 #include "proto/session.h"
 
 #include <stdbool.h>

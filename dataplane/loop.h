@@ -21,7 +21,7 @@
  */
 
 #include "base/addr.h"
-#include "net/port.h"
+#include "proto/port.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -22,7 +22,7 @@
 #include "config/config.h"
 #include "dataplane/core.h"
 #include "dataplane/shard.h"
-#include "net/port.h"
+#include "proto/port.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -25,7 +25,7 @@
  */
 
 #include "net/ether.h"
-#include "net/port.h"
+#include "proto/port.h"
 
 /* Letters of a device text, the final zero included. */
 #define PORT_DPDK_DEVICE_MAX 256

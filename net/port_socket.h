@@ -13,7 +13,7 @@
  * Threads: as port.h says.
  */
 
-#include "net/port.h"
+#include "proto/port.h"
 
 /* Receive buffer asked of the kernel a socket; it may grant less (net.core.rmem_max). */
 #define PORT_SOCKET_BUFFER_SIZE (4 << 20)

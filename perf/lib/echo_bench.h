@@ -14,7 +14,7 @@
  * Threads: the main thread.
  */
 
-#include "net/port.h"
+#include "proto/port.h"
 #include "perf/lib/echo_load.h"
 
 #include <stdatomic.h>

@@ -11,7 +11,7 @@
  * Threads: both queues belong to one thread.
  */
 
-#include "net/port.h"
+#include "proto/port.h"
 
 #include <stdint.h>
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Fetch - byte ranges of a granted region, brought here
+ *
+ * One interface for three ways: READs on a link (fetch_verbs.h), a mapping of the
+ * owner's memory on the same host (fetch_shm.h), and memory of our own
+ * (fetch_local.h), for tests and comparisons. Who fetches doesn't see which it is.
+ *
+ * Pieces are posted in batches (one doorbell a batch, the last one signalled)
+ * and complete batch by batch. The memory that pieces go to is registered with the
+ * fetch when it is made.
+ *
+ * A fetch ends for good with its first failure (a key that was taken back ends the queue pair too):
+ * all batches that are under way are then completed with the error, and
+ * their memory is the caller's again.
+ *
+ * Threads: a fetch belongs to one thread, that of its link's hub.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Pieces of one batch, and batches under way. */
+#define FETCH_PIECE_MAX 256
+#define FETCH_BATCH_MAX 256
+
+enum {
+	FETCH_E_BUSY = 1, /* no room now: poll, then try again */
+};
+
+struct fetch_piece {
+	uint64_t offset; /* in the region */
+	uint32_t size;   /* 1 byte or more */
+	void *to;        /* inside the memory that the fetch was made with */
+};
+
+struct fetch_done {
+	uint64_t cookie;
+	int error; /* 0, or a negative errno: -EACCES refused key, -ENOTCONN, -ETIMEDOUT, -EIO */
+};
+
+#define FETCH_STAT_LIST(FETCH_STAT)                                                                \
+	FETCH_STAT(batches) /* doorbells */                                                        \
+	FETCH_STAT(reads)                                                                          \
+	FETCH_STAT(bytes)                                                                          \
+	FETCH_STAT(failures) /* batches that failed */
+
+struct fetch_stats {
+#define FETCH_STAT_FIELD(name) uint64_t name;
+	FETCH_STAT_LIST(FETCH_STAT_FIELD)
+#undef FETCH_STAT_FIELD
+};
+
+struct fetch;
+
+struct fetch_ops {
+	int (*post)(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count,
+		    uint64_t cookie);
+	unsigned (*poll)(struct fetch *fetch, struct fetch_done *done, unsigned count);
+	void (*close)(struct fetch *fetch);
+};
+
+/* First member of every kind's own structure. */
+struct fetch {
+	const struct fetch_ops *ops;
+	const char *kind; /* "verbs", "shm", "local" */
+	uint64_t size;    /* of the region */
+	struct fetch_stats stats;
+};
+
+/*
+ * Brings 'count' pieces (1 to FETCH_PIECE_MAX); all of them or none. The array may be
+ * gone when it returns; the memory they go to is the fetch's until the batch is done.
+ *
+ * Returns 0, FETCH_E_BUSY, -EINVAL (a piece beyond the region or the memory) or the errno that
+ * the fetch ended with.
+ */
+static inline int fetch_post(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count,
+			     uint64_t cookie)
+{
+	return fetch->ops->post(fetch, pieces, count, cookie);
+}
+
+/* Tells of up to 'count' batches that are done, in any order. Never blocks. Returns how many. */
+static inline unsigned fetch_poll(struct fetch *fetch, struct fetch_done *done, unsigned count)
+{
+	return fetch->ops->poll(fetch, done, count);
+}
+
+/* What is under way is given up. NULL is fine. */
+static inline void fetch_close(struct fetch *fetch)
+{
+	if (fetch)
+		fetch->ops->close(fetch);
+}

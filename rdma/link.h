@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Link - a reliable connection (RC queue pair) to one peer, made by librdmacm
+ *
+ *        connecting side                         listening side
+ *   CONNECT { hello, our nonce } --private data-->
+ *                <--private data-- ACCEPT { hello, its nonce, its proof }
+ *   first SEND: our proof ------------------------>   checked; else the link ends
+ *                <---------------------- first SEND: welcome
+ *   LINK_READY                                    LINK_READY
+ *
+ * A proof is an HMAC-SHA256 under the cluster's secret over both nonces, both
+ * node ids and who speaks; without a secret it is of zeros, and nothing is proved.
+ * Until the peer has proved itself its queue pair grants it no remote access,
+ * and a peer that doesn't within LINK_PROVE_NS is cut off. docs/format/link.md
+ * has the bytes.
+ *
+ * link_proof() is one more value of the same kind, for the region requests (type
+ * 56) that go another way: it names this link and no other.
+ *
+ * A link is made for READs (LINK_READS), or also for frames (LINK_FRAMES), which
+ * are received through the listener's shared receive queue: see rdma/port_rdma.h.
+ *
+ * Threads: a link_hub and its links belong to one thread.
+ */
+
+#include "base/addr.h"
+#include "rdma/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINK_PROOF_SIZE  32
+#define LINK_SECRET_SIZE 32
+#define LINK_VERSION     1
+
+/* How long a peer has to prove itself. */
+#define LINK_PROVE_NS UINT64_C(3000000000)
+
+/* Links of one hub. */
+#define LINK_MAX 4096
+
+enum link_use {
+	LINK_READS = 0,
+	LINK_FRAMES = 1,
+};
+
+enum link_state {
+	LINK_CONNECTING,
+	LINK_PROVING,
+	LINK_READY,
+	LINK_ENDED, /* link_error() says why; only link_close() is left */
+};
+
+/* All links of one thread: the event channel, the completion queue, maybe a listener. */
+struct link_hub;
+struct link;
+
+struct link_hub_config {
+	uint64_t node;         /* ours; 0 for a client */
+	const uint8_t *secret; /* LINK_SECRET_SIZE bytes, copied; NULL: none */
+	uint32_t link_max;     /* 1 to LINK_MAX */
+	uint32_t send_depth;   /* work requests of a link's send queue */
+	uint64_t seed;         /* of nonces; 0: random */
+	/* Called for a link of ours or of a peer whenever its state changes; may close it. */
+	void (*changed)(void *context, struct link *link);
+	void *context;
+};
+
+/* Borrows the device until link_hub_free(). Returns 0 or a negative errno. */
+int link_hub_new(struct device *device, const struct link_hub_config *config,
+		 struct link_hub **ret_hub, char *error, size_t error_size);
+void link_hub_free(struct link_hub *hub); /* closes all links */
+
+/* Accepts peers at 'addr', whose port 0 takes any and is then in '*ret_bound'. */
+int link_listen(struct link_hub *hub, const struct addr *addr, struct addr *ret_bound, char *error,
+		size_t error_size);
+
+/*
+ * Begins a link; it is LINK_READY, or LINK_ENDED, some turns later, by 'deadline_ns' at the latest.
+ * Returns 0 or a negative errno.
+ */
+int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use, uint64_t now_ns,
+		 uint64_t deadline_ns, struct link **ret_link, char *error, size_t error_size);
+
+/* Disconnects and frees. NULL is fine. */
+void link_close(struct link *link);
+
+/*
+ * Takes in what has happened: connection events, and handshakes. Never blocks. Completions of
+ * work that others posted go to who posted it (see struct link_work). Returns whether there was
+ * any.
+ */
+bool link_hub_turn(struct link_hub *hub, uint64_t now_ns);
+
+/* Readable when link_hub_turn() may have connection events; completions have to be polled, or
+ * armed. */
+int link_hub_fd(const struct link_hub *hub);
+
+enum link_state link_state(const struct link *link);
+const char *link_error(const struct link *link); /* one line, what to do included */
+uint64_t link_peer_node(const struct link *link);
+struct addr link_peer(const struct link *link);
+bool link_is_accepted(const struct link *link);   /* the peer connected to us */
+uint32_t link_reads_max(const struct link *link); /* READs under way that both sides agreed on */
+struct ibv_qp *link_qp(struct link *link);
+struct device *link_device(struct link *link);
+
+/* The value that binds a region request to this link; both sides compute the same. LINK_READY only.
+ */
+void link_proof(const struct link *link, uint8_t ret_proof[LINK_PROOF_SIZE]);
+
+/* The link of a listener that has this proof and is LINK_READY, or NULL. */
+struct link *link_find(struct link_hub *hub, const uint8_t proof[LINK_PROOF_SIZE]);
+
+/* Room for whoever uses the link. */
+void link_set_context(struct link *link, void *context);
+void *link_context(const struct link *link);
+
+/*
+ * Work posted on a link's queue pair: its wr_id is the address of one of these, which
+ * stays until 'done' was called for the last signalled request. 'done' gets
+ * every completion that names it, successful or not.
+ */
+struct link_work {
+	void (*done)(struct link_work *work, struct link *link, const struct ibv_wc *completion);
+};
