@@ -16,9 +16,18 @@
  * all batches that are under way are then completed with the error, and
  * their memory is the caller's again.
  *
+ * A lease's time is looked at when a batch is handed out, not only when it is
+ * posted: a reader that was asleep meanwhile must not use what it read, since the owner
+ * may have put the memory to another use. So the clock that fetch_poll() gets
+ * is read after the completions came in:
+ *
+ *	link_hub_turn(hub, now_ns);               only the verbs kind has a hub
+ *	count = fetch_poll(fetch, clock_now_ns(), done, ARRAY_COUNT(done));
+ *
  * Threads: a fetch belongs to one thread, that of its link's hub.
  */
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,15 +67,20 @@ struct fetch;
 struct fetch_ops {
 	int (*post)(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count,
 		    uint64_t cookie);
-	unsigned (*poll)(struct fetch *fetch, struct fetch_done *done, unsigned count);
+	unsigned (*poll)(struct fetch *fetch, uint64_t now_ns, struct fetch_done *done,
+			 unsigned count);
 	void (*close)(struct fetch *fetch);
 };
 
 /* First member of every kind's own structure. */
 struct fetch {
 	const struct fetch_ops *ops;
-	const char *kind; /* "verbs", "shm", "local" */
-	uint64_t size;    /* of the region */
+	const char *kind;    /* "verbs", "shm", "local" */
+	uint64_t size;       /* of the region */
+	uint8_t *memory;     /* where pieces may go to; borrowed */
+	size_t memory_size;  /* bytes */
+	uint64_t expires_ns; /* nothing that completes later is used; UINT64_MAX: never */
+	int error;           /* what it ended with, a negative errno; 0 while it works */
 	struct fetch_stats stats;
 };
 
@@ -83,10 +97,14 @@ static inline int fetch_post(struct fetch *fetch, const struct fetch_piece *piec
 	return fetch->ops->post(fetch, pieces, count, cookie);
 }
 
-/* Tells of up to 'count' batches that are done, in any order. Never blocks. Returns how many. */
-static inline unsigned fetch_poll(struct fetch *fetch, struct fetch_done *done, unsigned count)
+/*
+ * Tells of up to 'count' batches that are done, in any order; 'now_ns' as said above. Never blocks.
+ * Returns how many.
+ */
+static inline unsigned fetch_poll(struct fetch *fetch, uint64_t now_ns, struct fetch_done *done,
+				  unsigned count)
 {
-	return fetch->ops->poll(fetch, done, count);
+	return fetch->ops->poll(fetch, now_ns, done, count);
 }
 
 /* What is under way is given up. NULL is fine. */
@@ -94,4 +112,22 @@ static inline void fetch_close(struct fetch *fetch)
 {
 	if (fetch)
 		fetch->ops->close(fetch);
+}
+
+/* --- for the kinds --- */
+
+/*
+ * May these pieces be posted? Looks at their count, at the region, at the memory and at whether the
+ * fetch has ended. Returns 0, -EINVAL, or what it ended with.
+ */
+int fetch_check(const struct fetch *fetch, const struct fetch_piece *pieces, unsigned count);
+
+/* Counts a batch that was posted. */
+void fetch_count_batch(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count);
+
+/* Ends the fetch with -ETIMEDOUT when its time is over; what it ended with before stays. */
+static inline void fetch_check_expiry(struct fetch *fetch, uint64_t now_ns)
+{
+	if (now_ns >= fetch->expires_ns && !fetch->error)
+		fetch->error = -ETIMEDOUT;
 }

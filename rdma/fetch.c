@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/fetch.h"
+
+#include <stdbool.h>
+
+/* Is [at, at + part) within [start, start + size)? Says so without a sum that could overflow. */
+static bool is_within(uint64_t at, uint64_t part, uint64_t start, uint64_t size)
+{
+	return at >= start && at - start <= size && part <= size - (at - start);
+}
+
+int fetch_check(const struct fetch *fetch, const struct fetch_piece *pieces, unsigned count)
+{
+	uint64_t memory = (uintptr_t)fetch->memory;
+
+	if (fetch->error)
+		return fetch->error;
+	if (!count || count > FETCH_PIECE_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < count; i++) {
+		const struct fetch_piece *piece = &pieces[i];
+
+		if (!piece->size || !is_within(piece->offset, piece->size, 0, fetch->size) ||
+		    !is_within((uintptr_t)piece->to, piece->size, memory, fetch->memory_size))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+void fetch_count_batch(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count)
+{
+	fetch->stats.batches++;
+	fetch->stats.reads += count;
+	for (unsigned i = 0; i < count; i++)
+		fetch->stats.bytes += pieces[i].size;
+}
