@@ -12,6 +12,7 @@
  * Threads: opening and closing by one; events by one; the rest is constant.
  */
 
+#include "base/addr.h"
 #include "rdma/verbs_ops.h"
 
 #include <stdbool.h>
@@ -77,6 +78,22 @@ const struct verbs_ops *device_ops(const struct device *device);
 struct ibv_context *device_context(struct device *device);
 struct ibv_pd *device_pd(struct device *device);
 
+/*
+ * Where peers reach the device, with 'port'. Returns whether there is such an address: a GID of
+ * InfiniBand has none.
+ */
+bool device_addr(const struct device *device, uint16_t port, struct addr *ret_addr);
+
+/*
+ * Registers [start, start + size), which is borrowed until the registration ends by dereg_mr.
+ * Returns 0 or a negative errno, with 'error' saying what to do (-ENOMEM: memlock).
+ */
+int device_register(struct device *device, const void *start, uint64_t size, int access,
+		    struct ibv_mr **ret_mr, char *error, size_t error_size);
+
+/* "infiniband", "roce v1", "roce v2". */
+const char *device_transport_name(enum device_transport transport);
+
 /* All devices, opened for a moment. Returns how many; those beyond 'count' are not told of. */
 unsigned device_list(const struct verbs_ops *ops, struct device_info *infos, unsigned count);
 
@@ -90,3 +107,9 @@ enum device_event {
 /* Readable when device_event() has something. Doesn't block. */
 int device_event_fd(const struct device *device);
 enum device_event device_event(struct device *device);
+
+/* Was DEVICE_EVENT_REMOVED seen? Any thread. */
+bool device_is_removed(const struct device *device);
+
+/* Events that told of a broken queue pair, so far: whoever owns some asks them. Any thread. */
+uint32_t device_qp_errors(const struct device *device);

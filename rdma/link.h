@@ -64,11 +64,34 @@ struct link_hub_config {
 	const uint8_t *secret; /* LINK_SECRET_SIZE bytes, copied; NULL: none */
 	uint32_t link_max;     /* 1 to LINK_MAX */
 	uint32_t send_depth;   /* work requests of a link's send queue */
-	uint64_t seed;         /* of nonces; 0: random */
-	/* Called for a link of ours or of a peer whenever its state changes; may close it. */
+	uint64_t seed;         /* of nonces, for tests; 0: random */
+
+	/*
+	 * Called from link_hub_turn() whenever the state of a link of ours changes. A link of a
+	 * peer is shown when it is LINK_READY, and again when it has ended: those that don't get
+	 * that far are the hub's own business, and counted. May close the link, or others.
+	 */
 	void (*changed)(void *context, struct link *link);
 	void *context;
+
+	/*
+	 * For LINK_FRAMES, which are refused without: where all such links receive. Their wr_id
+	 * have LINK_WR_SHARED set. Borrowed until link_hub_free().
+	 */
+	struct ibv_srq *srq;
+	uint32_t srq_depth; /* receives it has at most */
+	/* Where the bytes of a receive lie; a handshake is read from there. */
+	const uint8_t *(*srq_bytes)(void *context, uint64_t wr_id);
+	/*
+	 * A receive of the shared queue has completed, so the memory is the poster's again. 'link'
+	 * is LINK_READY, or NULL when the bytes are nobody's: a handshake's, or of a link that is
+	 * gone.
+	 */
+	void (*received)(void *context, struct link *link, const struct ibv_wc *completion);
 };
+
+/* Set in the wr_id of every receive of the shared queue, and in no other: works are aligned. */
+#define LINK_WR_SHARED UINT64_C(1)
 
 /* Borrows the device until link_hub_free(). Returns 0 or a negative errno. */
 int link_hub_new(struct device *device, const struct link_hub_config *config,
@@ -86,7 +109,10 @@ int link_listen(struct link_hub *hub, const struct addr *addr, struct addr *ret_
 int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use, uint64_t now_ns,
 		 uint64_t deadline_ns, struct link **ret_link, char *error, size_t error_size);
 
-/* Disconnects and frees. NULL is fine. */
+/*
+ * Disconnects and frees. What was posted on the link is given up: the device has let go of its
+ * memory, and no 'done' is called any more. NULL is fine.
+ */
 void link_close(struct link *link);
 
 /*
