@@ -55,7 +55,7 @@ static int real_post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_
 	return ibv_post_recv(qp, wr, bad);
 }
 
-const struct verbs_ops *verbs_ops_real(void)
+const struct verbs_ops *real_verbs_ops(void)
 {
 	static const struct verbs_ops real = {
 		.get_device_list = ibv_get_device_list,

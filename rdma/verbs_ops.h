@@ -4,7 +4,7 @@
 /*
  * Verbs_ops - the verbs that Tern uses, as a table
  *
- * The seam between rdma/ and the devices: verbs_ops_real() calls libibverbs and
+ * The seam between rdma/ and the devices: real_verbs_ops() calls libibverbs and
  * librdmacm, and tests put a provider in memory there (tests/lib/fake_verbs.h), which drops,
  * delays, repeats and fails what hardware seldom does.
  *
@@ -91,4 +91,4 @@ struct verbs_ops {
 };
 
 /* libibverbs and librdmacm. */
-const struct verbs_ops *verbs_ops_real(void);
+const struct verbs_ops *real_verbs_ops(void);
