@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 VALGRIND = valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--error-exitcode=99
 
-.PHONY: all setup develop build test demo perf asan ubsan tsan valgrind fuzz coverage format lint clean
+.PHONY: all setup develop build test test-rxe demo perf asan ubsan tsan valgrind fuzz coverage format lint clean
 
 all: build
 
@@ -22,10 +22,15 @@ $(BUILD)/build.ninja: | setup
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
-# meson counts the skipped tests; why they were is said behind it.
+# meson counts the skipped tests; why they were is said behind it. Without its packages the suite rxe is one of them.
 test: build
+	@scripts/setup rxe || true
 	meson test -C $(BUILD) --print-errorlogs --no-rebuild; status=$$?; \
 	python3 scripts/test-summary $(BUILD)/meson-logs/testlog.json --skips; exit $$status
+
+test-rxe: build
+	@scripts/setup rxe
+	meson test -C $(BUILD) --suite rxe --verbose --no-rebuild
 
 demo: build
 	@scripts/demo
