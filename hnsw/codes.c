@@ -19,6 +19,7 @@ static const struct {
 	const struct codes_kernels *kernels;
 } tables[] = {
 #if defined(__x86_64__)
+	{"amx", &codes_avx512},
 	{"avx512", &codes_avx512},
 	{"avx2", &codes_avx2},
 #endif

@@ -2,6 +2,7 @@
 #include "hnsw/dist.h"
 
 #include "base/check.h"
+#include "hnsw/dist_amx.h"
 #include "hnsw/dist_order.h"
 #include "hnsw/segment.h"
 
@@ -62,6 +63,26 @@ static const struct dist_table *find_avx512(void)
 	pthread_once(&widest_once, widest_init);
 	return &widest;
 }
+
+static struct dist_table tiled;
+static pthread_once_t tiled_once = PTHREAD_ONCE_INIT;
+static bool has_tiles;
+
+/* Tiles are for batches (dist_batch.h); one pair at a time is AVX-512's. */
+static void tiled_init(void)
+{
+	has_tiles = find_avx512() && dist_amx_ask();
+	if (!has_tiles)
+		return;
+	tiled = widest;
+	tiled.isa = "amx";
+}
+
+static const struct dist_table *find_amx(void)
+{
+	pthread_once(&tiled_once, tiled_init);
+	return has_tiles ? &tiled : NULL;
+}
 #endif
 
 /* The best first. Each finds its table if this processor can run it, else NULL. */
@@ -70,6 +91,7 @@ static const struct {
 	const struct dist_table *(*find)(void);
 } candidates[] = {
 #if defined(__x86_64__)
+	{"amx", find_amx},
 	{"avx512", find_avx512},
 	{"avx2", find_avx2},
 #endif
@@ -104,7 +126,8 @@ static void dist_choose(void)
 	if (!chosen) {
 		chosen = dist_first();
 		fprintf(stderr,
-			"TERN_ISA: '%s' is not here; taking %s (known: scalar, avx2, avx512)\n",
+			"TERN_ISA: '%s' is not here; taking %s (known: scalar, avx2, avx512, "
+			"amx)\n",
 			isa, chosen->isa);
 	}
 }

@@ -6,7 +6,8 @@
  *
  * One table an instruction set; dist_best() gives the best that this processor
  * has, or the one that the environment variable TERN_ISA names (scalar, avx2,
- * avx512), so that tests can force one.
+ * avx512, amx), so that tests can force one. That of amx is AVX-512's by another
+ * name: its own kernels are those of dist_batch.h.
  *
  * Every table gives the same bits, so an index doesn't depend on the processor
  * that built it. Floats of 16 bits are made f32 first, which is exact; f32 are

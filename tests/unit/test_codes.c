@@ -17,7 +17,7 @@
 
 #define DIM_MAX ROTATE_SIZE_MAX
 
-static const char *const names[] = {"scalar", "avx2", "avx512"};
+static const char *const names[] = {"scalar", "avx2", "avx512", "amx"};
 
 static const float nasty[] = {0.0F,   -0.0F, 1.0F,   -1.0F,  1e-45F,   -1e-45F,   1e38F,
 			      -1e38F, 3e38F, -3e38F, 1e-20F, INFINITY, -INFINITY, NAN};

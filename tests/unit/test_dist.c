@@ -16,7 +16,7 @@
 
 #define FLOATS_MAX 160
 
-static const char *const names[] = {"scalar", "avx2", "avx512"};
+static const char *const names[] = {"scalar", "avx2", "avx512", "amx"};
 
 static const float nasty[] = {
 	0.0F,   -0.0F,   1.0F,  -1.0F,  1e-45F,         -1e-45F,   1.17549435e-38F,

@@ -30,7 +30,7 @@ struct arena {
 };
 
 static struct arena left, right, query;
-static const struct dist_table *tables[4];
+static const struct dist_table *tables[5];
 static size_t table_count;
 
 static int arena_init(struct arena *arena)
@@ -45,7 +45,7 @@ static int arena_init(struct arena *arena)
 
 static int group_setup(void **state)
 {
-	static const char *const names[] = {"scalar", "avx2", "avx512"};
+	static const char *const names[] = {"scalar", "avx2", "avx512", "amx"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
 		if (dist_find(names[i]))

@@ -83,7 +83,7 @@ static struct built build_under(const char *isa)
 
 static void every_instruction_set_builds_the_same_bytes(void **state)
 {
-	static const char *const isas[] = {"avx2", "avx512"};
+	static const char *const isas[] = {"avx2", "avx512", "amx"};
 	struct built scalar = build_under("scalar");
 
 	assert_true(kinds_count <= KINDS_MAX);
