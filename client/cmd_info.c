@@ -29,7 +29,7 @@ static const char about[] =
 	"set chosen, and the DPDK drivers and RDMA devices that are usable. Changes nothing.\n";
 
 /* All instruction sets there are kernels for; the one in use is dist_best()'s. */
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
+static const char *const isas[] = {"scalar", "avx2", "avx512", "amx"};
 
 static uint64_t memlock(void)
 {

@@ -167,3 +167,22 @@ void convert_back(enum vector_type type, const void *row, size_t dim, float *ret
 	for (size_t i = 0; i < dim; i++)
 		ret_values[i] = value_at(type, row, i);
 }
+
+bool convert_bytes(enum vector_type type, const float *restrict values, size_t dim,
+		   void *restrict ret_row)
+{
+	const float least = type == VECTOR_U8 ? 0 : INT8_MIN;
+	const float greatest = type == VECTOR_U8 ? UINT8_MAX : INT8_MAX;
+	uint8_t *bytes = ret_row;
+	uint32_t inexact = 0;
+
+	memset(bytes, 0, dist_row_size(type, dim));
+	for (size_t i = 0; i < dim; i++) {
+		float value = values[i] > least ? values[i] : least; /* a NaN too */
+		int32_t integer = (int32_t)(value < greatest ? value : greatest);
+
+		bytes[i] = (uint8_t)integer;
+		inexact += (float)integer != values[i];
+	}
+	return inexact == 0;
+}

@@ -16,6 +16,8 @@
 
 #include "base/vector_type.h"
 
+#include <stdbool.h>
+
 enum {
 	CONVERT_E_FINITE = 1, /* NaN or infinite */
 	CONVERT_E_RANGE,      /* beyond the type's greatest or least */
@@ -39,6 +41,12 @@ const char *convert_refusal(int code);
  * bytes.
  */
 void convert_row(enum vector_type type, const float *values, size_t dim, void *ret_row);
+
+/*
+ * Fills a row of i8 or u8 of any values: what is beyond the type's range is cut to it, fractions
+ * are dropped, a NaN is the least. Returns whether the row holds them exactly.
+ */
+bool convert_bytes(enum vector_type type, const float *values, size_t dim, void *ret_row);
 
 /* The first 'dim' values of a row. */
 void convert_back(enum vector_type type, const void *row, size_t dim, float *ret_values);

@@ -120,26 +120,6 @@ static void bits_query(const struct rows_form *form, const float *vector, uint8_
 			bits[i / 8] = (uint8_t)(bits[i / 8] | 1U << i % 8);
 }
 
-/* Fills a row of bytes if they can hold the query exactly, which queries of such sets are. */
-static bool bytes_query(const struct rows_form *form, const float *restrict vector,
-			uint8_t *restrict bytes)
-{
-	const float least = form->type == VECTOR_U8 ? 0 : INT8_MIN;
-	const float greatest = form->type == VECTOR_U8 ? UINT8_MAX : INT8_MAX;
-	const uint32_t dim = form->dim;
-	uint32_t inexact = 0;
-
-	memset(bytes, 0, dist_row_size(form->type, dim));
-	for (uint32_t i = 0; i < dim; i++) {
-		float value = vector[i] > least ? vector[i] : least; /* a NaN too */
-		int32_t integer = (int32_t)(value < greatest ? value : greatest);
-
-		bytes[i] = (uint8_t)integer;
-		inexact += (float)integer != vector[i];
-	}
-	return inexact == 0;
-}
-
 static bool is_bytes(enum vector_type type)
 {
 	return type == VECTOR_I8 || type == VECTOR_U8;
@@ -165,7 +145,7 @@ void rows_query(const struct rows_form *form, const float *vector, void *scratch
 		bits_query(form, vector, scratch);
 	else if (form->type == VECTOR_F32)
 		ret_query->row = vector;
-	else if (!is_bytes(form->type) || !bytes_query(form, vector, scratch))
+	else if (!is_bytes(form->type) || !convert_bytes(form->type, vector, form->dim, scratch))
 		mixed_query(form, vector, ret_query);
 	if (rows_have_factors(form) && !form->compact)
 		ret_query->factors.scale = inverse_norm(vector, form->dim);

@@ -3,6 +3,8 @@
 
 #include "base/defs.h"
 #include "hnsw/dist.h"
+#include "hnsw/truth_bytes.h"
+#include "hnsw/truth_hits.h"
 #include "hnsw/workers.h"
 
 #include <errno.h>
@@ -20,7 +22,8 @@
 struct truth {
 	const float *base;
 	const float *queries;
-	const double *base_norms; /* under cosine */
+	double *base_norms;        /* owned; under cosine, when the values aren't bytes */
+	struct truth_bytes *bytes; /* owned; NULL: the values aren't bytes */
 	struct truth_hit *hits;
 	uint32_t base_count;
 	uint32_t query_count;
@@ -39,38 +42,16 @@ static double norm(const float *a, uint32_t dim)
 	return sqrt(dot(a, a, dim));
 }
 
-static double cosine_distance(double product, double norm_a, double norm_b)
-{
-	return norm_a > 0 && norm_b > 0 ? 1 - product / (norm_a * norm_b) : 1;
-}
-
 double truth_distance(enum metric metric, const float *a, const float *b, uint32_t dim)
 {
 	switch (metric) {
 	case METRIC_L2:
 		return dist_best()->exact_l2(a, b, dim);
 	case METRIC_COSINE:
-		return cosine_distance(dot(a, b, dim), norm(a, dim), norm(b, dim));
+		return truth_cosine(dot(a, b, dim), norm(a, dim), norm(b, dim));
 	default:
 		return -dot(a, b, dim);
 	}
-}
-
-static bool hit_before(const struct truth_hit *a, const struct truth_hit *b)
-{
-	return a->distance < b->distance || (a->distance == b->distance && a->row < b->row);
-}
-
-/* Insertion into the sorted hits: nearly every row falls off at the first comparison. */
-static void hits_offer(struct truth_hit *hits, uint32_t k, struct truth_hit hit)
-{
-	uint32_t at = k - 1;
-
-	if (!hit_before(&hit, &hits[at]))
-		return;
-	for (; at > 0 && hit_before(&hit, &hits[at - 1]); at--)
-		hits[at] = hits[at - 1];
-	hits[at] = hit;
 }
 
 static void truth_item(const struct truth *truth, uint32_t item)
@@ -82,8 +63,7 @@ static void truth_item(const struct truth *truth, uint32_t item)
 
 	for (uint32_t q = first; q < end; q++) {
 		norms[q - first] = norm(truth->queries + (size_t)q * dim, dim);
-		for (uint32_t i = 0; i < k; i++)
-			truth->hits[(size_t)q * k + i] = (struct truth_hit){UINT32_MAX, INFINITY};
+		truth_hits_clear(truth->hits + (size_t)q * k, k);
 	}
 	for (uint32_t row = 0; row < truth->base_count; row++) {
 		const float *vector = truth->base + (size_t)row * dim;
@@ -94,11 +74,11 @@ static void truth_item(const struct truth *truth, uint32_t item)
 
 			if (truth->metric == METRIC_COSINE)
 				hit.distance =
-					cosine_distance(dot(query, vector, dim), norms[q - first],
-							truth->base_norms[row]);
+					truth_cosine(dot(query, vector, dim), norms[q - first],
+						     truth->base_norms[row]);
 			else
 				hit.distance = truth_distance(truth->metric, query, vector, dim);
-			hits_offer(truth->hits + (size_t)q * k, k, hit);
+			truth_hits_offer(truth->hits + (size_t)q * k, k, hit);
 		}
 	}
 }
@@ -124,25 +104,45 @@ struct round {
 static void round_item(void *context, uint32_t worker, uint32_t item)
 {
 	const struct round *round = context;
+	const struct truth *truth = round->truth;
 
-	truth_item(round->truth, round->first + item);
+	if (truth->bytes)
+		truth_bytes_item(truth->bytes, worker, round->first + item, truth->hits);
+	else
+		truth_item(truth, round->first + item);
 }
 
 static void run_rounds(const struct truth *truth, struct workers *workers,
 		       const struct truth_options *options)
 {
-	uint32_t items = (truth->query_count + TRUTH_QUERIES_A_ITEM - 1) / TRUTH_QUERIES_A_ITEM;
+	uint32_t queries = truth->bytes ? truth_bytes_queries(truth->bytes) : TRUTH_QUERIES_A_ITEM;
+	uint32_t items = (truth->query_count + queries - 1) / queries;
 
 	for (uint32_t first = 0; first < items; first += TRUTH_ITEMS_A_ROUND) {
 		struct round round = {truth, first};
 		uint32_t count = MIN(items - first, TRUTH_ITEMS_A_ROUND);
-		uint64_t done = (uint64_t)(first + count) * TRUTH_QUERIES_A_ITEM;
+		uint64_t done = (uint64_t)(first + count) * queries;
 
 		workers_run(workers, count, round_item, &round);
 		if (options->progress)
 			options->progress(options->context, MIN(done, truth->query_count),
 					  truth->query_count);
 	}
+}
+
+/* Finds out which way is to be taken, and makes what it needs. */
+static int prepare(struct truth *truth, const struct truth_options *options, uint32_t workers)
+{
+	const struct truth_input input = {truth->base, truth->queries, truth->base_count,
+					  truth->query_count, truth->dim};
+	int error = truth_bytes_new(&input, options, workers, &truth->bytes);
+
+	if (error != TRUTH_BYTES_E_FLOATS)
+		return error;
+	if (truth->metric != METRIC_COSINE)
+		return 0;
+	truth->base_norms = row_norms(truth->base, truth->base_count, truth->dim);
+	return truth->base_norms ? 0 : -ENOMEM;
 }
 
 int truth_compute(const float *base, uint32_t base_count, const float *queries,
@@ -159,23 +159,20 @@ int truth_compute(const float *base, uint32_t base_count, const float *queries,
 		.k = options->k,
 		.metric = options->metric,
 	};
-	double *norms = NULL;
+	uint32_t threads = MIN(MAX(options->threads, 1), WORKERS_MAX);
 	struct workers *workers;
 	int error;
 
 	if (options->k == 0)
 		return 0;
-	if (options->metric == METRIC_COSINE) {
-		norms = row_norms(base, base_count, dim);
-		if (!norms)
-			return -ENOMEM;
-		truth.base_norms = norms;
-	}
-	error = workers_new(MIN(MAX(options->threads, 1), WORKERS_MAX), &workers);
+	error = prepare(&truth, options, threads);
 	if (!error)
+		error = workers_new(threads, &workers);
+	if (!error) {
 		run_rounds(&truth, workers, options);
-	if (!error)
 		workers_free(workers);
-	free(norms);
+	}
+	truth_bytes_free(truth.bytes);
+	free(truth.base_norms);
 	return error;
 }
