@@ -529,10 +529,7 @@ static int seal(struct build *build)
 	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
 		store_le32(build->image + LAYOUT_AT_EF_TUNED + 4 * i, tuned.ef_tuned[i]);
 	memcpy(build->image + LAYOUT_AT_ROW_ERROR, &tuned.row_error, sizeof(tuned.row_error));
-	store_le32(
-		build->image + LAYOUT_AT_BODY_CRC,
-		crc32c(build->image + LAYOUT_HEADER_SIZE, build->image_size - LAYOUT_HEADER_SIZE));
-	store_le32(build->image + LAYOUT_AT_HEADER_CRC, crc32c(build->image, LAYOUT_AT_HEADER_CRC));
+	layout_seal(build->image);
 	return 0;
 }
 

@@ -48,7 +48,7 @@
 #include <string.h>
 
 #define LAYOUT_MAGIC       "TERNSEG\n"
-#define LAYOUT_VERSION     2
+#define LAYOUT_VERSION     3
 #define LAYOUT_HEADER_SIZE 256
 #define LAYOUT_NONE        UINT32_MAX
 
@@ -88,6 +88,7 @@ enum {
 	LAYOUT_AT_LANDMARKS = 184,
 	LAYOUT_AT_LANDMARK_COUNT = 192,
 	LAYOUT_AT_RESERVED = 196,
+	LAYOUT_AT_DIRECTORY_CRC = 228,
 	LAYOUT_AT_EF_TUNED = 232, /* SEGMENT_RECALL_COUNT of them */
 	LAYOUT_AT_BODY_CRC = 248,
 	LAYOUT_AT_HEADER_CRC = 252,
@@ -204,6 +205,31 @@ static inline struct layout layout_of(const struct layout_shape *shape)
 	return layout;
 }
 
+/* A run of an image's bytes. */
+struct layout_range {
+	uint64_t offset;
+	uint64_t size;
+};
+
+#define LAYOUT_DIRECTORY_RANGES 3
+
+/*
+ * The directory: everything but the header, rows and vectors. It is small beside them, and all that
+ * a remote reader keeps.
+ */
+static inline void layout_directory(const struct layout *layout,
+				    struct layout_range ret_ranges[LAYOUT_DIRECTORY_RANGES])
+{
+	const uint64_t behind_factors = layout->vectors ? layout->vectors : layout->labels;
+
+	ret_ranges[0] =
+		(struct layout_range){LAYOUT_HEADER_SIZE, layout->rows - LAYOUT_HEADER_SIZE};
+	ret_ranges[1] = (struct layout_range){layout->factors, 0};
+	if (layout->factors)
+		ret_ranges[1].size = behind_factors - layout->factors;
+	ret_ranges[2] = (struct layout_range){layout->labels, layout->size - layout->labels};
+}
+
 static inline const uint32_t *layout_row(const struct segment *segment, uint32_t node)
 {
 	return (const uint32_t *)(const void *)(segment->rows + node * segment->row_stride);
@@ -300,3 +326,15 @@ static inline void layout_code_vector(enum metric metric, enum vector_type type,
 
 /* Fills in a segment from a header whose fields are right. */
 void layout_view(const uint8_t *image, struct segment *ret_segment);
+
+/* Writes the checksums of an image whose fields are right and whose other bytes are final. */
+void layout_seal(uint8_t *image);
+
+/*
+ * What segment_attach() checks, of an image of which only the header, or only header and
+ * directory, are there. 'size' is the whole one's. Both return as segment_attach() does.
+ */
+int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_layout, char *error,
+			size_t error_size);
+int layout_check_directory(const uint8_t *image, uint64_t size, struct segment *ret_segment,
+			   char *error, size_t error_size);

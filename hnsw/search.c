@@ -5,6 +5,7 @@
 #include "hnsw/beam_insert.h"
 #include "hnsw/heap.h"
 #include "hnsw/layout.h"
+#include "hnsw/remote.h"
 #include "hnsw/visited.h"
 
 #include <errno.h>
@@ -23,6 +24,10 @@
  *     |      |  ^ (itself, a batch of vectors a step) ^
  *     |      +----------------------------------------+
  *     +----> LANDMARKS ---> EDGES (itself, a row a step) ---> RERANK
+ *
+ * A walk's step has three points at which records of a remote segment may not be here yet, each
+ * with a state of its own to go on from: the chosen node's list (WALK), and the oldest batch,
+ * once a candidate is chosen (CATCH_UP) or when there is none (DRAIN).
  *
  * A walk is a pipeline, so that one query alone keeps the memory busy too. Each
  * step takes in the list of the candidate chosen in the step before (gather),
@@ -75,9 +80,12 @@ enum state {
 	STATE_DESCEND_LINKS,
 	STATE_DESCEND_VECTORS,
 	STATE_WALK,
+	STATE_DRAIN,
+	STATE_CATCH_UP,
 	STATE_LANDMARKS,
 	STATE_EDGES,
 	STATE_SCAN,
+	STATE_ROWS_OF_BEST,
 	STATE_RERANK,
 };
 
@@ -132,6 +140,12 @@ struct batch {
 
 struct search {
 	const struct segment *segment;
+	struct remote *remote; /* the segment's: records are asked for; NULL: they are prefetched */
+	bool waits;            /* for records asked for; the step changed nothing */
+	enum remote_part pinned_part;
+	uint32_t pinned_count; /* slots held while it waits */
+	uint32_t pinned[2 * SEGMENT_M_MAX];
+	bool is_exact;               /* 'rows' are the vectors themselves */
 	struct rows rows;            /* what is compared */
 	struct rows_query from;      /* the query */
 	const struct filter *filter; /* NULL: all are allowed */
@@ -150,7 +164,6 @@ struct search {
 	enum state state;
 	uint32_t ahead;  /* vectors to prefetch before the one being compared */
 	uint32_t stride; /* vectors to compare at a time */
-	bool is_chosen;  /* WALK: 'node' is to be gathered */
 	uint32_t first_batch;
 	uint32_t batch_count;
 	struct batch batches[SEARCH_LAG];
@@ -194,12 +207,28 @@ struct search {
 
 static_assert(SEARCH_SCAN_BATCH <= 2 * SEGMENT_M_MAX, "a batch is in 'wanted'");
 
+/* Which records of a remote are compared with. */
+static enum remote_part part_of(const struct search *search)
+{
+	return search->is_exact ? REMOTE_VECTORS : REMOTE_ROWS;
+}
+
+static void prefetch_row(const struct search *search, uint32_t node, uint64_t size)
+{
+	const uint8_t *row;
+
+	if (search->remote) {
+		remote_ask(search->remote, REMOTE_ROWS, node);
+		return;
+	}
+	row = (const uint8_t *)layout_row(search->segment, node);
+	for (uint64_t at = 0; at < size; at += CACHE_LINE)
+		__builtin_prefetch(row + at);
+}
+
 static void prefetch_links(const struct search *search, uint32_t node)
 {
-	const uint8_t *row = (const uint8_t *)layout_row(search->segment, node);
-
-	for (uint64_t at = 0; at < search->segment->vector_offset; at += CACHE_LINE)
-		__builtin_prefetch(row + at);
+	prefetch_row(search, node, search->segment->vector_offset);
 }
 
 static void prefetch_record(const struct search *search)
@@ -210,11 +239,89 @@ static void prefetch_record(const struct search *search)
 		__builtin_prefetch(record + at);
 }
 
-/* The rest is asked for while these are compared. */
+/* The rest is asked for while these are compared; of a remote all are. */
 static void prefetch_nodes(const struct search *search, const uint32_t *nodes, uint32_t count)
 {
+	if (search->remote) {
+		for (uint32_t i = 0; i < count; i++)
+			remote_ask(search->remote, part_of(search), nodes[i]);
+		return;
+	}
 	for (uint32_t i = 0; i < MIN(count, search->ahead); i++)
 		rows_prefetch(&search->rows, nodes[i]);
+}
+
+static void unpin(struct search *search)
+{
+	for (uint32_t i = 0; i < search->pinned_count; i++)
+		remote_unpin(search->remote, search->pinned_part, search->pinned[i]);
+	search->pinned_count = 0;
+}
+
+/* Asks for records and holds on to those that are here already. */
+static void wait_for(struct search *search, enum remote_part part, const uint32_t *nodes,
+		     uint32_t count)
+{
+	search->waits = true;
+	search->pinned_part = part;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot;
+
+		remote_ask(search->remote, part, nodes[i]);
+		slot = remote_pin(search->remote, part, nodes[i]);
+		if (slot != UINT32_MAX)
+			search->pinned[search->pinned_count++] = slot;
+	}
+}
+
+/*
+ * Can records be used, 2 * SEGMENT_M_MAX at most? Those of a remote may be under way; then the step
+ * ends without having changed anything, and is taken again when something has come.
+ */
+static bool all_here(struct search *search, enum remote_part part, const uint32_t *nodes,
+		     uint32_t count)
+{
+	uint32_t i = 0;
+
+	if (!search->remote)
+		return true;
+	unpin(search);
+	while (i < count && remote_slot(search->remote, part, nodes[i]) != UINT32_MAX)
+		i++;
+	if (i == count)
+		return true;
+	wait_for(search, part, nodes, count);
+	return false;
+}
+
+static bool row_is_here(struct search *search, uint32_t node)
+{
+	return all_here(search, REMOTE_ROWS, &node, 1);
+}
+
+static bool wanted_are_here(struct search *search)
+{
+	return all_here(search, part_of(search), search->wanted, search->wanted_count);
+}
+
+/* A node's row, which is here. */
+static const uint32_t *row_of(const struct search *search, uint32_t node)
+{
+	if (search->remote)
+		return (const void *)remote_row(search->remote,
+						remote_slot(search->remote, REMOTE_ROWS, node));
+	return layout_row(search->segment, node);
+}
+
+/* Numbers by which 'rows' find nodes that are here: their own, or those of their slots. */
+static const uint32_t *places_of(const struct search *search, const uint32_t *nodes, uint32_t count,
+				 uint32_t *places)
+{
+	if (!search->remote)
+		return nodes;
+	for (uint32_t i = 0; i < count; i++)
+		places[i] = remote_slot(search->remote, part_of(search), nodes[i]);
+	return places;
 }
 
 /*
@@ -227,18 +334,24 @@ static void keys_of(struct search *search, const uint32_t *nodes, uint32_t count
 		    const uint32_t *next, uint32_t next_count, uint64_t *keys)
 {
 	float distances[2 * SEGMENT_M_MAX];
+	uint32_t slots[2 * SEGMENT_M_MAX];
+	const uint32_t *places = places_of(search, nodes, count, slots);
 
+	if (search->remote) {
+		prefetch_nodes(search, next, next_count);
+		next_count = 0;
+	}
 	next_count = MIN(next_count, search->ahead);
 	for (uint32_t i = 0; i < count; i += search->stride) {
 		uint32_t part = MIN(count - i, search->stride);
 
 		for (uint32_t j = i; j < i + part; j++) {
 			if (j + search->ahead < count)
-				rows_prefetch(&search->rows, nodes[j + search->ahead]);
+				rows_prefetch(&search->rows, places[j + search->ahead]);
 			if (j < next_count)
 				rows_prefetch(&search->rows, next[j]);
 		}
-		rows_distances(&search->from, &search->rows, nodes + i, part, distances + i);
+		rows_distances(&search->from, &search->rows, places + i, part, distances + i);
 	}
 	for (uint32_t i = count; i < next_count; i++)
 		rows_prefetch(&search->rows, next[i]);
@@ -388,6 +501,8 @@ static void scan_step(struct search *search)
 	const uint32_t count = search->wanted_count;
 	uint64_t keys[SEARCH_SCAN_BATCH];
 
+	if (!wanted_are_here(search))
+		return;
 	wanted_keys(search, keys);
 	for (uint32_t i = 0; i < count; i++)
 		if (beam_wants(&search->beam, keys[i]))
@@ -472,7 +587,20 @@ static void compare_exactly(struct search *search)
 	struct rows_form form;
 
 	segment_exact(search->segment, &form, &search->rows);
+	if (search->remote)
+		search->rows = remote_vectors(search->remote);
+	search->is_exact = form.compact != search->segment->form.compact;
 	rows_query(&form, search->query, search->query_row, &search->from);
+}
+
+/* Those of a remote are in its directory, or in the rows, which are here then. */
+static const struct rows_factors *factors_of(const struct search *search, uint32_t node)
+{
+	uint32_t slot;
+
+	if (!search->segment->codes.bits)
+		return rows_factors_at(&search->segment->compared, node);
+	return rows_factors_at(&search->rows, *places_of(search, &node, 1, &slot));
 }
 
 /*
@@ -485,12 +613,27 @@ static float error_of_query(const struct search *search, uint32_t count)
 	float scale = search->from.factors.scale, largest = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t node = beam_key_node(search->beam.keys[i]);
-		float row = rows_factors_at(&search->rows, node)->scale;
+		float row = factors_of(search, beam_key_node(search->beam.keys[i]))->scale;
 
 		largest = row > largest ? row : largest;
 	}
 	return search->segment->row_error * (scale > largest ? scale / largest : 1);
+}
+
+/* The best's factors, which are in their rows, are looked at once more. */
+static bool best_are_here(struct search *search, uint32_t count)
+{
+	uint32_t nodes[2 * SEGMENT_M_MAX];
+	bool here = true;
+
+	for (uint32_t i = 0; here && i < count;) {
+		uint32_t part = 0;
+
+		while (i < count && part < ARRAY_COUNT(nodes))
+			nodes[part++] = beam_key_node(search->beam.keys[i++]);
+		here = all_here(search, REMOTE_ROWS, nodes, part);
+	}
+	return here;
 }
 
 static void rerank_begin(struct search *search)
@@ -504,6 +647,9 @@ static void rerank_begin(struct search *search)
 		return;
 	}
 	count = last_answered(search) + 1;
+	search->state = STATE_ROWS_OF_BEST;
+	if (search->remote && search->segment->codes.bits && !best_are_here(search, count))
+		return;
 	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * error_of_query(search, count);
 	while (count < beam->count && beam_key_distance(beam->keys[count]) <= farthest)
 		count++;
@@ -517,6 +663,9 @@ static void rerank_begin(struct search *search)
 static void compare_compactly(struct search *search)
 {
 	search->rows = search->segment->compared;
+	if (search->remote)
+		search->rows = remote_rows(search->remote);
+	search->is_exact = false;
 	rows_query(&search->segment->form, search->query, search->query_row, &search->from);
 }
 
@@ -543,6 +692,8 @@ static void rerank_end(struct search *search)
 
 static void rerank_step(struct search *search)
 {
+	if (!wanted_are_here(search))
+		return;
 	wanted_keys(search, search->beam.keys + search->rerank_next);
 	search->rerank_next += search->wanted_count;
 	if (search->rerank_next == search->rerank_count)
@@ -650,7 +801,7 @@ static bool compare_batch(struct search *search)
 static void gather(struct search *search)
 {
 	uint32_t last = (search->first_batch + search->batch_count) % SEARCH_LAG;
-	const uint32_t *links = layout_row(search->segment, search->node);
+	const uint32_t *links = row_of(search, search->node);
 	struct batch *batch = &search->batches[last];
 
 	search->stats.hops++;
@@ -672,21 +823,21 @@ static void ask(struct search *search)
 	batch->asked = true;
 }
 
-static void walk_step(struct search *search)
+/* Can the oldest batch be compared with? */
+static bool batch_is_here(struct search *search)
 {
-	if (search->is_chosen)
-		gather(search);
-	while (!(search->is_chosen = next_candidate(search))) {
-		if (search->batch_count == 0) {
-			rerank_begin(search);
-			return;
-		}
-		if (!compare_batch(search)) {
-			scan_begin(search);
-			return;
-		}
-	}
-	prefetch_links(search, search->node);
+	const struct batch *batch = &search->batches[search->first_batch];
+
+	return all_here(search, REMOTE_ROWS, batch->nodes, batch->count);
+}
+
+/* The candidate is chosen: room for its batch, then its list is asked for. */
+static void catch_up_step(struct search *search)
+{
+	search->state = STATE_CATCH_UP;
+	if (search->batch_count == SEARCH_LAG && !batch_is_here(search))
+		return;
+	search->state = STATE_WALK;
 	if ((search->batch_count == SEARCH_LAG && !compare_batch(search)) ||
 	    (search->selective && walk_disappoints(search)))
 		scan_begin(search);
@@ -694,12 +845,38 @@ static void walk_step(struct search *search)
 		ask(search);
 }
 
-static void prefetch_row(const struct search *search, uint32_t node, uint64_t size)
-{
-	const uint8_t *row = (const uint8_t *)layout_row(search->segment, node);
+static void choose_step(struct search *search);
 
-	for (uint64_t at = 0; at < size; at += CACHE_LINE)
-		__builtin_prefetch(row + at);
+/* No candidate is left unless one is under way. */
+static void drain_step(struct search *search)
+{
+	search->state = STATE_DRAIN;
+	if (!batch_is_here(search))
+		return;
+	if (!compare_batch(search))
+		scan_begin(search);
+	else
+		choose_step(search);
+}
+
+static void choose_step(struct search *search)
+{
+	if (next_candidate(search)) {
+		prefetch_links(search, search->node);
+		catch_up_step(search);
+	} else if (search->batch_count > 0) {
+		drain_step(search);
+	} else {
+		rerank_begin(search);
+	}
+}
+
+static void walk_step(struct search *search)
+{
+	if (!row_is_here(search, search->node))
+		return;
+	gather(search);
+	choose_step(search);
 }
 
 /* The landmark that seems nearest, or the entry when there are none. */
@@ -763,25 +940,28 @@ static float farthest_score(const struct beam *beam)
 static void take_row(struct search *search, uint32_t node, uint32_t ahead)
 {
 	const struct segment *segment = search->segment;
-	const uint32_t *links = layout_row(segment, node);
+	const uint32_t *links = row_of(search, node);
+	const uint8_t *next = (const uint8_t *)links;
 	const uint64_t edges = segment->edges_offset;
 	const size_t block_size = codes_block_size(segment->codes.bits);
-	float distance = rows_distance(&search->from, &search->rows, node);
+	uint32_t slot;
+	float distance =
+		rows_distance(&search->from, &search->rows, *places_of(search, &node, 1, &slot));
 	uint64_t key = beam_key(distance, node);
 	float scores[CODES_BLOCK];
 
+	if (!search->remote)
+		next = (const uint8_t *)layout_row(segment, ahead);
 	search->stats.hops++;
 	search->stats.distances++;
 	if (beam_wants(&search->found, key))
 		search->insert(&search->found, key);
 	for (uint32_t i = 0; i < 2 * segment->m; i += CODES_BLOCK) {
 		uint64_t at = edges + i / CODES_BLOCK * block_size;
-		uint32_t below =
-			search->score(&search->codes, (const uint8_t *)links + at, distance,
-				      farthest_score(&search->beam),
-				      (const uint8_t *)layout_row(segment, ahead) + at +
-					      block_size - codes_table_size(segment->codes.bits),
-				      scores);
+		uint32_t below = search->score(
+			&search->codes, (const uint8_t *)links + at, distance,
+			farthest_score(&search->beam),
+			next + at + block_size - codes_table_size(segment->codes.bits), scores);
 
 		for (; below; below &= below - 1) {
 			uint32_t place = (uint32_t)__builtin_ctz(below);
@@ -795,18 +975,22 @@ static void take_row(struct search *search, uint32_t node, uint32_t ahead)
 static void edges_step(struct search *search)
 {
 	uint32_t node = search->node, next = node;
-	bool saturated = search->patience != UINT32_MAX && is_saturated(search, &search->found);
-	bool chosen = !saturated && beam_expand(&search->beam, &next);
 	struct beam estimates;
+	bool saturated, chosen, late = false;
 
-	if (chosen)
+	if (!row_is_here(search, node))
+		return;
+	saturated = search->patience != UINT32_MAX && is_saturated(search, &search->found);
+	chosen = !saturated && beam_expand(&search->beam, &next);
+	if (chosen && !search->remote)
 		prefetch_row(search, next,
 			     search->segment->edges_offset + CODES_BLOCK * 2 * sizeof(uint16_t));
 	take_row(search, node, next);
-	if (!chosen && !saturated && beam_expand(&search->beam, &next)) {
-		chosen = true;
+	if (!chosen && !saturated)
+		chosen = late = beam_expand(&search->beam, &next);
+	/* Only now from a remote, which may give it the slot of the row at hand. */
+	if (late || (chosen && search->remote))
 		prefetch_row(search, next, search->segment->row_stride);
-	}
 	search->node = next;
 	if (chosen)
 		return;
@@ -819,11 +1003,9 @@ static void edges_step(struct search *search)
 static void descend(struct search *search)
 {
 	if (search->level == 0) {
-		search->is_chosen = false;
 		search->near = 0;
 		search->near_kept = 0;
-		search->state = STATE_WALK;
-		walk_step(search);
+		choose_step(search);
 		return;
 	}
 	prefetch_record(search);
@@ -832,6 +1014,8 @@ static void descend(struct search *search)
 
 static void start_step(struct search *search)
 {
+	if (!row_is_here(search, search->segment->entry))
+		return;
 	keys_of(search, &search->segment->entry, 1, NULL, 0, &search->nearest);
 	search->level = search->segment->entry_level;
 	search->record = search->segment->entry_record;
@@ -871,6 +1055,8 @@ static void descend_vectors_step(struct search *search)
 	uint64_t before = search->nearest;
 	uint64_t keys[SEGMENT_M_MAX];
 
+	if (!wanted_are_here(search))
+		return;
 	wanted_keys(search, keys);
 	for (uint32_t i = 0; i < count; i++) {
 		if (keys[i] < search->nearest) {
@@ -891,6 +1077,7 @@ static void descend_vectors_step(struct search *search)
 
 bool search_step(struct search *search)
 {
+	search->waits = false;
 	switch (search->state) {
 	case STATE_START:
 		start_step(search);
@@ -904,6 +1091,12 @@ bool search_step(struct search *search)
 	case STATE_WALK:
 		walk_step(search);
 		break;
+	case STATE_DRAIN:
+		drain_step(search);
+		break;
+	case STATE_CATCH_UP:
+		catch_up_step(search);
+		break;
 	case STATE_LANDMARKS:
 		landmarks_step(search);
 		break;
@@ -913,6 +1106,9 @@ bool search_step(struct search *search)
 	case STATE_SCAN:
 		scan_step(search);
 		break;
+	case STATE_ROWS_OF_BEST:
+		rerank_begin(search);
+		break;
 	case STATE_RERANK:
 		rerank_step(search);
 		break;
@@ -920,6 +1116,43 @@ bool search_step(struct search *search)
 		break;
 	}
 	return search->state == STATE_DONE;
+}
+
+bool search_waits(const struct search *search)
+{
+	return search->waits;
+}
+
+/* Of a candidate that may come next: the row, where that has codes; else those of its list. */
+static void foresee_candidate(struct search *search, uint32_t node)
+{
+	const struct segment *segment = search->segment;
+	const uint32_t *links;
+
+	remote_ask(search->remote, REMOTE_ROWS, node);
+	if (segment->codes.bits || remote_slot(search->remote, REMOTE_ROWS, node) == UINT32_MAX)
+		return;
+	links = row_of(search, node);
+	for (uint32_t i = 0; i < 2 * segment->m && links[i] != LAYOUT_NONE; i++)
+		if (!visited_has(&search->visited, links[i]))
+			remote_ask(search->remote, REMOTE_ROWS, links[i]);
+}
+
+void search_foresee(struct search *search, unsigned breadth)
+{
+	const struct beam *beam = &search->beam;
+
+	if (search->state != STATE_WALK && search->state != STATE_DRAIN &&
+	    search->state != STATE_CATCH_UP && search->state != STATE_EDGES)
+		return;
+	for (uint32_t i = beam->next; breadth > 0 && i < beam->count; i++) {
+		if (!remote_has_room(search->remote))
+			return;
+		if (beam->keys[i] & BEAM_EXPANDED)
+			continue;
+		foresee_candidate(search, beam_key_node(beam->keys[i]));
+		breadth--;
+	}
 }
 
 /* How much of the segment may be answered, from nodes evenly spread. */
@@ -989,7 +1222,7 @@ static void start(struct search *search, bool selective)
 		edges_begin(search);
 		return;
 	}
-	rows_prefetch(&search->rows, search->segment->entry);
+	prefetch_nodes(search, &search->segment->entry, 1);
 	search->state = STATE_START;
 }
 
@@ -1013,7 +1246,9 @@ static void set_filter(struct search *search, const struct filter *filter)
 static void set_segment(struct search *search, const struct segment *segment, const float *query)
 {
 	CHECK(segment->count <= search->limits.node_max && segment->dim <= search->limits.dim_max);
+	CHECK(search->pinned_count == 0);
 	search->segment = segment;
+	search->remote = segment->remote;
 	layout_copy_vector(segment->metric, segment->type, query, segment->dim, search->query,
 			   dist_row_values(segment->type, segment->dim));
 	compare_compactly(search);
@@ -1041,6 +1276,15 @@ void search_begin(struct search *search, const struct segment *segment, const fl
 	if (search->k == 0 || search->live_count == 0)
 		return;
 	start(search, params->filter || params->dead_count > segment->count / SEARCH_DEAD_SHARE);
+}
+
+void search_abandon(struct search *search)
+{
+	if (search->remote)
+		unpin(search);
+	search->state = STATE_DONE;
+	search->answer = &search->spread;
+	beam_reset(&search->spread, 1);
 }
 
 void search_pass_over(struct search *search, uint32_t node)

@@ -6,10 +6,10 @@
  *
  * The machine never touches a node's record without having asked for it: a
  * step names the records it wants and returns; the next step uses them. Who
- * answers is the caller's choice: search_step() computes addresses in a local
- * segment and prefetches; a remote reader fetches the named byte ranges. So
- * search_burst() runs many queries interleaved on one core, and the miss of one
- * is the work of another.
+ * answers is the segment's kind: in a local one search_step() computes addresses
+ * and prefetches; of a remote one (hnsw/remote.h) records are asked for, and the
+ * machine waits until they have been fetched. So search_burst() runs many
+ * queries interleaved on one core, and the miss of one is the work of another.
  *
  * Malkov and Yashunin, algorithms 2 and 5. Equal distances are ordered by label
  * everywhere, so that an answer doesn't depend on how the query was run.
@@ -94,13 +94,31 @@ void search_begin(struct search *search, const struct segment *segment, const fl
  */
 void search_pass_over(struct search *search, uint32_t node);
 
-/* Runs to the next wanted records and prefetches them. Returns true when done. */
+/*
+ * Runs to the next wanted records and prefetches them, or asks the segment's remote for them.
+ * Returns true when done.
+ */
 bool search_step(struct search *search);
+
+/*
+ * Did the last step change nothing, because records of the remote are not here yet? Then it is to
+ * be taken again when some have come. An answer doesn't depend on when they come.
+ */
+bool search_waits(const struct search *search);
+
+/* Ends a search that isn't done, whose remote has failed, say; it has no hits. */
+void search_abandon(struct search *search);
+
+/*
+ * Asks for what the next steps will want if the 'breadth' best candidates stay the best, so that
+ * one round trip serves several hops. Changes nothing but what is fetched.
+ */
+void search_foresee(struct search *search, unsigned breadth);
 
 /* Up to 'count' hits, nearest first; fewer only when fewer are allowed. Valid after done. */
 unsigned search_hits(const struct search *search, struct search_hit *hits, unsigned count);
 
 struct search_stats search_stats(const struct search *search);
 
-/* Runs all of them to their end, interleaved. */
+/* Runs all of them to their end, interleaved. Not for remote segments. */
 void search_burst(struct search *const *searches, unsigned count);

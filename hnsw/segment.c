@@ -35,6 +35,7 @@ struct check {
 	const uint8_t *image;
 	struct segment segment;
 	struct layout layout;
+	bool is_remote; /* rows and vectors are not there */
 	char *error;
 	size_t error_size;
 };
@@ -168,6 +169,29 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 		ret_segment->ef_tuned[i] = field32(image, LAYOUT_AT_EF_TUNED + 4 * i);
 }
 
+static uint32_t directory_crc(const uint8_t *image)
+{
+	const struct layout_shape shape = shape_of(image);
+	const struct layout layout = layout_of(&shape);
+	struct layout_range ranges[LAYOUT_DIRECTORY_RANGES];
+	uint32_t crc = CRC32C_EMPTY;
+
+	layout_directory(&layout, ranges);
+	for (unsigned i = 0; i < LAYOUT_DIRECTORY_RANGES; i++)
+		crc = crc32c_extend(crc, image + ranges[i].offset, ranges[i].size);
+	return crc;
+}
+
+void layout_seal(uint8_t *image)
+{
+	uint64_t size = field64(image, LAYOUT_AT_IMAGE_SIZE);
+
+	store_le32(image + LAYOUT_AT_DIRECTORY_CRC, directory_crc(image));
+	store_le32(image + LAYOUT_AT_BODY_CRC,
+		   crc32c(image + LAYOUT_HEADER_SIZE, size - LAYOUT_HEADER_SIZE));
+	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
+}
+
 static int check_start(const struct check *check, size_t size)
 {
 	const uint8_t *image = check->image;
@@ -227,7 +251,7 @@ static int check_ranges(const struct check *check)
 				       (unsigned long long)ranges[i].low,
 				       (unsigned long long)ranges[i].high);
 	}
-	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_EF_TUNED; at++)
+	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_DIRECTORY_CRC; at++)
 		if (check->image[at])
 			return corrupt(check, "offset %u: reserved bytes are not zero", at);
 	return 0;
@@ -308,7 +332,14 @@ static int check_layout(struct check *check)
 				       (unsigned long long)fields[i].expected,
 				       (unsigned long long)field64(image, fields[i].at));
 	check->layout = layout;
-	layout_view(image, &check->segment);
+	return 0;
+}
+
+static int check_directory_crc(const struct check *check)
+{
+	if (directory_crc(check->image) != field32(check->image, LAYOUT_AT_DIRECTORY_CRC))
+		return corrupt(check, "offset %d: the directory's checksum is wrong",
+			       LAYOUT_AT_DIRECTORY_CRC);
 	return 0;
 }
 
@@ -382,8 +413,8 @@ static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 	if (is_taken(taken, twin))
 		return corrupt(check, "node %u: its twin %u is another's too", node, twin);
 	taken[twin / 8] = (uint8_t)(taken[twin / 8] | 1u << twin % 8);
-	if (memcmp(layout_vector(segment, node), layout_vector(segment, twin),
-		   dist_row_size(segment->type, segment->dim)) != 0)
+	if (!check->is_remote && memcmp(layout_vector(segment, node), layout_vector(segment, twin),
+					dist_row_size(segment->type, segment->dim)) != 0)
 		return corrupt(check, "node %u: its twin %u has another vector", node, twin);
 	return 0;
 }
@@ -394,7 +425,7 @@ static int check_unlinked(const struct check *check, const uint8_t *taken)
 	const struct layout_owner *owners = owners_of(check);
 	const struct segment *segment = &check->segment;
 
-	for (uint32_t node = 0; node < segment->count; node++) {
+	for (uint32_t node = 0; !check->is_remote && node < segment->count; node++) {
 		const uint32_t *links = layout_row(segment, node);
 
 		for (uint32_t i = 0; i < 2 * segment->m && links[i] != LAYOUT_NONE; i++)
@@ -494,29 +525,72 @@ static int check_entry(const struct check *check)
 	return 0;
 }
 
+static int check_header(struct check *check, uint64_t size)
+{
+	int result = check_start(check, size);
+
+	if (!result)
+		result = check_ranges(check);
+	if (!result)
+		result = check_form(check);
+	if (!result)
+		result = check_tuned(check);
+	if (!result)
+		result = check_layout(check);
+	return result;
+}
+
+typedef int (*check_fn)(const struct check *);
+
+static int check_parts(struct check *check, const check_fn *steps, size_t count,
+		       struct segment *ret_segment)
+{
+	int result = 0;
+
+	layout_view(check->image, &check->segment);
+	for (size_t i = 0; !result && i < count; i++)
+		result = steps[i](check);
+	if (!result)
+		*ret_segment = check->segment;
+	return result;
+}
+
 int segment_attach(const void *image, size_t size, struct segment *ret_segment, char *error,
 		   size_t error_size)
 {
-	static int (*const steps[])(const struct check *) = {
-		check_body_crc, check_rows,    check_landmarks, check_labels,
-		check_owners,   check_records, check_entry,     check_twins,
+	static const check_fn steps[] = {
+		check_body_crc, check_directory_crc, check_rows,  check_landmarks, check_labels,
+		check_owners,   check_records,       check_entry, check_twins,
 	};
 	struct check check = {.image = image, .error = error, .error_size = error_size};
-	int result = check_start(&check, size);
+	int result = check_header(&check, size);
+
+	return result ? result : check_parts(&check, steps, ARRAY_COUNT(steps), ret_segment);
+}
+
+int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_layout, char *error,
+			size_t error_size)
+{
+	struct check check = {.image = image, .error = error, .error_size = error_size};
+	int result = check_header(&check, size);
 
 	if (!result)
-		result = check_ranges(&check);
-	if (!result)
-		result = check_form(&check);
-	if (!result)
-		result = check_tuned(&check);
-	if (!result)
-		result = check_layout(&check);
-	for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
-		result = steps[i](&check);
-	if (!result)
-		*ret_segment = check.segment;
+		*ret_layout = check.layout;
 	return result;
+}
+
+int layout_check_directory(const uint8_t *image, uint64_t size, struct segment *ret_segment,
+			   char *error, size_t error_size)
+{
+	static const check_fn steps[] = {
+		check_directory_crc, check_landmarks, check_labels, check_owners,
+		check_records,       check_entry,     check_twins,
+	};
+	struct check check = {
+		.image = image, .is_remote = true, .error = error, .error_size = error_size};
+	int result = check_header(&check, size);
+
+	return result ? result : check_parts(&check, steps, ARRAY_COUNT(steps), ret_segment);
 }
 
 uint32_t segment_ef(const struct segment *segment, float recall)

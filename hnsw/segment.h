@@ -52,6 +52,8 @@ enum {
 	SEGMENT_E_VERSION,     /* a segment of a version that we don't read */
 };
 
+struct remote;
+
 struct segment {
 	const uint8_t *image; /* borrows or owns: see segment_attach() and segment_open() */
 	uint64_t image_size;
@@ -87,6 +89,7 @@ struct segment {
 	uint64_t upper_stride;
 	uint32_t upper_count;
 	bool growing;  /* a view of a growing index (hnsw/growing.h), not of an image */
+	struct remote *remote; /* rows and vectors are asked for there; NULL: they are here */
 	void *mapping; /* owned when not NULL */
 	uint64_t mapping_size;
 };

@@ -10,11 +10,11 @@
  */
 
 #include "base/byteorder.h"
-#include "base/crc.h"
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/build.h"
 #include "hnsw/layout.h"
+#include "tests/lib/reseal.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -121,9 +121,7 @@ static void save_changed(const struct change *change, const struct whole *whole)
 	uint64_t base = change->section < 0 ? 0 : load_le64(bytes + change->section);
 
 	store_le32(bytes + base + change->at, change->value);
-	store_le32(bytes + LAYOUT_AT_BODY_CRC,
-		   crc32c(bytes + LAYOUT_HEADER_SIZE, image.size - LAYOUT_HEADER_SIZE));
-	store_le32(bytes + LAYOUT_AT_HEADER_CRC, crc32c(bytes, LAYOUT_AT_HEADER_CRC));
+	reseal(bytes, image.size);
 	save(change->name, bytes, image.size);
 	build_image_free(&image);
 }
@@ -136,7 +134,7 @@ int main(int argc, char **argv)
 		{"bad_count", -1, LAYOUT_AT_COUNT, UINT32_MAX},
 		{"bad_count_one_more", -1, LAYOUT_AT_COUNT, ROWS + 1},
 		{"bad_m", -1, LAYOUT_AT_M, 129},
-		{"bad_version", -1, LAYOUT_AT_VERSION, 3},
+		{"bad_version", -1, LAYOUT_AT_VERSION, LAYOUT_VERSION + 1},
 		{"bad_entry", -1, LAYOUT_AT_ENTRY, ROWS},
 		{"bad_entry_level", -1, LAYOUT_AT_ENTRY_LEVEL, 16},
 		{"bad_entry_record", -1, LAYOUT_AT_ENTRY_RECORD, 0},

@@ -2,11 +2,11 @@
 #include "tests/lib/test.h"
 
 #include "base/byteorder.h"
-#include "base/crc.h"
 #include "base/defs.h"
 #include "hnsw/layout.h"
 #include "hnsw/truth.h"
 #include "tests/lib/index.h"
+#include "tests/lib/reseal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -213,13 +213,6 @@ static void options_out_of_range_are_refused(void **state)
 	assert_int_equal(build_segment(row, NULL, 1, DIM, &options, &image, &bad_row), -EINVAL);
 }
 
-static void fix_checksums(uint8_t *image, size_t size)
-{
-	store_le32(image + LAYOUT_AT_BODY_CRC,
-		   crc32c(image + LAYOUT_HEADER_SIZE, size - LAYOUT_HEADER_SIZE));
-	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
-}
-
 static void damage_is_refused_behind_a_right_checksum(void **state)
 {
 	float *rows = index_rows(ROWS, DIM, 1);
@@ -246,13 +239,13 @@ static void damage_is_refused_behind_a_right_checksum(void **state)
 			uint32_t before = load_le32(word);
 
 			store_le32(word, words[i].value);
-			fix_checksums(image.bytes, image.size);
+			reseal(image.bytes, image.size);
 			if (attach(image.bytes, image.size, &segment) != SEGMENT_E_CORRUPT)
 				fail_msg("word %zu was accepted", i);
 			store_le32(word, before);
 		}
 	}
-	fix_checksums(image.bytes, image.size);
+	reseal(image.bytes, image.size);
 	assert_int_equal(attach(image.bytes, image.size, &segment), 0);
 	build_image_free(&image);
 	free(rows);
@@ -272,7 +265,7 @@ static void codes_that_lie_mislead_but_do_no_harm(void **state)
 		memset((uint8_t *)image.bytes + (segment.rows - segment.image) +
 			       node * segment.row_stride + segment.edges_offset,
 		       node % 2 ? 0xFE : 0xFF, codes_size(2 * segment.m, segment.codes.bits));
-	fix_checksums(image.bytes, image.size);
+	reseal(image.bytes, image.size);
 	assert_int_equal(attach(image.bytes, image.size, &segment), 0);
 	for (uint32_t i = 0; i < QUERIES; i++)
 		assert_int_equal(ask(&segment, rows + (size_t)i * DIM, 40, hits), K);

@@ -2,11 +2,11 @@
 #include "tests/lib/test.h"
 
 #include "base/byteorder.h"
-#include "base/crc.h"
 #include "base/defs.h"
 #include "hnsw/layout.h"
 #include "hnsw/segment.h"
 #include "tests/lib/index.h"
+#include "tests/lib/reseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,13 +58,6 @@ static uint8_t *copy_of(const struct fixture *fixture)
 	assert_non_null(copy);
 	memcpy(copy, fixture->image.bytes, fixture->image.size);
 	return copy;
-}
-
-static void fix_checksums(uint8_t *image, size_t size)
-{
-	store_le32(image + LAYOUT_AT_BODY_CRC,
-		   crc32c(image + LAYOUT_HEADER_SIZE, size - LAYOUT_HEADER_SIZE));
-	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
 }
 
 static int attach(const uint8_t *image, size_t size)
@@ -129,11 +122,11 @@ static void efs_that_fall_are_refused(void **state)
 		uint32_t before = load_le32(field);
 
 		store_le32(field, i ? load_le32(field - 4) - 1 : 0);
-		fix_checksums(copy, fixture->image.size);
+		reseal(copy, fixture->image.size);
 		assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
 		store_le32(field, before);
 	}
-	fix_checksums(copy, fixture->image.size);
+	reseal(copy, fixture->image.size);
 	assert_int_equal(attach(copy, fixture->image.size), 0);
 	free(copy);
 }
@@ -181,7 +174,7 @@ static void another_version_is_told_apart(void **state)
 	uint8_t *copy = copy_of(fixture);
 
 	store_le32(copy + LAYOUT_AT_VERSION, LAYOUT_VERSION + 1);
-	fix_checksums(copy, fixture->image.size);
+	reseal(copy, fixture->image.size);
 	assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_VERSION);
 	free(copy);
 }
@@ -223,7 +216,7 @@ static void fields_out_of_range_are_refused_behind_a_right_checksum(void **state
 		uint8_t *copy = copy_of(fixture);
 
 		store_le32(copy + fields[i].at, fields[i].value);
-		fix_checksums(copy, fixture->image.size);
+		reseal(copy, fixture->image.size);
 		if (attach(copy, fixture->image.size) != SEGMENT_E_CORRUPT)
 			fail_msg("field at %u with value %u was accepted", fields[i].at,
 				 fields[i].value);
@@ -271,7 +264,7 @@ static void a_kind_of_rows_that_there_is_not_is_told(void **state)
 			store_le32(copy + all[i].fields[j].at, all[i].fields[j].value);
 		if (load_le32(copy + LAYOUT_AT_TYPE) == VECTOR_B1)
 			store_le32(copy + LAYOUT_AT_COMPACT, 0);
-		fix_checksums(copy, fixture->image.size);
+		reseal(copy, fixture->image.size);
 		assert_int_equal(
 			segment_attach(copy, fixture->image.size, &segment, error, sizeof(error)),
 			SEGMENT_E_CORRUPT);
@@ -319,7 +312,7 @@ static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **sta
 		uint8_t *copy = copy_of(fixture);
 
 		store_le32(copy + words[i].at, words[i].value);
-		fix_checksums(copy, fixture->image.size);
+		reseal(copy, fixture->image.size);
 		if (attach(copy, fixture->image.size) != SEGMENT_E_CORRUPT)
 			fail_msg("word %zu at %llu with value %u was accepted", i,
 				 (unsigned long long)words[i].at, words[i].value);
@@ -376,7 +369,7 @@ static void a_link_to_another_level_is_refused(void **state)
 
 		*links_of(&records, from) =
 			(struct layout_link){.node = records.owners[to].node, .record = to};
-		fix_checksums(copy, fixture->image.size);
+		reseal(copy, fixture->image.size);
 		assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
 		free(copy);
 	}
@@ -397,10 +390,10 @@ static void a_gap_between_the_levels_of_a_node_is_refused(void **state)
 			if (i == high || links[j].record == high)
 				links[j].node = LAYOUT_NONE;
 	}
-	fix_checksums(copy, fixture->image.size);
+	reseal(copy, fixture->image.size);
 	assert_int_equal(attach(copy, fixture->image.size), 0);
 	records.owners[high].level = 3;
-	fix_checksums(copy, fixture->image.size);
+	reseal(copy, fixture->image.size);
 	assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
 	free(copy);
 }

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/byteorder.h"
+#include "base/defs.h"
+#include "base/rand.h"
+#include "hnsw/layout.h"
+#include "hnsw/remote.h"
+#include "hnsw/search.h"
+#include "tests/lib/index.h"
+#include "tests/lib/kinds.h"
+#include "tests/lib/reseal.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT   1500
+#define DIM     20
+#define QUERIES 16
+#define WINDOW  64 /* wants under way */
+
+/* A fetcher that brings wants late and out of order. */
+struct source {
+	const uint8_t *image;
+	struct remote *remote;
+	struct remote_want wants[WINDOW];
+	unsigned count;
+	uint64_t fetched;
+	struct rand rand;
+};
+
+static void source_fill(struct source *source)
+{
+	source->count +=
+		remote_take(source->remote, source->wants + source->count, WINDOW - source->count);
+}
+
+/* Brings one of those under way, any. Returns what remote_arrived() says. */
+static int source_bring(struct source *source)
+{
+	unsigned which = (unsigned)rand_below(&source->rand, source->count);
+	struct remote_want want = source->wants[which];
+
+	source->wants[which] = source->wants[--source->count];
+	memcpy(want.to, source->image + want.offset, want.size);
+	source->fetched++;
+	return remote_arrived(source->remote, want.tag);
+}
+
+struct fixture {
+	struct build_image image;
+	struct segment local;
+	struct source source;
+	void *memory;
+};
+
+static int open_remote(struct fixture *fixture, uint32_t slots)
+{
+	struct source *source = &fixture->source;
+	char error[256] = "";
+	int result = remote_new(fixture->image.bytes, fixture->image.size, slots, &source->remote,
+				error, sizeof(error));
+
+	assert_int_equal(result, 0);
+	fixture->memory = aligned_alloc(64, align_up(remote_memory(source->remote), 64));
+	assert_non_null(fixture->memory);
+	remote_set_memory(source->remote, fixture->memory);
+	source->image = fixture->image.bytes;
+	rand_init(&source->rand, 7);
+	while ((result = remote_check(source->remote)) == -EAGAIN) {
+		source_fill(source);
+		assert_true(source->count > 0);
+		if (source_bring(source))
+			return SEGMENT_E_CORRUPT;
+	}
+	return result;
+}
+
+static void close_remote(struct fixture *fixture)
+{
+	remote_free(fixture->source.remote);
+	free(fixture->memory);
+	fixture->source = (struct source){0};
+}
+
+static void fixture_init(struct fixture *fixture, const struct kind *kind, const float *rows)
+{
+	const struct kinds_input input = {.rows = rows, .count = COUNT, .dim = DIM};
+
+	*fixture = (struct fixture){0};
+	kinds_build(kind, &input, &fixture->image, &fixture->local);
+}
+
+static void fixture_deinit(struct fixture *fixture)
+{
+	build_image_free(&fixture->image);
+}
+
+/* Several searches at once, each going on when what it waits for has come. */
+static void run_remote(struct source *source, struct search **searches, unsigned count,
+		       unsigned breadth)
+{
+	bool done[8] = {false};
+	unsigned left = count;
+
+	while (left > 0) {
+		for (unsigned i = 0; i < count; i++) {
+			while (!done[i]) {
+				done[i] = search_step(searches[i]);
+				left -= done[i];
+				if (search_waits(searches[i])) {
+					search_foresee(searches[i], breadth);
+					break;
+				}
+			}
+		}
+		source_fill(source);
+		if (source->count > 0)
+			assert_int_equal(source_bring(source), 0);
+	}
+}
+
+static void assert_same_answer(const struct search *a, const struct search *b, unsigned k)
+{
+	struct search_hit left[128], right[128];
+	unsigned count = search_hits(a, left, k);
+
+	assert_int_equal(count, search_hits(b, right, k));
+	assert_memory_equal(left, right, count * sizeof(left[0]));
+}
+
+/* Every query, alone and four at once, must get what the owner's search gives. */
+static void compare(struct fixture *fixture, const float *queries,
+		    const struct search_params *params, unsigned together, unsigned breadth)
+{
+	const struct segment *far = remote_segment(fixture->source.remote);
+	struct search *local = index_search(&fixture->local), *searches[8];
+
+	for (unsigned i = 0; i < together; i++)
+		searches[i] = index_search(&fixture->local);
+	for (unsigned first = 0; first < QUERIES; first += together) {
+		for (unsigned i = 0; i < together; i++)
+			search_begin(searches[i], far, queries + (size_t)(first + i) * DIM, params);
+		run_remote(&fixture->source, searches, together, breadth);
+		for (unsigned i = 0; i < together; i++) {
+			search_begin(local, &fixture->local, queries + (size_t)(first + i) * DIM,
+				     params);
+			search_burst(&local, 1);
+			assert_same_answer(local, searches[i], params->k);
+		}
+	}
+	for (unsigned i = 0; i < together; i++)
+		search_free(searches[i]);
+	search_free(local);
+}
+
+/* Some rows twice, so that there are twins. */
+static float *rows_of(const struct kind *kind, uint64_t seed)
+{
+	float *rows = kinds_vectors(kind->type, COUNT, DIM, seed);
+
+	for (unsigned i = 0; i < COUNT / 10; i++)
+		memcpy(rows + (size_t)(COUNT - 1 - i) * DIM, rows + (size_t)(i / 3) * DIM,
+		       DIM * sizeof(*rows));
+	return rows;
+}
+
+static void every_kind_answers_as_its_owner_does(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < kinds_count; i++) {
+		float *rows = rows_of(&kinds[i], 3);
+		float *queries = kinds_vectors(kinds[i].type, QUERIES, DIM, 4);
+		struct search_params params = {.k = 10, .ef = 48};
+		struct fixture fixture;
+
+		fixture_init(&fixture, &kinds[i], rows);
+		assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+		compare(&fixture, queries, &params, 1, 0);
+		compare(&fixture, queries, &params, 4, 8);
+		params.patience = 6;
+		compare(&fixture, queries, &params, 4, 2);
+		close_remote(&fixture);
+		fixture_deinit(&fixture);
+		free(rows);
+		free(queries);
+	}
+}
+
+/* The label of every third row. */
+static struct filter *filter_new_thirds(void)
+{
+	struct filter *filter;
+	uint8_t *bytes = malloc(16 + 2 * COUNT);
+	uint32_t count = 0;
+
+	assert_non_null(bytes);
+	store_le32(bytes, 12346);
+	store_le32(bytes + 4, 1);
+	for (uint32_t label = 0; label < COUNT; label += 3)
+		store_le16(bytes + 16 + 2 * count++, (uint16_t)label);
+	store_le16(bytes + 8, 0);
+	store_le16(bytes + 10, (uint16_t)(count - 1));
+	store_le32(bytes + 12, 16);
+	assert_int_equal(filter_new(COUNT, &filter), 0);
+	assert_int_equal(filter_read(filter, bytes, 16 + 2 * (size_t)count), 0);
+	free(bytes);
+	return filter;
+}
+
+static void filters_and_deep_answers_are_the_owners(void **state)
+{
+	static const struct kind some[] = {
+		{METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_EDGES},
+		{METRIC_COSINE, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_PLAIN},
+		{METRIC_L2, VECTOR_U8, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN},
+	};
+	struct filter *filter = filter_new_thirds();
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(some); i++) {
+		float *rows = rows_of(&some[i], 5);
+		float *queries = kinds_vectors(some[i].type, QUERIES, DIM, 6);
+		struct search_params params = {.k = 100, .ef = 200};
+		struct fixture fixture;
+
+		fixture_init(&fixture, &some[i], rows);
+		assert_int_equal(open_remote(&fixture, 4 * REMOTE_SLOT_MIN), 0);
+		compare(&fixture, queries, &params, 2, 4);
+		params.filter = filter;
+		params.k = 10;
+		compare(&fixture, queries, &params, 2, 4);
+		close_remote(&fixture);
+		fixture_deinit(&fixture);
+		free(rows);
+		free(queries);
+	}
+	filter_free(filter);
+}
+
+/* Candidates asked for ahead spare round trips, and codes of edges spare reads. */
+static uint64_t rounds(struct fixture *fixture, const float *query, unsigned breadth)
+{
+	struct search *search = index_search(&fixture->local);
+	struct source *source = &fixture->source;
+	uint64_t count = 0;
+
+	search_begin(search, remote_segment(source->remote), query,
+		     &(struct search_params){.k = 10, .ef = 64});
+	while (!search_step(search)) {
+		if (!search_waits(search))
+			continue;
+		search_foresee(search, breadth);
+		source_fill(source);
+		count += source->count > 0;
+		while (source->count > 0)
+			assert_int_equal(source_bring(source), 0);
+	}
+	search_free(search);
+	return count;
+}
+
+static void foresight_spares_round_trips(void **state)
+{
+	static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					 BUILD_LAYOUT_EDGES};
+	float *rows = rows_of(&kind, 7), *queries = kinds_vectors(kind.type, QUERIES, DIM, 8);
+	struct fixture fixture;
+	uint64_t without = 0, with = 0;
+
+	(void)state;
+	fixture_init(&fixture, &kind, rows);
+	for (unsigned breadth = 0; breadth <= 8; breadth += 8) {
+		assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+		for (unsigned i = 0; i < QUERIES; i++)
+			*(breadth ? &with : &without) +=
+				rounds(&fixture, queries + (size_t)i * DIM, breadth);
+		close_remote(&fixture);
+	}
+	assert_true(with * 2 < without);
+	fixture_deinit(&fixture);
+	free(rows);
+	free(queries);
+}
+
+static void an_empty_segment_has_no_answer(void **state)
+{
+	static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					 BUILD_LAYOUT_PLAIN};
+	const struct kinds_input input = {.count = 0, .dim = DIM};
+	struct fixture fixture = {0};
+	struct search *search;
+
+	(void)state;
+	kinds_build(&kind, &input, &fixture.image, &fixture.local);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	search = index_search(&fixture.local);
+	search_begin(search, remote_segment(fixture.source.remote), (float[DIM]){0},
+		     &(struct search_params){.k = 10});
+	assert_true(search_step(search));
+	assert_int_equal(search_hits(search, NULL, 0), 0);
+	search_free(search);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+}
+
+/* Whatever an owner shows: an error, or an answer; never a read outside, never no end. */
+static void ask_hostile(struct fixture *fixture, const float *query)
+{
+	struct search *search;
+	struct source *source = &fixture->source;
+	struct search_hit hits[10];
+	unsigned idle = 0;
+
+	if (open_remote(fixture, REMOTE_SLOT_MIN) == 0) {
+		search = index_search(&fixture->local);
+		search_begin(search, remote_segment(source->remote), query,
+			     &(struct search_params){.k = 10, .ef = 32});
+		while (idle < 2 && !search_step(search)) {
+			source_fill(source);
+			idle = source->count > 0 || !search_waits(search) ? 0 : idle + 1;
+			if (source->count > 0 && source_bring(source)) {
+				search_abandon(search);
+				break;
+			}
+		}
+		if (idle == 2)
+			search_abandon(search);
+		if (remote_check(source->remote) == 0)
+			assert_true(search_hits(search, hits, 10) <= 10);
+		else
+			assert_true(strlen(remote_error(source->remote)) > 0);
+		search_free(search);
+	}
+	close_remote(fixture);
+}
+
+static void hostile_bytes_end_in_an_error_or_an_answer(void **state)
+{
+	static const struct kind kind_list[] = {
+		{METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_EDGES},
+		{METRIC_COSINE, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_PLAIN},
+	};
+	struct rand rand;
+
+	(void)state;
+	rand_init(&rand, 11);
+	for (unsigned i = 0; i < ARRAY_COUNT(kind_list); i++) {
+		float *rows = rows_of(&kind_list[i], 9);
+		struct fixture fixture;
+		uint8_t *image, *good;
+
+		fixture_init(&fixture, &kind_list[i], rows);
+		image = fixture.image.bytes;
+		good = malloc(fixture.image.size);
+		assert_non_null(good);
+		memcpy(good, image, fixture.image.size);
+		for (unsigned round = 0; round < 300; round++) {
+			for (unsigned hits = 1 + (unsigned)rand_below(&rand, 64); hits > 0; hits--)
+				image[REMOTE_HEADER_SIZE +
+				      rand_below(&rand, fixture.image.size - REMOTE_HEADER_SIZE)] =
+					(uint8_t)rand_next(&rand);
+			if (round % 2)
+				reseal(image, fixture.image.size);
+			ask_hostile(&fixture, rows);
+			memcpy(image, good, fixture.image.size);
+		}
+		free(good);
+		fixture_deinit(&fixture);
+		free(rows);
+	}
+}
+
+static void damage_is_found_where_it_is_read(void **state)
+{
+	static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					 BUILD_LAYOUT_EDGES};
+	float *rows = rows_of(&kind, 9);
+	struct fixture fixture;
+	uint8_t *image;
+	char error[256] = "";
+	struct remote *remote;
+
+	(void)state;
+	fixture_init(&fixture, &kind, rows);
+	image = fixture.image.bytes;
+	image[fixture.image.size - 70] ^= 1;
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), SEGMENT_E_CORRUPT);
+	assert_non_null(strstr(remote_error(fixture.source.remote), "directory"));
+	close_remote(&fixture);
+	image[fixture.image.size - 70] ^= 1;
+	image[100] ^= 1;
+	assert_int_equal(remote_new(image, fixture.image.size, REMOTE_SLOT_MIN, &remote, error,
+				    sizeof(error)),
+			 SEGMENT_E_CORRUPT);
+	image[100] ^= 1;
+	/* A neighbour beyond the nodes, in every row: the first that arrives ends it. */
+	for (uint32_t node = 0; node < COUNT; node++)
+		store_le32(image + load_le64(image + LAYOUT_AT_ROWS) +
+				   node * fixture.local.row_stride,
+			   COUNT);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	{
+		struct search *search = index_search(&fixture.local);
+
+		search_begin(search, remote_segment(fixture.source.remote), rows,
+			     &(struct search_params){.k = 10});
+		while (!search_step(search) && !search_waits(search))
+			;
+		source_fill(&fixture.source);
+		assert_int_equal(source_bring(&fixture.source), SEGMENT_E_CORRUPT);
+		assert_int_equal(remote_check(fixture.source.remote), SEGMENT_E_CORRUPT);
+		assert_non_null(strstr(remote_error(fixture.source.remote), "neighbour 1500"));
+		search_abandon(search);
+		assert_int_equal(search_hits(search, NULL, 0), 0);
+		search_free(search);
+	}
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_kind_answers_as_its_owner_does),
+		cmocka_unit_test(filters_and_deep_answers_are_the_owners),
+		cmocka_unit_test(foresight_spares_round_trips),
+		cmocka_unit_test(an_empty_segment_has_no_answer),
+		cmocka_unit_test(hostile_bytes_end_in_an_error_or_an_answer),
+		cmocka_unit_test(damage_is_found_where_it_is_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
