@@ -4,10 +4,10 @@
 /*
  * Arena - one mapping, taken at start and cut up once
  *
- * A core's memory comes from one arena: one mapping in huge pages if there are
- * any, bound to the core's NUMA node, all its pages touched before the arena is
- * handed out. What can't be had (huge pages, binding) is done without, and the
- * arena's note says why and what would mend it; start-up code prints it.
+ * A core's memory comes from one arena, which is one memory (base/memory.h): in
+ * huge pages if there are any, on the core's NUMA node, all its pages there before
+ * the arena is handed out. What can't be had is done without, and the
+ * memory's note says why and what would mend it; start-up code prints it.
  *
  * Nothing is ever given back to an arena; objects that come and go live in a
  * pool (base/pool.h) that lies in one.
@@ -15,35 +15,19 @@
  * Threads: one at a time, before "ready".
  */
 
-#include <stdbool.h>
+#include "base/memory.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARENA_HUGE_PAGE_SIZE (UINT64_C(2) << 20)
-
-/* Bytes of an arena's note, final zero included. */
-#define ARENA_NOTE_MAX 192
-
-struct arena_options {
-	size_t size;   /* bytes wanted; rounded up to whole pages */
-	bool huge;     /* try huge pages first */
-	int numa_node; /* -1: wherever the kernel likes */
-};
-
 struct arena {
-	uint8_t *base;
-	size_t size;
+	struct memory memory;
 	size_t used;
-	bool huge;                 /* in 2 MiB pages */
-	char note[ARENA_NOTE_MAX]; /* "" when everything asked for was had */
 };
 
-/*
- * Maps and touches the memory, which is zero. The caller owns '*ret_arena'.
- *
- * Returns 0, -EINVAL (no size) or -ENOMEM.
+/* Takes the memory, which is zero. The caller owns '*ret_arena'. Returns what memory_init() does.
  */
-int arena_init(const struct arena_options *options, struct arena *ret_arena);
+int arena_init(const struct memory_options *options, struct arena *ret_arena);
 
 /* Unmaps it. Everything taken from it is gone. A zeroed arena is fine. */
 void arena_deinit(struct arena *arena);
@@ -58,5 +42,5 @@ void *arena_take(struct arena *arena, size_t size, size_t align);
 
 static inline size_t arena_room(const struct arena *arena)
 {
-	return arena->size - arena->used;
+	return arena->memory.size - arena->used;
 }

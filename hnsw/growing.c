@@ -400,6 +400,7 @@ void growing_view(const struct growing *growing, uint64_t time, struct segment *
 	entry = growing->entries[entry_count - 1];
 	level = count > 0 ? growing->levels[entry] : 0;
 	*ret_view = (struct segment){
+		.memory_fd = -1,
 		.metric = growing->options.metric,
 		.type = growing->form.type,
 		.dim = growing->form.dim,

@@ -131,6 +131,7 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 	struct layout layout = layout_of(&shape);
 
 	*ret_segment = (struct segment){
+		.memory_fd = -1,
 		.image = image,
 		.image_size = field64(image, LAYOUT_AT_IMAGE_SIZE),
 		.generation = field64(image, LAYOUT_AT_GENERATION),

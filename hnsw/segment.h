@@ -92,6 +92,8 @@ struct segment {
 	struct remote *remote; /* rows and vectors are asked for there; NULL: they are here */
 	void *mapping; /* owned when not NULL */
 	uint64_t mapping_size;
+	int memory_fd; /* of the mapping, which begins with the image: sealed, for peers of this
+			  host to map (base/memory.h); -1: none. Owned with the mapping */
 };
 
 /*
@@ -105,9 +107,9 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 
 /*
  * Loads the file at 'path' into memory of its own: huge pages when there are
- * any and 'huge' asks for them, bound to NUMA node 'numa_node' unless it is -1;
- * else it is mapped. 'error' gets one line on failure, which leaves the path to the
- * caller. Returns 0, SEGMENT_E_* or a negative errno.
+ * any and 'huge' asks for them, of NUMA node 'numa_node' unless it is -1;
+ * if neither is asked for it is mapped. 'error' gets one line on failure, which leaves the path to
+ * the caller. Returns 0, SEGMENT_E_* or a negative errno.
  */
 struct segment_open_options {
 	bool huge;

@@ -3,6 +3,7 @@
 
 #include "base/byteorder.h"
 #include "base/defs.h"
+#include "base/memory.h"
 #include "hnsw/layout.h"
 #include "hnsw/segment.h"
 #include "tests/lib/index.h"
@@ -417,6 +418,20 @@ static void path_remove(const struct path *path)
 	assert_int_equal(rmdir(path->folder), 0);
 }
 
+/* Memory of its own can be mapped by a peer, who sees the same image; a mapped file is nobody's. */
+static void check_descriptor(const struct segment *segment, bool shared)
+{
+	struct memory peer;
+
+	if (!shared) {
+		assert_int_equal(segment->memory_fd, -1);
+		return;
+	}
+	assert_int_equal(memory_attach(dup(segment->memory_fd), segment->image_size, &peer), 0);
+	assert_memory_equal(peer.start, segment->image, segment->image_size);
+	memory_deinit(&peer);
+}
+
 static void a_saved_segment_opens_mapped_and_in_memory(void **state)
 {
 	static const struct segment_open_options all[] = {
@@ -435,6 +450,7 @@ static void a_saved_segment_opens_mapped_and_in_memory(void **state)
 				 0);
 		assert_int_equal(segment.image_size, fixture->image.size);
 		assert_memory_equal(segment.image, fixture->image.bytes, fixture->image.size);
+		check_descriptor(&segment, all[i].huge);
 		segment_close(&segment);
 		assert_null(segment.image);
 	}
