@@ -111,9 +111,31 @@ int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use,
 
 /*
  * Disconnects and frees. What was posted on the link is given up: the device has let go of its
- * memory, and no 'done' is called any more. NULL is fine.
+ * memory, and no 'done' is called any more. Memory windows that are bound to its queue pair must
+ * have been deallocated. NULL is fine.
  */
 void link_close(struct link *link);
+
+#define LINK_STAT_LIST(LINK_STAT)                                                                  \
+	LINK_STAT(connected)         /* links of ours that became ready */                         \
+	LINK_STAT(accepted)          /* links of peers that became ready */                        \
+	LINK_STAT(ended)             /* of both, after that */                                     \
+	LINK_STAT(failed)            /* links of ours that never became ready */                   \
+	LINK_STAT(refused_malformed) /* peers whose hello isn't one, or of another version */      \
+	LINK_STAT(refused_full)      /* no link or no completions left for them */                 \
+	LINK_STAT(refused_other)     /* another device, frames where there are none */             \
+	LINK_STAT(refused_secret)    /* peers whose proof is wrong, or who found ours wrong */     \
+	LINK_STAT(refused_late)      /* peers who didn't prove themselves in time */               \
+	LINK_STAT(refused_gone)      /* peers who went before they were ready */
+
+struct link_hub_stats {
+#define LINK_STAT_FIELD(name) uint64_t name;
+	LINK_STAT_LIST(LINK_STAT_FIELD)
+#undef LINK_STAT_FIELD
+	uint32_t links; /* now, those that are being made included */
+};
+
+struct link_hub_stats link_hub_stats(const struct link_hub *hub);
 
 /*
  * Takes in what has happened: connection events, and handshakes. Never blocks. Completions of
@@ -122,9 +144,14 @@ void link_close(struct link *link);
  */
 bool link_hub_turn(struct link_hub *hub, uint64_t now_ns);
 
-/* Readable when link_hub_turn() may have connection events; completions have to be polled, or
- * armed. */
+/*
+ * Readable when link_hub_turn() may have connection events; and, after link_hub_arm() and until the
+ * next turn, when it may have completions. Owned by the hub.
+ */
 int link_hub_fd(const struct link_hub *hub);
+
+/* To be followed by one more turn before sleeping: what completed before it doesn't wake. */
+int link_hub_arm(struct link_hub *hub);
 
 enum link_state link_state(const struct link *link);
 const char *link_error(const struct link *link); /* one line, what to do included */
