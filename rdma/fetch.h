@@ -35,13 +35,16 @@
 #define FETCH_PIECE_MAX 256
 #define FETCH_BATCH_MAX 256
 
+/* Bytes of a piece; every verbs device's messages are twice as large. */
+#define FETCH_PIECE_SIZE_MAX (UINT32_C(1) << 30)
+
 enum {
 	FETCH_E_BUSY = 1, /* no room now: poll, then try again */
 };
 
 struct fetch_piece {
 	uint64_t offset; /* in the region */
-	uint32_t size;   /* 1 byte or more */
+	uint32_t size;   /* 1 to FETCH_PIECE_SIZE_MAX */
 	void *to;        /* inside the memory that the fetch was made with */
 };
 
@@ -81,6 +84,7 @@ struct fetch {
 	size_t memory_size;  /* bytes */
 	uint64_t expires_ns; /* nothing that completes later is used; UINT64_MAX: never */
 	int error;           /* what it ended with, a negative errno; 0 while it works */
+	unsigned under_way;  /* batches posted and not handed out */
 	struct fetch_stats stats;
 };
 
@@ -107,7 +111,11 @@ static inline unsigned fetch_poll(struct fetch *fetch, uint64_t now_ns, struct f
 	return fetch->ops->poll(fetch, now_ns, done, count);
 }
 
-/* What is under way is given up. NULL is fine. */
+/*
+ * Nothing is under way: all that was posted has been handed out, since a device may still write to
+ * the memory of what isn't. Who can't wait for that closes the link first, and calls
+ * fetch_verbs_link_closed(). NULL is fine.
+ */
 static inline void fetch_close(struct fetch *fetch)
 {
 	if (fetch)
@@ -122,8 +130,10 @@ static inline void fetch_close(struct fetch *fetch)
  */
 int fetch_check(const struct fetch *fetch, const struct fetch_piece *pieces, unsigned count);
 
-/* Counts a batch that was posted. */
+/* Counts a batch that was posted, until it is handed out. */
 void fetch_count_batch(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count);
+
+void fetch_hand_out(struct fetch *fetch, struct fetch_done *done, uint64_t cookie, int error);
 
 /* Ends the fetch with -ETIMEDOUT when its time is over; what it ended with before stays. */
 static inline void fetch_check_expiry(struct fetch *fetch, uint64_t now_ns)

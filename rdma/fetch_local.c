@@ -76,11 +76,9 @@ static unsigned local_poll(struct fetch *fetch, uint64_t now_ns, struct fetch_do
 		if (local->pieces)
 			draw(local);
 		batch = batch_at(local, 0);
-		if (fetch->error)
-			fetch->stats.failures++;
-		else if (local->pieces)
+		if (local->pieces && !fetch->error)
 			copy(local, batch->pieces, batch->count);
-		done[i] = (struct fetch_done){.cookie = batch->cookie, .error = fetch->error};
+		fetch_hand_out(fetch, &done[i], batch->cookie, fetch->error);
 		local->first++;
 		local->count--;
 	}
