@@ -136,3 +136,16 @@ static inline bool beam_expand(struct beam *beam, uint32_t *ret_node)
 	beam->keys[beam->next++] |= BEAM_EXPANDED;
 	return true;
 }
+
+/* Sorts keys that are nearly in order. */
+static inline void beam_sort(uint64_t *keys, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		uint64_t key = keys[i];
+		uint32_t j = i;
+
+		for (; j > 0 && keys[j - 1] > key; j--)
+			keys[j] = keys[j - 1];
+		keys[j] = key;
+	}
+}

@@ -29,12 +29,21 @@
  */
 #define GRAPH_LEAST_PART 2
 
+/* One way to compare two nodes. */
+struct graph_space {
+	struct rows rows;
+	struct rows_query query; /* what queries have in common */
+	uint32_t ahead;          /* rows to ask for before the one that is being compared */
+};
+
 struct graph {
-	struct segment view;     /* of the image being built; lists and entry change */
-	uint8_t *rows;           /* view.rows, writable */
-	uint8_t *upper;          /* view.upper, writable */
-	beam_insert_fn insert;   /* the same */
-	struct rows_query query; /* filled in by graph_link(): what queries have in common */
+	struct segment view; /* of the image being built; lists and entry change */
+	uint8_t *rows;       /* view.rows, writable */
+	uint8_t *upper;      /* view.upper, writable */
+	/* The next three are filled in by graph_link(). */
+	beam_insert_fn insert;
+	struct graph_space compared; /* by what rows hold */
+	struct graph_space exact;    /* by the vectors themselves */
 	uint32_t ef;
 	const uint8_t *levels;         /* of each node; borrowed */
 	const uint32_t *first_records; /* of each node that has a level; borrowed */

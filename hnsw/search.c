@@ -673,15 +673,7 @@ static void rerank_end(struct search *search)
 {
 	struct beam *beam = &search->beam;
 
-	/* Nearly in order already. */
-	for (uint32_t i = 1; i < search->rerank_count; i++) {
-		uint64_t key = beam->keys[i];
-		uint32_t j = i;
-
-		for (; j > 0 && beam->keys[j - 1] > key; j--)
-			beam->keys[j] = beam->keys[j - 1];
-		beam->keys[j] = key;
-	}
+	beam_sort(beam->keys, search->rerank_count);
 	beam->count = search->rerank_count;
 	if (search->scanned)
 		beam->count = MIN(beam->count, search->k);
