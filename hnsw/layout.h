@@ -88,7 +88,7 @@ enum {
 	LAYOUT_AT_LANDMARKS = 184,
 	LAYOUT_AT_LANDMARK_COUNT = 192,
 	LAYOUT_AT_RESERVED = 196,
-	LAYOUT_AT_DIRECTORY_CRC = 228,
+	LAYOUT_AT_OUTLINE_CRC = 228,
 	LAYOUT_AT_EF_TUNED = 232, /* SEGMENT_RECALL_COUNT of them */
 	LAYOUT_AT_BODY_CRC = 248,
 	LAYOUT_AT_HEADER_CRC = 252,
@@ -211,14 +211,14 @@ struct layout_range {
 	uint64_t size;
 };
 
-#define LAYOUT_DIRECTORY_RANGES 3
+#define LAYOUT_OUTLINE_RANGES 3
 
 /*
- * The directory: everything but the header, rows and vectors. It is small beside them, and all that
+ * The outline: everything but the header, rows and vectors. It is small beside them, and all that
  * a remote reader keeps.
  */
-static inline void layout_directory(const struct layout *layout,
-				    struct layout_range ret_ranges[LAYOUT_DIRECTORY_RANGES])
+static inline void layout_outline(const struct layout *layout,
+				    struct layout_range ret_ranges[LAYOUT_OUTLINE_RANGES])
 {
 	const uint64_t behind_factors = layout->vectors ? layout->vectors : layout->labels;
 
@@ -332,9 +332,9 @@ void layout_seal(uint8_t *image);
 
 /*
  * What segment_attach() checks, of an image of which only the header, or only header and
- * directory, are there. 'size' is the whole one's. Both return as segment_attach() does.
+ * outline, are there. 'size' is the whole one's. Both return as segment_attach() does.
  */
 int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_layout, char *error,
 			size_t error_size);
-int layout_check_directory(const uint8_t *image, uint64_t size, struct segment *ret_segment,
+int layout_check_outline(const uint8_t *image, uint64_t size, struct segment *ret_segment,
 			   char *error, size_t error_size);

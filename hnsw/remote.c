@@ -12,12 +12,12 @@
 #include <sys/mman.h>
 
 /*
- * The directory stands in an image of its own, of the whole one's size, of which only
+ * The outline stands in an image of its own, of the whole one's size, of which only
  * those pages exist: so the format's offsets hold, and its checks and views serve here too. Rows
  * and vectors stand on two shelves of slots.
  */
 
-/* Pieces of the directory that are under way at a time. */
+/* Pieces of the outline that are under way at a time. */
 #define PIECE_COUNT 8
 
 #define NO_SLOT UINT32_MAX
@@ -56,7 +56,7 @@ struct shelf {
 	uint32_t fetched_count; /* handed out and not here */
 };
 
-/* A piece of the directory on its way. */
+/* A piece of the outline on its way. */
 struct piece {
 	bool used;
 	struct layout_range range;
@@ -65,13 +65,13 @@ struct piece {
 struct remote {
 	struct segment segment;
 	struct layout layout;
-	uint8_t *image; /* owned: header and directory at their offsets */
+	uint8_t *image; /* owned: header and outline at their offsets */
 	uint64_t image_size;
-	bool is_attached; /* the directory is right */
-	struct layout_range ranges[LAYOUT_DIRECTORY_RANGES];
+	bool is_attached; /* the outline is right */
+	struct layout_range ranges[LAYOUT_OUTLINE_RANGES];
 	unsigned range;       /* being handed out */
 	uint64_t range_taken; /* bytes of it */
-	uint64_t arrived;     /* bytes of the directory */
+	uint64_t arrived;     /* bytes of the outline */
 	struct piece pieces[PIECE_COUNT];
 	uint8_t *piece_memory;
 	struct shelf shelves[REMOTE_PART_COUNT];
@@ -258,7 +258,7 @@ struct rows remote_vectors(const struct remote *remote)
 
 /* --- opening --- */
 
-static void set_shelves(struct remote *remote, uint32_t slot_count)
+static void set_shelves(struct remote *remote)
 {
 	const struct layout *layout = &remote->layout;
 	const struct segment *segment = &remote->segment;
@@ -271,8 +271,6 @@ static void set_shelves(struct remote *remote, uint32_t slot_count)
 	rows->stride = layout->row_stride + (layout->factors ? SEGMENT_ALIGN : 0);
 	/* Searches by codes begin at landmarks and need no rows above level 0. */
 	rows->kept_count = segment->codes.bits ? 0 : segment->upper_count;
-	rows->next = rows->kept_count;
-	rows->slot_count = rows->kept_count + slot_count;
 	if (!layout->vectors)
 		return;
 	vectors->offset = layout->vectors;
@@ -294,8 +292,7 @@ static int map_image(struct remote *remote, const uint8_t *header)
 	return 0;
 }
 
-static int open_header(struct remote *remote, const uint8_t *header, uint32_t slot_count,
-		       char *error, size_t error_size)
+static int open_header(struct remote *remote, const uint8_t *header, char *error, size_t error_size)
 {
 	_Alignas(SEGMENT_ALIGN) uint8_t copy[REMOTE_HEADER_SIZE];
 	int result;
@@ -311,36 +308,25 @@ static int open_header(struct remote *remote, const uint8_t *header, uint32_t sl
 		return result;
 	}
 	layout_view(remote->image, &remote->segment);
-	layout_directory(&remote->layout, remote->ranges);
-	set_shelves(remote, slot_count);
-	for (unsigned i = 0; i < REMOTE_PART_COUNT; i++)
-		if (!shelf_take_memory(&remote->shelves[i], remote->segment.count)) {
-			snprintf(error, error_size, "no memory for %u slots", slot_count);
-			return -ENOMEM;
-		}
+	layout_outline(&remote->layout, remote->ranges);
+	set_shelves(remote);
 	return 0;
 }
 
 static_assert(REMOTE_HEADER_SIZE == LAYOUT_HEADER_SIZE, "the whole header");
 
-int remote_new(const uint8_t *header, uint64_t image_size, uint32_t slot_count,
-	       struct remote **ret_remote, char *error, size_t error_size)
+int remote_new(const uint8_t *header, uint64_t image_size, struct remote **ret_remote, char *error,
+	       size_t error_size)
 {
-	struct remote *remote;
+	struct remote *remote = calloc(1, sizeof(*remote));
 	int result;
 
-	if (slot_count < REMOTE_SLOT_MIN || slot_count > REMOTE_SLOT_MAX) {
-		snprintf(error, error_size, "%u slots; there can be %d to %u", slot_count,
-			 REMOTE_SLOT_MIN, REMOTE_SLOT_MAX);
-		return -EINVAL;
-	}
-	remote = calloc(1, sizeof(*remote));
 	if (!remote) {
 		snprintf(error, error_size, "no memory");
 		return -ENOMEM;
 	}
 	remote->image_size = image_size;
-	result = open_header(remote, header, slot_count, error, error_size);
+	result = open_header(remote, header, error, error_size);
 	if (result) {
 		remote_free(remote);
 		return result;
@@ -360,57 +346,68 @@ void remote_free(struct remote *remote)
 	free(remote);
 }
 
-uint64_t remote_memory(const struct remote *remote)
-{
-	return (uint64_t)PIECE_COUNT * REMOTE_PIECE_MAX +
-	       shelf_size(&remote->shelves[REMOTE_ROWS]) +
-	       shelf_size(&remote->shelves[REMOTE_VECTORS]);
-}
-
-void remote_set_memory(struct remote *remote, void *memory)
-{
-	uint8_t *at = memory;
-
-	CHECK((uintptr_t)memory % SEGMENT_ALIGN == 0);
-	remote->piece_memory = at;
-	at += (uint64_t)PIECE_COUNT * REMOTE_PIECE_MAX;
-	for (unsigned i = 0; i < REMOTE_PART_COUNT; i++) {
-		remote->shelves[i].first = at;
-		at += shelf_size(&remote->shelves[i]);
-	}
-}
-
-uint64_t remote_directory_size(const struct remote *remote)
-{
-	uint64_t size = 0;
-
-	for (unsigned i = 0; i < LAYOUT_DIRECTORY_RANGES; i++)
-		size += remote->ranges[i].size;
-	return size + remote->shelves[REMOTE_ROWS].kept_count * remote->layout.row_stride;
-}
-
 static uint64_t ranges_size(const struct remote *remote)
 {
 	uint64_t size = 0;
 
-	for (unsigned i = 0; i < LAYOUT_DIRECTORY_RANGES; i++)
+	for (unsigned i = 0; i < LAYOUT_OUTLINE_RANGES; i++)
 		size += remote->ranges[i].size;
 	return size;
 }
 
-/* The next piece of the directory, if there is one and room for it. */
+uint64_t remote_memory(const struct remote *remote, uint32_t slot_count)
+{
+	const struct shelf *rows = &remote->shelves[REMOTE_ROWS];
+
+	return (uint64_t)PIECE_COUNT * REMOTE_PIECE_MAX +
+	       ((uint64_t)rows->kept_count + slot_count) * rows->stride +
+	       shelf_size(&remote->shelves[REMOTE_VECTORS]);
+}
+
+int remote_start(struct remote *remote, uint32_t slot_count, void *memory)
+{
+	struct shelf *rows = &remote->shelves[REMOTE_ROWS];
+	uint8_t *at = memory;
+
+	CHECK((uintptr_t)memory % SEGMENT_ALIGN == 0 && !remote->piece_memory);
+	if (slot_count < REMOTE_SLOT_MIN || slot_count > REMOTE_SLOT_MAX)
+		return -EINVAL;
+	remote->piece_memory = at;
+	at += (uint64_t)PIECE_COUNT * REMOTE_PIECE_MAX;
+	rows->slot_count = rows->kept_count + slot_count;
+	for (unsigned i = 0; i < REMOTE_PART_COUNT; i++) {
+		remote->shelves[i].first = at;
+		at += shelf_size(&remote->shelves[i]);
+		if (!shelf_take_memory(&remote->shelves[i], remote->segment.count))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+uint32_t remote_nodes(const struct remote *remote)
+{
+	return remote->segment.count;
+}
+
+uint64_t remote_outline_size(const struct remote *remote)
+{
+	return ranges_size(remote) +
+	       remote->shelves[REMOTE_ROWS].kept_count * remote->layout.row_stride;
+}
+
+/* The next piece of the outline, if there is one and room for it. */
 static bool take_piece(struct remote *remote, struct remote_want *ret_want)
 {
 	unsigned free_piece = 0;
 
-	while (remote->range < LAYOUT_DIRECTORY_RANGES &&
+	while (remote->range < LAYOUT_OUTLINE_RANGES &&
 	       remote->range_taken == remote->ranges[remote->range].size) {
 		remote->range++;
 		remote->range_taken = 0;
 	}
 	while (free_piece < PIECE_COUNT && remote->pieces[free_piece].used)
 		free_piece++;
-	if (remote->range == LAYOUT_DIRECTORY_RANGES || free_piece == PIECE_COUNT)
+	if (remote->range == LAYOUT_OUTLINE_RANGES || free_piece == PIECE_COUNT)
 		return false;
 	{
 		const struct layout_range *range = &remote->ranges[remote->range];
@@ -529,7 +526,7 @@ static void keep_rows(struct remote *remote)
 static int attach(struct remote *remote)
 {
 	char text[REMOTE_ERROR_MAX] = "";
-	int result = layout_check_directory(remote->image, remote->image_size, &remote->segment,
+	int result = layout_check_outline(remote->image, remote->image_size, &remote->segment,
 					    text, sizeof(text));
 
 	if (result == -ENOMEM)

@@ -5,12 +5,12 @@
  * Remote - a sealed segment that lies in another memory, as its reader sees it
  *
  * What every search needs and what is small is fetched once and kept, the
- * directory: header, mean, landmarks, factors, labels, twins, owners, upper records, and the rows
+ * outline: header, mean, landmarks, factors, labels, twins, owners, upper records, and the rows
  * of nodes above level 0. What is large, rows and vectors, stays where it is; a
  * search that needs a record asks for it, and goes on when it has come.
  *
- *      remote_new(header) --> remote_take() + fetch --> remote_check() --+
- *                                                                        v
+ *      remote_new(header) --> remote_start() --> remote_take() + fetch --> remote_check() --+
+ *                                                                                          v
  *      search_begin(remote_segment()) --> search_step() --> search_waits()? --+
  *              ^                                                              |
  *              +--- remote_arrived() <--- fetch <--- remote_take() <----------+
@@ -20,7 +20,7 @@
  * records may be lost to later ones, and are then asked for again. So that searches don't wait for
  * each other's slots there must be at least 2 * m of them, and k, for each search at a time.
  *
- * Nothing that comes from the other side is believed: the directory is checked as a
+ * Nothing that comes from the other side is believed: the outline is checked as a
  * file is, a row when it arrives. A bad row ends the remote (remote_error()); searches then
  * have no answer.
  *
@@ -46,7 +46,7 @@
 /* Vectors kept for the last comparisons of compact rows. */
 #define REMOTE_VECTOR_SLOTS 1024
 
-/* Bytes of one piece of the directory. */
+/* Bytes of one piece of the outline. */
 #define REMOTE_PIECE_MAX (UINT32_C(1) << 18)
 
 /* Bytes of remote_error(). */
@@ -69,23 +69,24 @@ struct remote_stats {
 };
 
 /*
- * From an image's first REMOTE_HEADER_SIZE bytes and its size, makes a remote with
- * 'slot_count' slots. 'error' (of 'error_size' bytes) gets one line on failure.
- *
- * Returns 0, SEGMENT_E_*, -EINVAL (slot_count) or -ENOMEM.
+ * From an image's first REMOTE_HEADER_SIZE bytes and its size, makes a remote. 'error' (of
+ * 'error_size' bytes) gets one line on failure. Returns 0, SEGMENT_E_* or -ENOMEM.
  */
-int remote_new(const uint8_t *header, uint64_t image_size, uint32_t slot_count,
-	       struct remote **ret_remote, char *error, size_t error_size);
+int remote_new(const uint8_t *header, uint64_t image_size, struct remote **ret_remote, char *error,
+	       size_t error_size);
 void remote_free(struct remote *remote);
 
-/* Bytes of memory it needs for what is fetched: to be pinned and registered, say. */
-uint64_t remote_memory(const struct remote *remote);
-
-/* Gives it that memory, at a multiple of 64; borrowed until remote_free(). */
-void remote_set_memory(struct remote *remote, void *memory);
+/* Bytes of memory for what is fetched, with room for 'slot_count' rows: to be pinned, say. */
+uint64_t remote_memory(const struct remote *remote, uint32_t slot_count);
 
 /*
- * Hands out up to 'count' ranges that are wanted: of the directory until
+ * Gives it that memory, at a multiple of 64; borrowed until remote_free(). Once, before anything
+ * is taken. Returns 0, -EINVAL (slot_count) or -ENOMEM.
+ */
+int remote_start(struct remote *remote, uint32_t slot_count, void *memory);
+
+/*
+ * Hands out up to 'count' ranges that are wanted: of the outline until
  * remote_check() has said that it is whole, then what searches have asked for. Each comes once.
  */
 unsigned remote_take(struct remote *remote, struct remote_want *wants, unsigned count);
@@ -97,7 +98,7 @@ unsigned remote_take(struct remote *remote, struct remote_want *wants, unsigned 
 int remote_arrived(struct remote *remote, uint64_t tag);
 
 /*
- * Checks the directory, as far as it has come.
+ * Checks the outline, as far as it has come.
  *
  * Returns 0 when it is whole and right, -EAGAIN when there is more to take or to
  * wait for, else SEGMENT_E_CORRUPT or -ENOMEM: see remote_error().
@@ -109,8 +110,11 @@ const char *remote_error(const struct remote *remote);
 /* For search_begin(). After remote_check() only. */
 const struct segment *remote_segment(const struct remote *remote);
 
-/* Bytes that opening has fetched. */
-uint64_t remote_directory_size(const struct remote *remote);
+/* Vectors that the header speaks of. */
+uint32_t remote_nodes(const struct remote *remote);
+
+/* Bytes that opening fetches. */
+uint64_t remote_outline_size(const struct remote *remote);
 
 struct remote_stats remote_stats(const struct remote *remote);
 

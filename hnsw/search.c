@@ -593,7 +593,7 @@ static void compare_exactly(struct search *search)
 	rows_query(&form, search->query, search->query_row, &search->from);
 }
 
-/* Those of a remote are in its directory, or in the rows, which are here then. */
+/* Those of a remote are in its outline, or in the rows, which are here then. */
 static const struct rows_factors *factors_of(const struct search *search, uint32_t node)
 {
 	uint32_t slot;

@@ -170,15 +170,15 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 		ret_segment->ef_tuned[i] = field32(image, LAYOUT_AT_EF_TUNED + 4 * i);
 }
 
-static uint32_t directory_crc(const uint8_t *image)
+static uint32_t outline_crc(const uint8_t *image)
 {
 	const struct layout_shape shape = shape_of(image);
 	const struct layout layout = layout_of(&shape);
-	struct layout_range ranges[LAYOUT_DIRECTORY_RANGES];
+	struct layout_range ranges[LAYOUT_OUTLINE_RANGES];
 	uint32_t crc = CRC32C_EMPTY;
 
-	layout_directory(&layout, ranges);
-	for (unsigned i = 0; i < LAYOUT_DIRECTORY_RANGES; i++)
+	layout_outline(&layout, ranges);
+	for (unsigned i = 0; i < LAYOUT_OUTLINE_RANGES; i++)
 		crc = crc32c_extend(crc, image + ranges[i].offset, ranges[i].size);
 	return crc;
 }
@@ -187,7 +187,7 @@ void layout_seal(uint8_t *image)
 {
 	uint64_t size = field64(image, LAYOUT_AT_IMAGE_SIZE);
 
-	store_le32(image + LAYOUT_AT_DIRECTORY_CRC, directory_crc(image));
+	store_le32(image + LAYOUT_AT_OUTLINE_CRC, outline_crc(image));
 	store_le32(image + LAYOUT_AT_BODY_CRC,
 		   crc32c(image + LAYOUT_HEADER_SIZE, size - LAYOUT_HEADER_SIZE));
 	store_le32(image + LAYOUT_AT_HEADER_CRC, crc32c(image, LAYOUT_AT_HEADER_CRC));
@@ -252,7 +252,7 @@ static int check_ranges(const struct check *check)
 				       (unsigned long long)ranges[i].low,
 				       (unsigned long long)ranges[i].high);
 	}
-	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_DIRECTORY_CRC; at++)
+	for (unsigned at = LAYOUT_AT_RESERVED; at < LAYOUT_AT_OUTLINE_CRC; at++)
 		if (check->image[at])
 			return corrupt(check, "offset %u: reserved bytes are not zero", at);
 	return 0;
@@ -336,11 +336,11 @@ static int check_layout(struct check *check)
 	return 0;
 }
 
-static int check_directory_crc(const struct check *check)
+static int check_outline_crc(const struct check *check)
 {
-	if (directory_crc(check->image) != field32(check->image, LAYOUT_AT_DIRECTORY_CRC))
-		return corrupt(check, "offset %d: the directory's checksum is wrong",
-			       LAYOUT_AT_DIRECTORY_CRC);
+	if (outline_crc(check->image) != field32(check->image, LAYOUT_AT_OUTLINE_CRC))
+		return corrupt(check, "offset %d: the outline's checksum is wrong",
+			       LAYOUT_AT_OUTLINE_CRC);
 	return 0;
 }
 
@@ -560,7 +560,7 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 		   size_t error_size)
 {
 	static const check_fn steps[] = {
-		check_body_crc, check_directory_crc, check_rows,  check_landmarks, check_labels,
+		check_body_crc, check_outline_crc, check_rows,  check_landmarks, check_labels,
 		check_owners,   check_records,       check_entry, check_twins,
 	};
 	struct check check = {.image = image, .error = error, .error_size = error_size};
@@ -580,11 +580,11 @@ int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_
 	return result;
 }
 
-int layout_check_directory(const uint8_t *image, uint64_t size, struct segment *ret_segment,
+int layout_check_outline(const uint8_t *image, uint64_t size, struct segment *ret_segment,
 			   char *error, size_t error_size)
 {
 	static const check_fn steps[] = {
-		check_directory_crc, check_landmarks, check_labels, check_owners,
+		check_outline_crc, check_landmarks, check_labels, check_owners,
 		check_records,       check_entry,     check_twins,
 	};
 	struct check check = {

@@ -5,7 +5,7 @@
  * Reseal - right checksums for an image that was tampered with
  *
  * Where the header is one that no image has, only its own checksum and the body's
- * are put right: where the directory is can't be told then.
+ * are put right: where the outline is can't be told then.
  *
  * Threads: any.
  */

@@ -60,13 +60,13 @@ static int open_remote(struct fixture *fixture, uint32_t slots)
 {
 	struct source *source = &fixture->source;
 	char error[256] = "";
-	int result = remote_new(fixture->image.bytes, fixture->image.size, slots, &source->remote,
-				error, sizeof(error));
+	int result = remote_new(fixture->image.bytes, fixture->image.size, &source->remote, error,
+				sizeof(error));
 
 	assert_int_equal(result, 0);
-	fixture->memory = aligned_alloc(64, align_up(remote_memory(source->remote), 64));
+	fixture->memory = aligned_alloc(64, align_up(remote_memory(source->remote, slots), 64));
 	assert_non_null(fixture->memory);
-	remote_set_memory(source->remote, fixture->memory);
+	assert_int_equal(remote_start(source->remote, slots, fixture->memory), 0);
 	source->image = fixture->image.bytes;
 	rand_init(&source->rand, 7);
 	while ((result = remote_check(source->remote)) == -EAGAIN) {
@@ -388,12 +388,11 @@ static void damage_is_found_where_it_is_read(void **state)
 	image = fixture.image.bytes;
 	image[fixture.image.size - 70] ^= 1;
 	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), SEGMENT_E_CORRUPT);
-	assert_non_null(strstr(remote_error(fixture.source.remote), "directory"));
+	assert_non_null(strstr(remote_error(fixture.source.remote), "outline"));
 	close_remote(&fixture);
 	image[fixture.image.size - 70] ^= 1;
 	image[100] ^= 1;
-	assert_int_equal(remote_new(image, fixture.image.size, REMOTE_SLOT_MIN, &remote, error,
-				    sizeof(error)),
+	assert_int_equal(remote_new(image, fixture.image.size, &remote, error, sizeof(error)),
 			 SEGMENT_E_CORRUPT);
 	image[100] ^= 1;
 	/* A neighbour beyond the nodes, in every row: the first that arrives ends it. */
