@@ -102,6 +102,17 @@ struct config_idle {
 	uint64_t pause_ns; /* then with pauses for that long, then sleeps */
 };
 
+/* What peers may read of this node's memory. */
+struct config_export {
+	bool enabled;
+	char device[CONFIG_TEXT_MAX]; /* of verbs; "": the first whose port is up */
+	uint32_t port;                /* of the device; 0: the first that is up */
+	char gid_index[8];            /* of the port, in digits; "": the best */
+	uint32_t links;               /* connections at a time */
+	uint32_t leases;              /* at a time, of all regions together */
+	uint64_t lease_time_ns;       /* who asks for more gets this much */
+};
+
 struct config_peer {
 	uint64_t node;
 	struct addr address;
@@ -129,6 +140,7 @@ struct config {
 	struct config_session session;
 	struct config_search search;
 	struct config_idle idle;
+	struct config_export export;
 
 	enum log_level log_level;
 	bool telemetry;

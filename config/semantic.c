@@ -5,7 +5,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* The kernel's tables have fewer. */
+#define GID_INDEX_MAX 65535
 
 static const struct addr no_address;
 
@@ -145,6 +149,17 @@ static int check_numbers(struct config *config, struct refusal *refusal)
 	return 0;
 }
 
+static int check_export(struct config *config, struct refusal *refusal)
+{
+	const char *index = config->export.gid_index;
+
+	if (index[strspn(index, "0123456789")] == '\0' && strtoul(index, NULL, 10) <= GID_INDEX_MAX)
+		return 0;
+	return refusal_at(refusal, refusal_mark_of(refusal, "export.gid_index"),
+			  "export.gid_index is the number of a GID, 0 to 65535; `show_gids` or "
+			  "`tern info` lists them, and leaving it out takes the best");
+}
+
 /* One file's peers can then serve every node of the cluster. */
 static void drop_own_entry(struct config *config)
 {
@@ -180,7 +195,8 @@ static int check_peers(struct config *config, struct refusal *refusal)
 int semantic_check(struct config *config, struct refusal *refusal)
 {
 	static int (*const checks[])(struct config *, struct refusal *) = {
-		check_auth, check_ports, check_port_kind, check_prefix, check_numbers, check_peers};
+		check_auth,    check_ports,  check_port_kind, check_prefix,
+		check_numbers, check_export, check_peers};
 
 	for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
 		int error = checks[i](config, refusal);
