@@ -23,6 +23,7 @@ struct status {
 	json_t *cores;
 	json_t *shards;
 	json_t *latency;
+	json_t *export;
 };
 
 /* Asks 'list' for indexes and "one,INDEX" for each of them. */
@@ -61,6 +62,9 @@ static int ask(struct status *status, char *error)
 		result = ask_each(status, "/tern/shards", "/tern/shard", &status->shards, error);
 	if (result == 0)
 		result = scrape_ask(&status->scrape, "/tern/latency", &status->latency, error,
+				    SCRAPE_ERROR_MAX);
+	if (result == 0)
+		result = scrape_ask(&status->scrape, "/tern/export", &status->export, error,
 				    SCRAPE_ERROR_MAX);
 	return result;
 }
@@ -109,6 +113,26 @@ static void print_shards(const json_t *shards)
 	}
 }
 
+/* One line: who reads by itself. */
+static void print_export(const json_t *export)
+{
+	const char *device = text(export, "device");
+
+	if (!number(export, "enabled")) {
+		printf("\nexport off\n");
+		return;
+	}
+	printf("\nexport %s%s%s%s: %" JSON_INTEGER_FORMAT " links, %" JSON_INTEGER_FORMAT
+	       " leases (%" JSON_INTEGER_FORMAT " granted, %" JSON_INTEGER_FORMAT
+	       " refused), %.1f MiB registered, %.1f MiB shared\n",
+	       number(export, "verbs") ? "verbs " : "", number(export, "verbs") ? device : "",
+	       number(export, "verbs") && number(export, "shm") ? " and " : "",
+	       number(export, "shm") ? "shm" : "", number(export, "links"),
+	       number(export, "leases"), number(export, "grants"), number(export, "refusals"),
+	       (double)number(export, "bytes_registered") / (1 << 20),
+	       (double)number(export, "bytes_shared") / (1 << 20));
+}
+
 static void print_text(const struct status *status)
 {
 	printf("node %" JSON_INTEGER_FORMAT ", tern %s, pid %" JSON_INTEGER_FORMAT
@@ -120,13 +144,14 @@ static void print_text(const struct status *status)
 	       text(status->info, "listen"), text(status->info, "auth"), text(status->info, "isa"));
 	print_cores(status->cores);
 	print_shards(status->shards);
+	print_export(status->export);
 }
 
 static int print_json(const struct status *status)
 {
-	json_t *all = json_pack("{s:s, s:O, s:O, s:O, s:O}", "event", "status", "info",
+	json_t *all = json_pack("{s:s, s:O, s:O, s:O, s:O, s:O}", "event", "status", "info",
 				status->info, "cores", status->cores, "shards", status->shards,
-				"latency", status->latency);
+				"latency", status->latency, "export", status->export);
 
 	if (!all)
 		return cmd_fail("out of memory");
@@ -143,6 +168,7 @@ static int print(const struct status *status, bool metrics, bool json)
 		.cores = status->cores,
 		.shards = status->shards,
 		.latency = status->latency,
+		.export = status->export,
 	};
 
 	if (json)
@@ -180,5 +206,6 @@ int cmd_status(int argc, char **argv)
 	json_decref(status.cores);
 	json_decref(status.shards);
 	json_decref(status.latency);
+	json_decref(status.export);
 	return result;
 }

@@ -11,7 +11,7 @@
 /* Room for a family's name: ours, or one of the node's own with "tern_core_" before it. */
 #define NAME_SIZE 160
 
-/* A member of /tern/core,N and the family that it is a sample of. */
+/* A member of /tern/core,N or /tern/export and the family that it is a sample of. */
 struct family {
 	const char *member;
 	const char *name; /* without tern_ and _total */
@@ -59,6 +59,34 @@ static const struct family core_families[] = {
 	 "Peers refused: no proof of membership, no common version, or no room."},
 	{"waiting", "waiting_requests", "gauge", NULL, "Requests that wait for their search."},
 	{"busy", "busy_requests", "gauge", NULL, "Requests taken and not answered."},
+};
+
+static const struct family export_families[] = {
+	{"verbs", "export_verbs", "gauge", NULL, "1: regions can be read by RDMA."},
+	{"shm", "export_shm", "gauge", NULL, "1: regions can be read by shared memory."},
+	{"regions", "export_regions", "gauge", NULL, "Regions registered with the device."},
+	{"bytes_registered", "export_registered_bytes", "gauge", "bytes", "Their bytes."},
+	{"regions_shared", "export_shared_regions", "gauge", NULL, "Regions in shared memory."},
+	{"bytes_shared", "export_shared_bytes", "gauge", "bytes", "Their bytes."},
+	{"leases", "export_leases", "gauge", NULL, "Leases that last."},
+	{"links", "export_links", "gauge", NULL, "Connections of readers."},
+	{"asks", "export_asks", "counter", NULL, "Requests for regions."},
+	{"grants", "export_grants", "counter", NULL, "Requests for regions that were granted."},
+	{"refusals", "export_refusals", "counter", NULL, "Requests for regions that were refused."},
+	{"leases_granted", "export_granted_leases", "counter", NULL, "Leases given."},
+	{"leases_expired", "export_expired_leases", "counter", NULL, "Leases ended by their time."},
+	{"leases_returned", "export_returned_leases", "counter", NULL,
+	 "Leases that readers gave back."},
+	{"leases_revoked", "export_revoked_leases", "counter", NULL,
+	 "Leases ended before their time."},
+	{"leases_failed", "export_failed_leases", "counter", NULL,
+	 "Leases that the device, or the peer, could not take."},
+	{"links_opened", "export_opened_links", "counter", NULL,
+	 "Connections that proved membership."},
+	{"links_ended", "export_ended_links", "counter", NULL, "Of these, that ended."},
+	{"proofs_refused", "export_refused_proofs", "counter", NULL,
+	 "Requests and connections without a proof of membership."},
+	{"wakeups", "export_wakeups", "counter", NULL, "Times that the exporting thread woke."},
 };
 
 /* Members of /tern/core,N that are no measurements. */
@@ -155,6 +183,23 @@ static void print_cores(FILE *file, const json_t *cores)
 	}
 }
 
+static void print_export(FILE *file, const json_t *export)
+{
+	char name[NAME_SIZE];
+
+	for (size_t i = 0; i < ARRAY_COUNT(export_families); i++) {
+		const struct family *family = &export_families[i];
+
+		if (!json_is_integer(json_object_get(export, family->member)))
+			continue;
+		snprintf(name, sizeof(name), "tern_%s", family->name);
+		print_head(file, name, family->type, family->unit, family->help);
+		fprintf(file, "%s%s %lld\n", name,
+			strcmp(family->type, "counter") == 0 ? "_total" : "",
+			number(export, family->member));
+	}
+}
+
 static void print_shard_family(FILE *file, const json_t *shards, const char *member,
 			       const char *name, const char *unit, const char *help)
 {
@@ -234,6 +279,7 @@ int metrics_print(const struct metrics_source *source, FILE *file)
 	print_shard_family(file, source->shards, "bytes", "tern_shard_size_bytes", "bytes",
 			   "Bytes of a shard's segment.");
 	print_latency(file, latency);
+	print_export(file, source->export);
 	fputs("# EOF\n", file);
 	return ferror(file) ? -EIO : 0;
 }

@@ -23,6 +23,7 @@ struct metrics_source {
 	const json_t *cores;   /* an array of /tern/core,N */
 	const json_t *shards;  /* an array of /tern/shard,N */
 	const json_t *latency; /* /tern/latency */
+	const json_t *export;  /* /tern/export */
 };
 
 /* Returns 0, or -EIO when 'file' doesn't take it. */

@@ -27,6 +27,7 @@ struct core {
 	struct core_stats stats;
 	struct endpoint *endpoint;       /* owned */
 	struct handle_vector *vector;    /* owned */
+	struct handle_region *region;    /* owned */
 	struct coordinator *coordinator; /* owned; NULL when there is no loop */
 	struct dispatch dispatch;
 	struct timer_wheel wheel;
@@ -169,6 +170,7 @@ static NOINLINE void snapshot_fill(struct core *core, struct core_snapshot *snap
 		.session = *endpoint_stats(core->endpoint),
 		.port = core->config.queue->stats,
 		.vector = *handle_vector_stats(core->vector),
+		.region = *handle_region_stats(core->region),
 		.refused_malformed = core->dispatch.refused_malformed,
 		.refused_version = core->dispatch.refused_version,
 		.refused_type = core->dispatch.refused_type,
@@ -223,7 +225,8 @@ bool core_turn(struct core *core, uint64_t now_ns)
 	if (core->stats.requests != requests)
 		stages_lap(&core->stages, STAGE_RECEIVE);
 
-	answered = handle_vector_run(core->vector, now_ns);
+	answered =
+		handle_vector_run(core->vector, now_ns) + handle_region_run(core->region, now_ns);
 	give_back(core, frames, looped, now_ns);
 	coordinated = core->coordinator && coordinator_turn(core->coordinator, now_ns);
 
@@ -300,6 +303,7 @@ void core_free(struct core *core)
 		return;
 	msg_box_close(&core->box);
 	handle_vector_free(core->vector);
+	handle_region_free(core->region);
 	coordinator_free(core->coordinator);
 	endpoint_free(core->endpoint);
 	if (core->idle_ready)
@@ -325,6 +329,20 @@ static int prepare_coordinator(struct core *core)
 	return coordinator_new(&config, core->endpoint, &core->coordinator);
 }
 
+/* Where answers of export's thread go, which also wakes this core. */
+static int prepare_region(struct core *core)
+{
+	struct handle_region_config config = {
+		.shards = core->config.shards,
+		.desk = core->config.desk,
+		.core = core->config.index,
+	};
+
+	if (config.desk)
+		config.desk->core_fd = core->box.wake_fd;
+	return handle_region_new(&config, &core->region);
+}
+
 int core_prepare(struct core *core, uint64_t now_ns)
 {
 	struct handle_vector_config vector = core->config.vector;
@@ -345,6 +363,9 @@ int core_prepare(struct core *core, uint64_t now_ns)
 	r = handle_vector_new(&vector, &core->vector);
 	if (r)
 		return r;
+	r = prepare_region(core);
+	if (r)
+		return r;
 	r = idle_init(&core->idle,
 		      &(struct idle_config){
 			      .busy_ns = core->config.idle_busy_ns,
@@ -360,6 +381,7 @@ int core_prepare(struct core *core, uint64_t now_ns)
 	timer_wheel_init(&core->wheel, now_ns);
 	dispatch_init(&core->dispatch, core->config.endpoint.epoch);
 	handle_vector_register(core->vector, &core->dispatch);
+	handle_region_register(core->region, &core->dispatch);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
  * Everything a request needs happens in one turn of one thread:
  *
  *      port_receive -> endpoint_input -> endpoint_take_requests -> dispatch
- *        -> handle_vector_run (decode, search_burst, encode, request_answer)
+ *        -> handle_vector_run (decode, search_burst, encode, request_answer), handle_region_run
  *        -> coordinator_turn -> endpoint_tick -> port_flush -> box, timers -> idle_wait when empty
  *
  * A turn takes CORE_ROUND_MAX receive bursts at most before it searches, as long
@@ -31,6 +31,7 @@
 
 #include "base/addr.h"
 #include "dataplane/coordinator.h"
+#include "dataplane/handle_region.h"
 #include "dataplane/handle_vector.h"
 #include "dataplane/idle.h"
 #include "dataplane/loop.h"
@@ -61,9 +62,10 @@ struct core_config {
 	struct endpoint_config endpoint;    /* 'secret' is borrowed until the core has started */
 	struct handle_vector_config vector; /* shards, core and stages are set by the core */
 	const struct shard_table *shards;   /* borrowed until core_free() */
-	struct loop *loop;                  /* borrowed until core_free(); NULL: no coordinator */
-	const struct addr *cores;           /* the node's, by index; read by the core's start */
-	const struct addr *peers;           /* other nodes; read by the core's start */
+	struct export_desk *desk; /* borrowed until core_free(); NULL: nothing is exported */
+	struct loop *loop;        /* borrowed until core_free(); NULL: no coordinator */
+	const struct addr *cores; /* the node's, by index; read by the core's start */
+	const struct addr *peers; /* other nodes; read by the core's start */
 	uint32_t peer_count;
 	uint64_t idle_busy_ns;
 	uint64_t idle_relax_ns;
@@ -89,6 +91,7 @@ struct core_counts {
 	struct session_stats session;
 	struct port_stats port;
 	struct handle_vector_stats vector;
+	struct handle_region_stats region;
 	struct coordinator_stats coordinator;
 	uint64_t refused_malformed;
 	uint64_t refused_version;

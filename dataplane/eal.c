@@ -11,11 +11,7 @@ bool eal_wanted(const struct config *config)
 	return config->telemetry || config->port.kind == CONFIG_PORT_DPDK;
 }
 
-/*
- * EAL's own threads take the affinity that the process has when it starts, so
- * this comes before.
- */
-static void leave_poll_cores(const struct topo_plan *plan)
+void eal_leave_poll_cores(const struct topo_plan *plan)
 {
 	cpu_set_t left;
 
@@ -48,6 +44,5 @@ int eal_start(const struct config *config, const struct topo_plan *plan, char *e
 		.log_level = config->log_level == LOG_LEVEL_DEBUG ? "debug" : NULL,
 	};
 
-	leave_poll_cores(plan);
 	return dpdk_env_open(&env, error, error_size);
 }

@@ -22,8 +22,13 @@
 bool eal_wanted(const struct config *config);
 
 /*
- * Starts it. The calling thread's affinity becomes what 'plan' leaves over, if
- * that is anything; threads started later inherit it.
+ * The calling thread's affinity becomes what 'plan' leaves over, if that is anything; threads
+ * started later inherit it, those of eal_start() too.
+ */
+void eal_leave_poll_cores(const struct topo_plan *plan);
+
+/*
+ * Starts it.
  *
  * Returns 0, or a negative errno and a line in 'error' that says what to do.
  */

@@ -11,10 +11,12 @@
 #include "net/dpdk_env.h"
 #include "net/port_dpdk.h"
 #include "net/port_socket.h"
+#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -298,6 +300,7 @@ static struct core_config core_config_of(const struct node *node, uint32_t index
 				.message_size_max = config->session.message_size_max,
 			},
 		.shards = node->shards,
+		.desk = node->export ? export_desk(node->export, index) : NULL,
 		.loop = node->loop,
 		.cores = node->addresses,
 		.peers = node->peers,
@@ -335,6 +338,28 @@ static int open_loop(struct node *node, char *error, size_t error_size)
 	return r ? fail(error, error_size, r, "no memory for the frames between cores") : 0;
 }
 
+/* What peers may read by themselves; the shards are open and the node's address is known. */
+static int open_export(struct node *node, char *error, size_t error_size)
+{
+	const struct config_export *config = &node->config->export;
+	struct export_config export = {
+		.shards = node->shards,
+		.core_count = node->core_count,
+		.node = node->config->node,
+		.secret = node->config->secret_loaded ? node->config->secret : NULL,
+		.listen = node->addresses[0],
+		.link_max = config->links,
+		.lease_max = config->leases,
+		.lease_ms_max = (uint32_t)(config->lease_time_ns / NS_PER_MS),
+		.device = config->device[0] ? config->device : NULL,
+		.device_port = (uint8_t)config->port,
+		.gid_index = config->gid_index[0] ? (int)strtoul(config->gid_index, NULL, 10) : -1,
+		.ops = real_verbs_ops(),
+	};
+
+	return config->enabled ? export_open(&export, &node->export, error, error_size) : 0;
+}
+
 int node_open(const struct config *config, struct node *ret_node, char *error, size_t error_size)
 {
 	struct node node = {.config = config, .start_ns = clock_now_ns()};
@@ -345,6 +370,8 @@ int node_open(const struct config *config, struct node *ret_node, char *error, s
 	r = check_auth(config, error, error_size);
 	if (!r)
 		r = node_plan(config, &node.plan, error, error_size);
+	if (!r)
+		eal_leave_poll_cores(&node.plan);
 	if (!r)
 		r = node_open_shards(config, &node.plan, &node.shards, error, error_size);
 	if (!r && eal_wanted(config)) {
@@ -359,6 +386,8 @@ int node_open(const struct config *config, struct node *ret_node, char *error, s
 		r = open_port(&node, error, error_size);
 	if (!r)
 		r = open_loop(&node, error, error_size);
+	if (!r)
+		r = open_export(&node, error, error_size);
 	if (r) {
 		node_close(&node);
 		return r;
@@ -371,6 +400,11 @@ int node_start(struct node *node, char *error, size_t error_size)
 {
 	int r = 0;
 
+	if (node->export)
+		r = export_start(node->export);
+	if (r)
+		return fail(error, error_size, r, "export.enabled: its thread does not start: %s",
+			    strerror(-r));
 	for (uint32_t i = 0; i < node->core_count && !r; i++) {
 		struct core_config config = core_config_of(node, i);
 
@@ -411,12 +445,13 @@ void node_close(struct node *node)
 	for (uint32_t i = 0; i < node->core_count; i++)
 		if (node->cores[i])
 			core_stop(node->cores[i]);
-	for (uint32_t i = 0; i < node->core_count; i++) {
-		if (!node->cores[i])
-			continue;
-		core_join(node->cores[i]);
+	for (uint32_t i = 0; i < node->core_count; i++)
+		if (node->cores[i])
+			core_join(node->cores[i]);
+	/* It wakes cores, so they are still there; and nobody asks it any more. */
+	export_close(node->export);
+	for (uint32_t i = 0; i < node->core_count; i++)
 		core_free(node->cores[i]);
-	}
 	loop_free(node->loop);
 	port_close(node->port);
 	shard_table_free(node->shards);

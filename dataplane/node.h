@@ -5,7 +5,7 @@
  * Node - one configuration made into shards, a port and running cores
  *
  *      node_open()   placement, shards opened and checked, port opened
- *      node_start()  cores started: each takes its memory and runs
+ *      node_start()  export's thread and the cores started: each takes its memory and runs
  *      node_drain()  cores end when they are done with what is under way
  *      node_close()  stops what runs, gives everything back
  *
@@ -21,6 +21,7 @@
 #include "base/topo.h"
 #include "config/config.h"
 #include "dataplane/core.h"
+#include "dataplane/export.h"
 #include "dataplane/shard.h"
 #include "proto/port.h"
 
@@ -39,6 +40,7 @@ struct node {
 	struct addr addresses[CONFIG_CORE_MAX]; /* where each core is reached */
 	struct addr peers[CONFIG_PEER_MAX];
 	struct loop *loop;                   /* owned */
+	struct export *export;               /* owned; NULL: nothing is exported */
 	struct core *cores[CONFIG_CORE_MAX]; /* owned */
 	uint64_t start_ns;
 	bool eal; /* the environment layer runs */

@@ -20,14 +20,20 @@ uint8_t *reply_payload(const struct dispatch_item *item, size_t capacity)
 	return bytes ? bytes + ENVELOPE_SIZE : NULL;
 }
 
-void reply_send(const struct dispatch_item *item, uint16_t type, uint16_t status, uint8_t *payload,
-		size_t size, uint64_t now_ns)
+void reply_send_hint(const struct dispatch_item *item, uint16_t type, uint16_t status,
+		     uint32_t hint, uint8_t *payload, size_t size, uint64_t now_ns)
 {
 	struct envelope answer = envelope_answer(&item->envelope, type);
 
 	answer.payload_size = (uint32_t)size;
 	envelope_encode_header(&answer, payload - ENVELOPE_SIZE);
-	request_answer(item->request, status, 0, (uint32_t)(ENVELOPE_SIZE + size), now_ns);
+	request_answer(item->request, status, hint, (uint32_t)(ENVELOPE_SIZE + size), now_ns);
+}
+
+void reply_send(const struct dispatch_item *item, uint16_t type, uint16_t status, uint8_t *payload,
+		size_t size, uint64_t now_ns)
+{
+	reply_send_hint(item, type, status, 0, payload, size, now_ns);
 }
 
 NOINLINE void reply_words(const struct dispatch_item *item, uint16_t status, const char *text,

@@ -28,6 +28,10 @@ uint8_t *reply_payload(const struct dispatch_item *item, size_t capacity);
 void reply_send(const struct dispatch_item *item, uint16_t type, uint16_t status, uint8_t *payload,
 		size_t size, uint64_t now_ns);
 
+/* The same, with what 'status' says by its hint. */
+void reply_send_hint(const struct dispatch_item *item, uint16_t type, uint16_t status,
+		     uint32_t hint, uint8_t *payload, size_t size, uint64_t now_ns);
+
 /* A type 51 without hits, for the shard that was asked, with 'text' as its error. */
 void reply_words(const struct dispatch_item *item, uint16_t status, const char *text,
 		 uint64_t now_ns);

@@ -126,14 +126,17 @@ static void add_core_counts(struct rte_tel_data *data, const struct core_counts 
 #define ADD_SESSION(name)  add_u64(data, "session_" #name, counts->session.name);
 #define ADD_PORT(name)     add_u64(data, "port_" #name, counts->port.name);
 #define ADD_VECTOR(name)   add_u64(data, "vector_" #name, counts->vector.name);
+#define ADD_REGION(name)   add_u64(data, "region_" #name, counts->region.name);
 #define ADD_QUESTION(name) add_u64(data, #name, counts->coordinator.name);
 	CORE_STAT_LIST(ADD_CORE)
 	IDLE_STAT_LIST(ADD_IDLE)
 	SESSION_STAT_LIST(ADD_SESSION)
 	PORT_STAT_LIST(ADD_PORT)
 	HANDLE_VECTOR_STAT_LIST(ADD_VECTOR)
+	HANDLE_REGION_STAT_LIST(ADD_REGION)
 	COORDINATOR_STAT_LIST(ADD_QUESTION)
 #undef ADD_QUESTION
+#undef ADD_REGION
 #undef ADD_CORE
 #undef ADD_IDLE
 #undef ADD_SESSION
@@ -289,6 +292,31 @@ static int answer_latency(const struct node *node, const char *params, struct rt
 	return 0;
 }
 
+/* What peers can read by themselves, and who does. */
+static int answer_export(const struct node *node, const char *params, struct rte_tel_data *data)
+{
+	const struct export_info *info;
+	struct export_stats stats;
+
+	add_u64(data, "enabled", node->export != NULL);
+	if (!node->export)
+		return 0;
+	info = export_info(node->export);
+	stats = export_stats(node->export);
+	add_u64(data, "verbs", info->verbs);
+	add_u64(data, "shm", info->shm);
+	add_text(data, "device", info->device);
+	add_text(data, "netdev", info->netdev);
+	add_text(data, "gid", info->gid);
+	add_u64(data, "gid_index", info->gid_index);
+	add_text(data, "why_not", info->why_not);
+#define ADD(name) add_u64(data, #name, stats.name);
+	EXPORT_COUNTER_LIST(ADD)
+	EXPORT_GAUGE_LIST(ADD)
+#undef ADD
+	return 0;
+}
+
 static int answer_help(const struct node *node, const char *params, struct rte_tel_data *data);
 
 /* COMMAND(words, shape, help) */
@@ -301,6 +329,7 @@ static int answer_help(const struct node *node, const char *params, struct rte_t
 	COMMAND(sessions, dict, "Session counters. Optional parameter: core index")                \
 	COMMAND(latency, dict, "Stage latencies. Optional parameter: core index")                  \
 	COMMAND(port, dict, "Port counters. Optional parameter: core index")                       \
+	COMMAND(export, dict, "Regions that peers read by themselves, leases, links")              \
 	COMMAND(help, dict, "These commands")
 
 static int answer_help(const struct node *node, const char *params, struct rte_tel_data *data)

@@ -101,6 +101,11 @@ size_t directory_encode(const struct directory *directory, uint8_t *to, size_t c
 	return size;
 }
 
+uint32_t directory_crc(const uint8_t *bytes)
+{
+	return load_le32(bytes + HEAD_CRC);
+}
+
 static bool is_zero(const uint8_t *bytes, size_t from, size_t to)
 {
 	uint8_t all = 0;

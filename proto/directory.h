@@ -55,6 +55,9 @@ static inline size_t directory_size(uint32_t count)
  */
 size_t directory_encode(const struct directory *directory, uint8_t *to, size_t capacity);
 
+/* The checksum in what directory_encode() wrote: a type 57 says it. */
+uint32_t directory_crc(const uint8_t *bytes);
+
 /*
  * Checks all of 'bytes', which come from a peer, and writes the segments to 'segments', which has
  * room for 'segment_max'. Returns 0 or DIRECTORY_E_*.

@@ -24,6 +24,12 @@ INFO = {"version": "0.1.0", "node": 7, "epoch": 3, "pid": 4242, "uptime_seconds"
 LATENCY = {"search_bursts": 10, "search_mean_ns": 1500, "search_p50_ns": 1000, "search_p99_ns": 3000,
            "search_p999_ns": 4000, "search_max_ns": 5000}
 
+EXPORT = {"enabled": 1, "verbs": 1, "shm": 1, "device": "rxe0", "netdev": "eth0", "gid": "::ffff:10.0.0.1",
+          "gid_index": 1, "why_not": "", "regions": 3, "bytes_registered": 3 << 20, "regions_shared": 3,
+          "bytes_shared": 3 << 20, "leases": 5, "links": 2, "asks": 9, "grants": 8, "refusals": 1,
+          "leases_granted": 8, "leases_expired": 2, "leases_returned": 1, "leases_revoked": 0, "leases_failed": 0,
+          "links_opened": 2, "links_ended": 0, "proofs_refused": 1, "wakeups": 40}
+
 
 def core(index):
     return {"core": index, "cpu": index + 2, "numa_node": 0, "address": f"127.0.0.1:{7400 + index}",
@@ -41,7 +47,7 @@ def answer(command):
     name, _, parameter = command.partition(",")
     values = {"/tern/info": lambda: INFO, "/tern/cores": lambda: [0, 1], "/tern/shards": lambda: [0, 1],
               "/tern/latency": lambda: LATENCY, "/tern/core": lambda: core(int(parameter)),
-              "/tern/shard": lambda: shard(int(parameter))}
+              "/tern/shard": lambda: shard(int(parameter)), "/tern/export": lambda: EXPORT}
     return json.dumps({name: values[name]()})
 
 
@@ -86,7 +92,8 @@ class Status(unittest.TestCase):
         with Node() as path:
             result = run("--socket", path)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for word in ("node 7", "127.0.0.1:7401", "running", "1022", "cosine", "101"):
+        for word in ("node 7", "127.0.0.1:7401", "running", "1022", "cosine", "101",
+                     "export verbs rxe0 and shm: 2 links, 5 leases (8 granted, 1 refused), 3.0 MiB registered"):
             self.assertIn(word, result.stdout)
 
     def test_json_is_one_object_with_everything_in_it(self):
@@ -99,6 +106,7 @@ class Status(unittest.TestCase):
         self.assertEqual(status["cores"], [core(0), core(1)])
         self.assertEqual(status["shards"], [shard(0), shard(1)])
         self.assertEqual(status["latency"], LATENCY)
+        self.assertEqual(status["export"], EXPORT)
 
     def test_metrics_are_openmetrics_text(self):
         with Node() as path:
@@ -112,6 +120,8 @@ class Status(unittest.TestCase):
                       families["tern_shard_vectors"])
         self.assertIn(("tern_stage_latency_seconds", 'stage="search",quantile="0.99"', 3e-6),
                       families["tern_stage_latency_seconds"])
+        self.assertIn(("tern_export_registered_bytes", None, float(3 << 20)), families["tern_export_registered_bytes"])
+        self.assertIn(("tern_export_granted_leases_total", None, 8.0), families["tern_export_granted_leases"])
         self.assertIn(("tern_stage_latency_seconds_count", 'stage="search"', 10.0),
                       families["tern_stage_latency_seconds"])
 
