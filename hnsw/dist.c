@@ -173,14 +173,33 @@ struct dist_row_measure dist_row_measure(const struct dist_table *table, enum ve
 	};
 }
 
-float dist_inverse_norm(enum vector_type type, const void *row, size_t row_size)
+static int32_t square_i8(const int8_t *row, size_t row_size)
 {
-	const int8_t *i8 = row;
-	const uint8_t *u8 = row;
 	int32_t sum = 0;
 
-	CHECK(type == VECTOR_I8 || type == VECTOR_U8);
 	for (size_t i = 0; i < row_size; i++)
-		sum += type == VECTOR_I8 ? i8[i] * i8[i] : u8[i] * u8[i];
+		sum += row[i] * row[i];
+	return sum;
+}
+
+static int32_t square_u8(const uint8_t *row, size_t row_size)
+{
+	int32_t sum = 0;
+
+	for (size_t i = 0; i < row_size; i++)
+		sum += row[i] * row[i];
+	return sum;
+}
+
+int32_t dist_square(enum vector_type type, const void *row, size_t row_size)
+{
+	CHECK(type == VECTOR_I8 || type == VECTOR_U8);
+	return type == VECTOR_I8 ? square_i8(row, row_size) : square_u8(row, row_size);
+}
+
+float dist_inverse_norm(enum vector_type type, const void *row, size_t row_size)
+{
+	int32_t sum = dist_square(type, row, row_size);
+
 	return sum > 0 ? (float)(1 / sqrt(sum)) : 0;
 }

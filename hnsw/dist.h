@@ -156,6 +156,9 @@ static inline float dist_row_distance(const struct dist_row_measure *measure, fl
 	return measure->offset + measure->sign * (value * scale);
 }
 
+/* The dot product of a padded row of i8 or u8 with itself. */
+int32_t dist_square(enum vector_type type, const void *row, size_t row_size);
+
 /*
  * One over the square root of the sum of squares of a padded row of i8 or u8,
  * rounded once from f64; 0 for a row of zeros, which is then at cosine distance 1

@@ -53,29 +53,6 @@ struct group {
 	double norms[DIST_BATCH_QUERIES];
 };
 
-static int32_t square_i8(const int8_t *row, size_t size)
-{
-	int32_t sum = 0;
-
-	for (size_t i = 0; i < size; i++)
-		sum += row[i] * row[i];
-	return sum;
-}
-
-static int32_t square_u8(const uint8_t *row, size_t size)
-{
-	int32_t sum = 0;
-
-	for (size_t i = 0; i < size; i++)
-		sum += row[i] * row[i];
-	return sum;
-}
-
-static int32_t square(enum vector_type type, const uint8_t *row, size_t size)
-{
-	return type == VECTOR_I8 ? square_i8((const int8_t *)row, size) : square_u8(row, size);
-}
-
 /* Fills rows until one doesn't fit. */
 static bool fill(const struct truth_bytes *bytes, const float *values, struct side *side)
 {
@@ -84,7 +61,7 @@ static bool fill(const struct truth_bytes *bytes, const float *values, struct si
 
 		if (!convert_bytes(bytes->type, values + (size_t)i * bytes->dim, bytes->dim, row))
 			return false;
-		side->squares[i] = square(bytes->type, row, bytes->row_size);
+		side->squares[i] = dist_square(bytes->type, row, bytes->row_size);
 	}
 	return true;
 }

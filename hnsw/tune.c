@@ -5,8 +5,10 @@
 #include "base/rand.h"
 #include "hnsw/beam.h"
 #include "hnsw/layout.h"
+#include "hnsw/rows_batch.h"
 #include "hnsw/search.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -28,6 +30,7 @@
 /* Queries, and vectors compared with them, at a time: 32 vectors of 3 KB stay in L2. */
 #define TUNE_GROUP 32
 #define TUNE_BLOCK 32
+static_assert(TUNE_GROUP <= DIST_BATCH_QUERIES && TUNE_BLOCK <= ROWS_BATCH_ROWS, "one batch");
 
 /* Neighbours of each sampled row whose compact distance is compared with the true one. */
 #define TUNE_ERRORS 32
@@ -48,6 +51,7 @@ struct tune {
 	struct rows exact; /* the vectors themselves */
 	struct rows_form exact_form;
 	struct search **searches; /* one a worker */
+	uint8_t *packed;          /* the same: room for a batch of queries */
 	uint32_t k;
 	uint32_t ef;
 	uint32_t query_count;
@@ -92,6 +96,14 @@ static void note_errors(struct tune *tune, uint32_t item, const struct beam *bea
 	}
 }
 
+static void keep(struct beam *beam, float distance, uint32_t node)
+{
+	uint64_t key = beam_key(distance, node);
+
+	if (beam_wants(beam, key))
+		beam_insert(beam, key);
+}
+
 /* Compares 'count' nodes with one query and keeps the nearest. */
 static void compare_block(const struct rows_query *query, const struct rows *rows,
 			  const uint32_t *nodes, uint32_t count, struct beam *beam)
@@ -99,11 +111,34 @@ static void compare_block(const struct rows_query *query, const struct rows *row
 	float distances[TUNE_BLOCK];
 
 	rows_distances(query, rows, nodes, count, distances);
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t key = beam_key(distances[i], nodes[i]);
+	for (uint32_t i = 0; i < count; i++)
+		keep(beam, distances[i], nodes[i]);
+}
 
-		if (beam_wants(beam, key))
-			beam_insert(beam, key);
+/* Some queries, and all rows that they are compared with. */
+struct nearest {
+	const struct rows_form *form;
+	const struct rows *rows;
+	uint32_t row_count;
+	const struct rows_query *queries;
+	uint32_t query_count;
+	uint8_t *packed; /* room for a batch */
+};
+
+static void nearest_by_batch(const struct nearest *among, struct beam *beams)
+{
+	float distances[TUNE_BLOCK * DIST_BATCH_QUERIES];
+	struct rows_batch batch;
+
+	rows_batch_init(&batch, among->form, among->rows, among->queries, among->query_count,
+			among->packed);
+	for (uint32_t node = 0; node < among->row_count; node += TUNE_BLOCK) {
+		uint32_t length = MIN(TUNE_BLOCK, among->row_count - node);
+
+		rows_batch_distances(&batch, among->rows, node, length, distances);
+		for (uint32_t i = 0; i < length; i++)
+			for (uint32_t j = 0; j < among->query_count; j++)
+				keep(&beams[j], distances[i * DIST_BATCH_QUERIES + j], node + i);
 	}
 }
 
@@ -111,19 +146,33 @@ static void compare_block(const struct rows_query *query, const struct rows *row
  * The nearest of all rows to up to TUNE_GROUP of them, as many as each beam holds. Some
  * queries at a time, so that a vector is fetched once for all of them.
  */
-static void nearest(const struct rows_query *queries, uint32_t query_count, const struct rows *rows,
-		    uint32_t count, struct beam *beams)
+static void nearest(const struct nearest *among, struct beam *beams)
 {
 	uint32_t nodes[TUNE_BLOCK];
 
-	for (uint32_t node = 0; node < count; node += TUNE_BLOCK) {
-		uint32_t length = MIN(TUNE_BLOCK, count - node);
+	if (rows_batch_can(among->form)) {
+		nearest_by_batch(among, beams);
+		return;
+	}
+	for (uint32_t node = 0; node < among->row_count; node += TUNE_BLOCK) {
+		uint32_t length = MIN(TUNE_BLOCK, among->row_count - node);
 
 		for (uint32_t i = 0; i < length; i++)
 			nodes[i] = node + i;
-		for (uint32_t i = 0; i < query_count; i++)
-			compare_block(&queries[i], rows, nodes, length, &beams[i]);
+		for (uint32_t i = 0; i < among->query_count; i++)
+			compare_block(&among->queries[i], among->rows, nodes, length, &beams[i]);
 	}
+}
+
+/* Room for a batch of rows of bytes. */
+static size_t packed_size(uint32_t dim)
+{
+	return dist_batch_size(dist_row_size(VECTOR_I8, dim));
+}
+
+static uint8_t *packed_new(uint32_t dim, uint32_t workers)
+{
+	return aligned_alloc(DIST_ALIGN, workers * packed_size(dim));
 }
 
 static void truth_item(void *context, uint32_t worker, uint32_t item)
@@ -134,6 +183,14 @@ static void truth_item(void *context, uint32_t worker, uint32_t item)
 	uint64_t keys[TUNE_GROUP][TUNE_ERRORS];
 	struct rows_query queries[TUNE_GROUP] = {{0}};
 	struct beam beams[TUNE_GROUP] = {{0}};
+	const struct nearest among = {
+		.form = &tune->exact_form,
+		.rows = &tune->exact,
+		.row_count = tune->segment->count,
+		.queries = queries,
+		.query_count = end - first,
+		.packed = tune->packed + worker * packed_size(tune->segment->dim),
+	};
 
 	for (uint32_t i = first; i < end; i++) {
 		queries[i - first] = query_of(&tune->exact_form, &tune->exact, tune->nodes[i]);
@@ -141,7 +198,7 @@ static void truth_item(void *context, uint32_t worker, uint32_t item)
 		beam_reset(&beams[i - first], TUNE_ERRORS);
 	}
 	CHECK(first < end);
-	nearest(queries, end - first, &tune->exact, tune->segment->count, beams);
+	nearest(&among, beams);
 	for (uint32_t i = first; i < end; i++) {
 		const struct beam *beam = &beams[i - first];
 
@@ -260,7 +317,8 @@ uint64_t tune_memory(uint32_t count, uint32_t dim, uint32_t threads)
 {
 	const struct search_limits limits = limits_of(count, dim);
 
-	return sizeof(struct tune) + threads * (sizeof(struct search *) + search_memory(&limits));
+	return sizeof(struct tune) +
+	       threads * (sizeof(struct search *) + search_memory(&limits) + packed_size(dim));
 }
 
 /* Sampled rows and how many of their true neighbours compact rows bring near. */
@@ -268,6 +326,7 @@ struct order {
 	const struct segment *segment;
 	struct rows exact;
 	struct rows_form exact_form;
+	uint8_t *packed; /* room for a batch of queries, one a worker */
 	uint32_t nodes[TUNE_ORDER_QUERIES];
 	uint32_t found[TUNE_ORDER_QUERIES];
 };
@@ -296,7 +355,19 @@ static void order_item(void *context, uint32_t worker, uint32_t item)
 		compact_keys[TUNE_ORDER_GROUP][TUNE_ORDER_NEAR];
 	struct rows_query exact[TUNE_ORDER_GROUP], compact[TUNE_ORDER_GROUP];
 	struct beam truth[TUNE_ORDER_GROUP], beams[TUNE_ORDER_GROUP];
+	const struct nearest among_exact = {
+		.form = &order->exact_form,
+		.rows = &order->exact,
+		.row_count = segment->count,
+		.queries = exact,
+		.query_count = TUNE_ORDER_GROUP,
+		.packed = order->packed + worker * packed_size(segment->dim),
+	};
+	struct nearest among_compact = among_exact;
 
+	among_compact.form = &segment->form;
+	among_compact.rows = &segment->compared;
+	among_compact.queries = compact;
 	for (uint32_t i = 0; i < TUNE_ORDER_GROUP; i++) {
 		exact[i] = query_of(&order->exact_form, &order->exact, nodes[i]);
 		compact[i] = query_of(&segment->form, &segment->compared, nodes[i]);
@@ -305,8 +376,8 @@ static void order_item(void *context, uint32_t worker, uint32_t item)
 		beam_reset(&truth[i], TUNE_K);
 		beam_reset(&beams[i], TUNE_ORDER_NEAR);
 	}
-	nearest(exact, TUNE_ORDER_GROUP, &order->exact, segment->count, truth);
-	nearest(compact, TUNE_ORDER_GROUP, &segment->compared, segment->count, beams);
+	nearest(&among_exact, truth);
+	nearest(&among_compact, beams);
 	for (uint32_t i = 0; i < TUNE_ORDER_GROUP; i++)
 		order->found[item * TUNE_ORDER_GROUP + i] = count_found(
 			order, &exact[i], beam_key_distance(truth[i].keys[TUNE_K - 1]), &beams[i]);
@@ -325,6 +396,11 @@ int tune_order(const struct segment *segment, uint64_t seed, struct workers *wor
 	order = calloc(1, sizeof(*order));
 	if (!order)
 		return -ENOMEM;
+	order->packed = packed_new(segment->dim, workers_count(workers));
+	if (!order->packed) {
+		free(order);
+		return -ENOMEM;
+	}
 	order->segment = segment;
 	segment_exact(segment, &order->exact_form, &order->exact);
 	rand_init(&rand, seed + 2);
@@ -334,6 +410,7 @@ int tune_order(const struct segment *segment, uint64_t seed, struct workers *wor
 	for (uint32_t i = 0; i < TUNE_ORDER_QUERIES; i++)
 		found += order->found[i];
 	*ret_kept = found >= TUNE_ORDER_SHARE * (TUNE_ORDER_QUERIES * TUNE_K);
+	free(order->packed);
 	free(order);
 	return 0;
 }
@@ -369,6 +446,15 @@ static float row_error(struct tune *tune)
 	return tune->errors[count * TUNE_ERROR_SHARE / TUNE_ERROR_PARTS];
 }
 
+static void tune_free(struct tune *tune, uint32_t workers)
+{
+	for (uint32_t i = 0; tune->searches && i < workers; i++)
+		search_free(tune->searches[i]);
+	free(tune->searches);
+	free(tune->packed);
+	free(tune);
+}
+
 int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 		 struct workers *workers, struct tune_result *ret_result)
 {
@@ -386,8 +472,9 @@ int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 	tune->k = MIN(TUNE_K, segment->count);
 	segment_exact(segment, &tune->exact_form, &tune->exact);
 	tune->searches = searches_new(segment, workers_count(workers));
-	if (!tune->searches) {
-		free(tune);
+	tune->packed = packed_new(segment->dim, workers_count(workers));
+	if (!tune->searches || !tune->packed) {
+		tune_free(tune, workers_count(workers));
 		return -ENOMEM;
 	}
 	sample(tune, seed);
@@ -395,9 +482,6 @@ int tune_segment(struct segment *segment, float recall_target, uint64_t seed,
 	if (segment->form.compact)
 		segment->row_error = ret_result->row_error = row_error(tune);
 	sweep(tune, recall_target, workers, ret_result);
-	for (uint32_t i = 0; i < workers_count(workers); i++)
-		search_free(tune->searches[i]);
-	free(tune->searches);
-	free(tune);
+	tune_free(tune, workers_count(workers));
 	return 0;
 }
