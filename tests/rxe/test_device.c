@@ -136,7 +136,7 @@ static void end_open(struct end *end, const char *device, const char *address)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	assert_ptr_not_equal(end->bytes, MAP_FAILED);
 	end->mr = ibv_reg_mr(end->pd, end->bytes, SIZE,
-			     IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ);
+			     IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_MW_BIND);
 	assert_non_null(end->mr);
 }
 
@@ -194,27 +194,33 @@ static void end_join(struct end *end, const struct end *peer)
 			 0);
 }
 
-/* Reads all of the peer's page; the status that the device reports. */
-static enum ibv_wc_status read_all(struct end *end, const struct end *peer, uint32_t rkey)
+/* Posts it, signalled; the status that the device reports. */
+static enum ibv_wc_status post(struct end *end, struct ibv_send_wr wr)
 {
-	struct ibv_sge sge = {.addr = (uintptr_t)end->bytes, .length = SIZE, .lkey = end->mr->lkey};
-	struct ibv_send_wr wr = {
-		.sg_list = &sge,
-		.num_sge = 1,
-		.opcode = IBV_WR_RDMA_READ,
-		.send_flags = IBV_SEND_SIGNALED,
-		.wr.rdma = {.remote_addr = (uintptr_t)peer->bytes, .rkey = rkey},
-	};
 	struct ibv_send_wr *bad;
 	struct ibv_wc wc;
 	int count;
 
+	wr.send_flags = IBV_SEND_SIGNALED;
 	assert_int_equal(ibv_post_send(end->qp, &wr, &bad), 0);
 	do
 		count = ibv_poll_cq(end->cq, 1, &wc);
 	while (count == 0);
 	assert_int_equal(count, 1);
 	return wc.status;
+}
+
+/* Reads all of the peer's page. */
+static enum ibv_wc_status read_all(struct end *end, const struct end *peer, uint32_t rkey)
+{
+	struct ibv_sge sge = {.addr = (uintptr_t)end->bytes, .length = SIZE, .lkey = end->mr->lkey};
+
+	return post(end, (struct ibv_send_wr){
+				 .sg_list = &sge,
+				 .num_sge = 1,
+				 .opcode = IBV_WR_RDMA_READ,
+				 .wr.rdma = {.remote_addr = (uintptr_t)peer->bytes, .rkey = rkey},
+			 });
 }
 
 static void read_over_the_wire(const char *address, const char *peer_address)
@@ -244,6 +250,46 @@ static void test_huge_pages_are_read_over_ipv6_and_a_wrong_key_is_refused(void *
 	read_over_the_wire(variable("RXE_ADDRESS6"), variable("RXE_PEER_ADDRESS6"));
 }
 
+static void test_a_window_of_type_2_ends_when_its_owner_invalidates_it(void **state)
+{
+	struct end ours, peers;
+	struct ibv_mw *window;
+	uint32_t rkey;
+
+	end_open(&ours, variable("RXE_DEVICE"), variable("RXE_ADDRESS"));
+	end_open(&peers, variable("RXE_PEER_DEVICE"), variable("RXE_PEER_ADDRESS"));
+	end_join(&ours, &peers);
+	end_join(&peers, &ours);
+	window = ibv_alloc_mw(peers.pd, IBV_MW_TYPE_2);
+	assert_non_null(window);
+	rkey = ibv_inc_rkey(window->rkey);
+	assert_int_equal(
+		post(&peers,
+		     (struct ibv_send_wr){
+			     .opcode = IBV_WR_BIND_MW,
+			     .bind_mw = {.mw = window,
+					 .rkey = rkey,
+					 .bind_info =
+						 {
+							 .mr = peers.mr,
+							 .addr = (uintptr_t)peers.bytes,
+							 .length = SIZE,
+							 .mw_access_flags = IBV_ACCESS_REMOTE_READ,
+						 }},
+		     }),
+		IBV_WC_SUCCESS);
+	memset(peers.bytes, 0x5a, SIZE);
+	assert_int_equal(read_all(&ours, &peers, rkey), IBV_WC_SUCCESS);
+	assert_memory_equal(ours.bytes, peers.bytes, SIZE);
+	assert_int_equal(post(&peers, (struct ibv_send_wr){.opcode = IBV_WR_LOCAL_INV,
+							   .invalidate_rkey = rkey}),
+			 IBV_WC_SUCCESS);
+	assert_int_equal(read_all(&ours, &peers, rkey), IBV_WC_REM_ACCESS_ERR);
+	assert_int_equal(ibv_dealloc_mw(window), 0);
+	end_close(&peers);
+	end_close(&ours);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_the_devices_can_what_one_sided_search_needs),
 		cmocka_unit_test(test_huge_pages_are_read_over_ipv4_and_a_wrong_key_is_refused),
 		cmocka_unit_test(test_huge_pages_are_read_over_ipv6_and_a_wrong_key_is_refused),
+		cmocka_unit_test(test_a_window_of_type_2_ends_when_its_owner_invalidates_it),
 	};
 
 	if (!getenv("RXE_DEVICE")) {
