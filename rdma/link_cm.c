@@ -326,6 +326,9 @@ static void ended(struct link *link, const struct cm_event *event)
 
 static void link_event(struct link *link, const struct cm_event *event)
 {
+	/* An ended link waits for its user to close it, whatever was still under way. */
+	if (link->state == LINK_ENDED)
+		return;
 	switch (event->type) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 		addr_resolved(link);

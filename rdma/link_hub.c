@@ -330,9 +330,6 @@ static void completion_failed(struct link *link, const struct ibv_wc *completion
 	case IBV_WC_REM_ACCESS_ERR:
 		link_fail(link, "%s refused the key: it has ended, or was never ours", text);
 		break;
-	case IBV_WC_WR_FLUSH_ERR:
-		link_fail(link, "the queue pair to %s broke", text);
-		break;
 	default:
 		link_fail(link, "a request to %s failed: %s (vendor's error 0x%x)", text,
 			  ibv_wc_status_str(completion->status), completion->vendor_err);
@@ -354,8 +351,12 @@ static void dispatch(struct link_hub *hub, const struct ibv_wc *completion)
 	/* Whoever was called may have closed the link: it is looked up again. */
 	if (completion->status != IBV_WC_SUCCESS) {
 		link = link_of_qp(hub, completion->qp_num);
-		if (link && link->state != LINK_ENDED)
+		if (!link || link->state == LINK_ENDED)
+			return;
+		if (completion->status != IBV_WC_WR_FLUSH_ERR)
 			completion_failed(link, completion);
+		else
+			link->broken = hub->broken = true;
 	}
 }
 
@@ -426,24 +427,38 @@ static void end_all(struct link_hub *hub)
 		}
 }
 
+static void end_broken(struct link *link)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (link->accepted && link->state < LINK_READY)
+		link->hub->stats.refused_gone++;
+	link_fail(link, "the queue pair to %s broke%s", addr_format(&link->peer, text),
+		  link->accepted ? ": its peer asked for what it may not have, or is gone" : "");
+}
+
+/* Ends links whose queue pairs flush. */
+static void end_flushed(struct link_hub *hub)
+{
+	hub->broken = false;
+	for (uint32_t i = 0; i < hub->config.link_max; i++)
+		if (hub->links[i].used && hub->links[i].broken)
+			end_broken(&hub->links[i]);
+}
+
 /* Events of the device told of broken queue pairs, not of which. */
-static void end_broken(struct link_hub *hub)
+static void find_broken(struct link_hub *hub)
 {
 	for (uint32_t i = 0; i < hub->config.link_max; i++) {
 		struct link *link = &hub->links[i];
 		struct ibv_qp_attr attr = {0};
 		struct ibv_qp_init_attr init;
-		char text[ADDR_TEXT_MAX];
 
 		if (!link->used || !link->qp || link->state == LINK_ENDED)
 			continue;
-		if (hub->ops->query_qp(link->qp, &attr, IBV_QP_STATE, &init) == 0 &&
-		    attr.qp_state != IBV_QPS_ERR)
-			continue;
-		if (link->accepted && link->state < LINK_READY)
-			hub->stats.refused_gone++;
-		link_fail(link, "the queue pair to %s broke: it asked for what it may not have",
-			  addr_format(&link->peer, text));
+		if (hub->ops->query_qp(link->qp, &attr, IBV_QP_STATE, &init) != 0 ||
+		    attr.qp_state == IBV_QPS_ERR)
+			end_broken(link);
 	}
 }
 
@@ -466,16 +481,19 @@ bool link_hub_turn(struct link_hub *hub, uint64_t now_ns)
 	if (hub->armed)
 		drain_wakeups(hub);
 	any = poll_completions(hub);
-	if (hub->unready > 0 || now_ns >= hub->events_next_ns) {
+	/* What made a queue pair flush is asked first: it makes the better message. */
+	if (hub->unready > 0 || hub->broken || now_ns >= hub->events_next_ns) {
 		hub->events_next_ns = now_ns + LINK_EVENTS_NS;
 		any |= link_cm_turn(hub);
 	}
 	if (qp_errors != hub->qp_errors) {
 		hub->qp_errors = qp_errors;
-		end_broken(hub);
+		find_broken(hub);
 	}
 	if (hub->removed || device_is_removed(hub->device))
 		end_all(hub);
+	if (hub->broken)
+		end_flushed(hub);
 	if (now_ns >= hub->deadline_next_ns)
 		end_late(hub);
 	return any;

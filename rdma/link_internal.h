@@ -61,6 +61,7 @@ struct link {
 	bool accepted;
 	bool connected; /* the other side has to be told of the end */
 	bool shown;     /* the user knows it */
+	bool broken;    /* its queue pair flushes, for a reason that an event may tell */
 	uint32_t reads_max;
 	uint64_t deadline_ns; /* UINT64_MAX once it is ready */
 	uint64_t peer_node;
@@ -98,6 +99,7 @@ struct link_hub {
 	uint32_t stale_left; /* completions that may be of a queue pair that is gone */
 	uint32_t qp_errors;  /* of the device, as last seen */
 	bool removed;
+	bool broken;     /* a link of it is */
 	uint64_t now_ns; /* of the turn */
 	uint64_t events_next_ns;
 	uint64_t deadline_next_ns; /* no link's deadline is before it */

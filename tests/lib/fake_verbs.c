@@ -522,3 +522,9 @@ void fake_verbs_mangle(fake_verbs_mangle_fn mangle, void *context)
 	fake_world.mangle = mangle;
 	fake_world.mangle_context = context;
 }
+
+void fake_verbs_mangle_send(fake_verbs_mangle_fn mangle, void *context)
+{
+	fake_world.mangle_send = mangle;
+	fake_world.mangle_send_context = context;
+}

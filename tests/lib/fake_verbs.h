@@ -79,3 +79,6 @@ void fake_verbs_remove(const char *name);
  */
 typedef uint8_t (*fake_verbs_mangle_fn)(void *context, uint8_t bytes[255], uint8_t size);
 void fake_verbs_mangle(fake_verbs_mangle_fn mangle, void *context);
+
+/* The same for the next SEND of up to 255 bytes. */
+void fake_verbs_mangle_send(fake_verbs_mangle_fn mangle, void *context);

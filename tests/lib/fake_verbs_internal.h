@@ -176,6 +176,8 @@ struct fake_world {
 	struct fake_id *ids;
 	fake_verbs_mangle_fn mangle;
 	void *mangle_context;
+	fake_verbs_mangle_fn mangle_send;
+	void *mangle_send_context;
 };
 
 extern struct fake_world fake_world;

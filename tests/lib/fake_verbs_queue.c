@@ -360,7 +360,7 @@ static int modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 	struct fake_qp *qp = qp_of(base);
 	enum ibv_qp_state to = mask & IBV_QP_STATE ? attr->qp_state : qp->state;
 
-	if (!step_allowed(qp->state, to))
+	if (!step_allowed(qp->state, to) || (qp->state == IBV_QPS_ERR && mask != IBV_QP_STATE))
 		return EINVAL;
 	/* What leads to the end can't fail, or nothing could be tidied up. */
 	if (to == IBV_QPS_ERR) {
@@ -622,12 +622,17 @@ static bool has_receive(const struct fake_qp *peer)
 static enum ibv_wc_status run_send(struct fake_qp *qp, const struct fake_send *send)
 {
 	uint64_t size = sges_size(send->sges, (unsigned)send->wr.num_sge);
-	uint8_t *bytes = fake_make(MAX(size, 1U));
+	uint8_t *bytes = fake_make(MAX(size, UINT8_MAX));
 	struct fake_qp *peer = peer_of(qp);
 	enum ibv_wc_status status = IBV_WC_LOC_PROT_ERR;
+	fake_verbs_mangle_fn mangle = fake_world.mangle_send;
 
-	if (gather(qp->base.pd, send, bytes))
+	if (gather(qp->base.pd, send, bytes)) {
+		fake_world.mangle_send = NULL;
+		if (mangle && size <= UINT8_MAX)
+			size = mangle(fake_world.mangle_send_context, bytes, (uint8_t)size);
 		status = deliver(peer, send, bytes, size);
+	}
 	fake_unmake(bytes);
 	return status;
 }
