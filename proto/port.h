@@ -9,8 +9,9 @@
  * software hand-over. A frame here is a UDP payload; what carries it (Ethernet,
  * ARP, IP, checksums; or a kernel socket) is the port's own business.
  *
- * Two kinds, in two libraries: port_dpdk.h over any DPDK ethdev, port_socket.h
- * over kernel UDP sockets. The bytes of the frames are the same on both.
+ * Three kinds, in three libraries: port_dpdk.h over any DPDK ethdev, port_socket.h
+ * over kernel UDP sockets, port_rdma.h over verbs. The bytes of the frames are the
+ * same on all.
  *
  * Threads: opening and closing before and after the cores run; a queue belongs
  * to its core.
@@ -129,7 +130,9 @@ static inline void port_flush(struct port_queue *queue)
 
 /*
  * A descriptor that becomes readable when frames wait, for an idle core's
- * epoll; -1 when the port can only be polled.
+ * epoll; -1 when the port can only be polled. It is always the same, but has to
+ * be asked for again after the last port_receive() and before each wait: a port
+ * may have to be told that somebody is going to sleep.
  */
 static inline int port_wait_fd(struct port_queue *queue)
 {

@@ -492,6 +492,11 @@ uint64_t fake_verbs_posted(void)
 	return fake_world.posted;
 }
 
+uint64_t fake_verbs_not_ready(void)
+{
+	return fake_world.not_ready;
+}
+
 uint64_t fake_verbs_read_bytes(void)
 {
 	return fake_world.read_bytes;

@@ -46,6 +46,9 @@ unsigned fake_verbs_live(void);
 uint64_t fake_verbs_posted(void);
 uint64_t fake_verbs_read_bytes(void);
 
+/* How often a SEND found no receive and had to wait ("receiver not ready"). */
+uint64_t fake_verbs_not_ready(void);
+
 /*
  * The n-th call from here on that makes or changes something fails, as it does for want of
  * memory; n = 0: none. fake_verbs_calls() counts them since the world began.

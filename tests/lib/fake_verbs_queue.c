@@ -614,9 +614,12 @@ static enum ibv_wc_status deliver(struct fake_qp *peer, const struct fake_send *
 /* Is there a receive for the next SEND? Without one it waits: RNR, retried for ever. */
 static bool has_receive(const struct fake_qp *peer)
 {
-	if (peer->base.srq)
-		return CONTAINER_OF(peer->base.srq, struct fake_srq, base)->queue.count > 0;
-	return peer->recvs.count > 0;
+	unsigned count = peer->base.srq
+				 ? CONTAINER_OF(peer->base.srq, struct fake_srq, base)->queue.count
+				 : peer->recvs.count;
+
+	fake_world.not_ready += count == 0;
+	return count > 0;
 }
 
 static enum ibv_wc_status run_send(struct fake_qp *qp, const struct fake_send *send)
