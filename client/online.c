@@ -79,8 +79,21 @@ static int open_dpdk(const struct online_options *options, struct online *online
 	return open_device(options, &config, online);
 }
 
+static int open_fabric(const struct online_options *options, const uint8_t *secret,
+		       struct online *online)
+{
+	char error[FABRIC_ERROR_MAX];
+
+	if (options->address || options->gateway || options->huge)
+		return cmd_usage("--address, --gateway and --huge go with --port dpdk");
+	if (fabric_open(options->device, secret, &online->fabric, error, sizeof(error)) < 0)
+		return cmd_fail("%s", error);
+	online->port = online->fabric.port;
+	return CMD_DONE;
+}
+
 static int open_port(const struct online_options *options, const struct peers *peers,
-		     struct online *online)
+		     const uint8_t *secret, struct online *online)
 {
 	if (strcmp(options->port, "socket") == 0) {
 		if (options->device || options->address || options->gateway || options->huge)
@@ -90,13 +103,14 @@ static int open_port(const struct online_options *options, const struct peers *p
 	}
 	if (strcmp(options->port, "dpdk") == 0)
 		return open_dpdk(options, online);
-	return cmd_usage("--port is socket or dpdk, not '%s'", options->port);
+	if (strcmp(options->port, "rdma") == 0)
+		return open_fabric(options, secret, online);
+	return cmd_usage("--port is socket, dpdk or rdma, not '%s'", options->port);
 }
 
 static int open_client(const struct online_options *options, const struct peers *peers,
-		       uint32_t in_flight, struct online *online)
+		       const uint8_t *secret, uint32_t in_flight, struct online *online)
 {
-	uint8_t secret[SESSION_SECRET_SIZE];
 	struct client_config config = {
 		.port = online->queue,
 		.servers = peers->servers,
@@ -104,18 +118,31 @@ static int open_client(const struct online_options *options, const struct peers 
 		.in_flight_max = in_flight,
 		.session_count = ONLINE_SESSIONS,
 		.shard_count = (uint32_t)options->shards,
+		.secret = secret,
 	};
-	char error[PEERS_ERROR_MAX];
-	int result;
+	int result = client_new(&config, &online->client);
 
-	if (options->secret_file) {
-		if (peers_read_secret(options->secret_file, secret, error, sizeof(error)) < 0)
-			return cmd_fail("%s", error);
-		config.secret = secret;
-	}
-	result = client_new(&config, &online->client);
-	explicit_bzero(secret, sizeof(secret));
 	return result < 0 ? cmd_fail("no client: %s", strerror(-result)) : CMD_DONE;
+}
+
+/* The port, and the client on it. */
+static int open_talk(const struct online_options *options, const struct peers *peers,
+		     uint32_t in_flight, struct online *online)
+{
+	uint8_t bytes[SESSION_SECRET_SIZE];
+	const uint8_t *secret = options->secret_file ? bytes : NULL;
+	char error[PEERS_ERROR_MAX];
+	int status;
+
+	if (secret && peers_read_secret(options->secret_file, bytes, error, sizeof(error)) < 0)
+		return cmd_fail("%s", error);
+	status = open_port(options, peers, secret, online);
+	if (status == CMD_DONE) {
+		online->queue = port_queue(online->port, 0);
+		status = open_client(options, peers, secret, in_flight, online);
+	}
+	explicit_bzero(bytes, sizeof(bytes));
+	return status;
 }
 
 static int open_parts(const struct online_options *options, uint32_t in_flight,
@@ -123,7 +150,6 @@ static int open_parts(const struct online_options *options, uint32_t in_flight,
 {
 	char error[MAX(FILES_ERROR_MAX, PEERS_ERROR_MAX)];
 	struct peers peers;
-	int status;
 
 	if (peers_resolve(options->servers, &peers, error, sizeof(error)) < 0)
 		return cmd_usage("%s", error);
@@ -137,11 +163,7 @@ static int open_parts(const struct online_options *options, uint32_t in_flight,
 		return cmd_fail("%s: %u vectors of %u dimensions; at least one, and at most %d "
 				"dimensions",
 				options->query, online->row_count, online->dim, VECTOR_DIM_MAX);
-	status = open_port(options, &peers, online);
-	if (status != CMD_DONE)
-		return status;
-	online->queue = port_queue(online->port, 0);
-	return open_client(options, &peers, in_flight, online);
+	return open_talk(options, &peers, in_flight, online);
 }
 
 int online_open(const struct online_options *options, uint32_t in_flight, struct online *ret_online)
@@ -160,7 +182,10 @@ int online_open(const struct online_options *options, uint32_t in_flight, struct
 void online_close(struct online *online)
 {
 	client_free(online->client, clock_now_ns());
-	port_close(online->port);
+	if (online->fabric.port)
+		fabric_close(&online->fabric);
+	else
+		port_close(online->port);
 	dpdk_env_close();
 	files_close(&online->files);
 }

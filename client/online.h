@@ -12,6 +12,7 @@
 
 #include "client/client.h"
 #include "client/cmd.h"
+#include "client/fabric.h"
 #include "client/files.h"
 #include "client/peers.h"
 #include "proto/port.h"
@@ -25,8 +26,8 @@ struct online_options {
 	const char *collection;
 	const char *query; /* a file of vectors */
 	const char *secret_file;
-	const char *port;    /* "socket" or "dpdk" */
-	const char *device;  /* dpdk: what EAL is to make a port of */
+	const char *port;    /* "socket", "dpdk" or "rdma" */
+	const char *device;  /* dpdk: what EAL is to make a port of; rdma: of verbs, or NULL */
 	const char *address; /* dpdk: our own IP/PREFIX */
 	const char *gateway; /* dpdk: NULL for none */
 	uint64_t k;
@@ -85,9 +86,8 @@ struct online_options {
 		 .flag = &(o).strict},                                                             \
 		{"secret", "FILE", "the cluster's secret: 32 bytes, or 64 hex digits",             \
 		 .text = &(o).secret_file},                                                        \
-		{"port", "KIND", "socket (default) or dpdk", .text = &(o).port},                   \
-		{"device", "DEVICE", "with --port dpdk: PCI address, or net_memif0,...",           \
-		 .text = &(o).device},                                                             \
+		{"port", "KIND", "socket (default), dpdk or rdma", .text = &(o).port},             \
+		{"device", "DEVICE", "with --port dpdk or rdma: the device", .text = &(o).device}, \
 		{"address", "IP/PREFIX", "with --port dpdk: our own address",                      \
 		 .text = &(o).address},                                                            \
 		{"gateway", "IP", "with --port dpdk: for servers behind a router",                 \
@@ -98,7 +98,8 @@ struct online_options {
 	}
 
 struct online {
-	struct port *port;
+	struct port *port;    /* owned, but of a fabric */
+	struct fabric fabric; /* with --port rdma */
 	struct port_queue *queue;
 	struct client *client;
 	struct files files;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "client/client.h"
+#include "client/fabric.h"
 #include "client/peers.h"
 #include "net/port_socket.h"
 #include "proto/status.h"
@@ -38,7 +39,8 @@ struct pending {
 
 struct tern_client {
 	struct client *client;
-	struct port *port;
+	struct port *port;    /* owned, but of a fabric */
+	struct fabric fabric; /* with options.port "rdma" */
 	struct port_queue *queue;
 	struct pending *pending; /* owned; in_flight_max rows, the client's tag is the row */
 	uint32_t in_flight_max;
@@ -140,6 +142,28 @@ static bool read_sized(void *to, size_t size, const void *from)
 	return true;
 }
 
+/* Sockets, or a verbs device. */
+static int open_port(struct tern_client *tern, const struct tern_options *options,
+		     const struct peers *peers, const uint8_t *secret)
+{
+	struct port_socket_config socket = {.local = peers->local, .queue_count = 1};
+	char error[MAX(PORT_ERROR_TEXT_MAX, FABRIC_ERROR_MAX)];
+
+	if (!options->port || strcmp(options->port, "socket") == 0) {
+		if (port_socket_open(&socket, &tern->port, error, sizeof(error)) < 0)
+			return fail(TERN_E_SYSTEM, "%s", error);
+	} else if (strcmp(options->port, "rdma") == 0) {
+		if (fabric_open(options->device, secret, &tern->fabric, error, sizeof(error)) < 0)
+			return fail(TERN_E_SYSTEM, "%s", error);
+		tern->port = tern->fabric.port;
+	} else {
+		return fail(TERN_E_INVALID, "options.port is socket or rdma, not '%s'",
+			    options->port);
+	}
+	tern->queue = port_queue(tern->port, 0);
+	return TERN_OK;
+}
+
 static int open_client(struct tern_client *tern, const struct tern_options *options)
 {
 	uint8_t secret[SESSION_SECRET_SIZE];
@@ -148,8 +172,6 @@ static int open_client(struct tern_client *tern, const struct tern_options *opti
 		.session_count = DEFAULT_SESSIONS,
 		.shard_count = options->shard_count,
 	};
-	struct port_socket_config socket = {.queue_count = 1};
-	char error[PORT_ERROR_TEXT_MAX];
 	struct peers peers;
 	int result;
 
@@ -161,10 +183,11 @@ static int open_client(struct tern_client *tern, const struct tern_options *opti
 			return TERN_E_INVALID;
 		config.secret = secret;
 	}
-	socket.local = peers.local;
-	if (port_socket_open(&socket, &tern->port, error, sizeof(error)) < 0)
-		return fail(TERN_E_SYSTEM, "%s", error);
-	tern->queue = port_queue(tern->port, 0);
+	result = open_port(tern, options, &peers, config.secret);
+	if (result != TERN_OK) {
+		explicit_bzero(secret, sizeof(secret));
+		return result;
+	}
 	config.port = tern->queue;
 	config.servers = peers.servers;
 	config.server_count = peers.server_count;
@@ -207,7 +230,10 @@ void tern_close(struct tern_client *tern)
 	if (!tern)
 		return;
 	client_free(tern->client, clock_now_ns());
-	port_close(tern->port);
+	if (tern->fabric.port)
+		fabric_close(&tern->fabric);
+	else
+		port_close(tern->port);
 	free(tern->pending);
 	free(tern);
 }

@@ -49,7 +49,10 @@
 
 #define CONFIG_SECRET_SIZE 32
 
-enum config_port_kind { CONFIG_PORT_SOCKET, CONFIG_PORT_DPDK };
+/* How far above its own port a core listens for links: rdma/port_rdma.h says why. */
+#define CONFIG_RDMA_PORT_OFFSET 64
+
+enum config_port_kind { CONFIG_PORT_SOCKET, CONFIG_PORT_DPDK, CONFIG_PORT_RDMA };
 
 enum config_auth {
 	CONFIG_AUTH_HMAC, /* by secret_file; without one only on loopback, and nothing is asked */
@@ -67,12 +70,14 @@ struct config_numbers {
 
 struct config_port {
 	enum config_port_kind kind;
-	struct addr listen;           /* core i listens on this port + i */
-	struct addr ipv6;             /* dpdk: a second, IPv6 address; all zero: none */
-	struct addr gateway;          /* dpdk: all zero: none */
-	uint32_t prefix_length;       /* dpdk: of listen's network */
-	char device[CONFIG_TEXT_MAX]; /* dpdk: PCI address or "net_NAME,..."; "" with kind socket */
-	uint32_t frame_size;          /* largest UDP payload, bytes */
+	struct addr listen;     /* core i listens on this port + i */
+	struct addr ipv6;       /* dpdk: a second, IPv6 address; all zero: none */
+	struct addr gateway;    /* dpdk: all zero: none */
+	uint32_t prefix_length; /* dpdk: of listen's network */
+	/* dpdk: PCI address or "net_NAME,..."; rdma: of verbs, "" for the first; "" with socket */
+	char device[CONFIG_TEXT_MAX];
+	uint32_t frame_size; /* largest UDP payload, bytes; not with rdma */
+	uint32_t links;      /* rdma: connections of peers at a time, a core */
 };
 
 struct config_dpdk {

@@ -19,7 +19,7 @@
 #define S   (MS * 1000)
 
 /* In the order of the enums that config.h and base/log.h have. */
-static const char *const port_kinds[] = {"socket", "dpdk", NULL};
+static const char *const port_kinds[] = {"socket", "dpdk", "rdma", NULL};
 static const char *const auths[] = {"hmac", "none", NULL};
 static const char *const recalls[] = {"0.90", "0.95", "0.98", "0.99", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
@@ -64,13 +64,14 @@ const struct schema_row schema_rows[] = {
 	 FIELD(port.kind),
 	 .fallback = "socket",
 	 .names = port_kinds,
-	 .doc = "What moves frames: kernel UDP sockets, which need no privilege, or DPDK."},
+	 .doc = "What moves frames: kernel UDP sockets, which need no privilege, DPDK, or RDMA's "
+		"reliable connections."},
 	{.key = "port.listen",
 	 .type = SCHEMA_ADDRESS,
 	 FIELD(port.listen),
 	 .fallback = "127.0.0.1:7400",
 	 .doc = "Address and UDP port of the first core; core i has the port + i. With DPDK it is "
-		"the IPv4 address that the port answers for."},
+		"the IPv4 address that the port answers for, with RDMA one of the verbs device's."},
 	{.key = "port.ipv6",
 	 .type = SCHEMA_HOST,
 	 FIELD(port.ipv6),
@@ -81,7 +82,8 @@ const struct schema_row schema_rows[] = {
 	 FIELD(port.device),
 	 .fallback = "",
 	 .doc = "DPDK: the device, a PCI address (0000:3b:00.0) or a virtual one "
-		"(net_af_packet0,iface=eth1)."},
+		"(net_af_packet0,iface=eth1). RDMA: the verbs device; empty for the first whose "
+		"port is up."},
 	{.key = "port.gateway",
 	 .type = SCHEMA_HOST,
 	 FIELD(port.gateway),
@@ -101,7 +103,14 @@ const struct schema_row schema_rows[] = {
 	 .min = 1232,
 	 .max = 8952,
 	 .doc = "Largest UDP payload. It has to fit the MTU of every network on the way: 1452 for "
-		"1500, 8952 for jumbo frames of 9000."},
+		"1500, 8952 for jumbo frames of 9000. RDMA has no such limit, and takes 8952."},
+	{.key = "port.links",
+	 .type = SCHEMA_NUMBER,
+	 FIELD(port.links),
+	 .fallback = "128",
+	 .min = 1,
+	 .max = 1024,
+	 .doc = "RDMA: connections of peers at a time, a core. Each takes 300 KiB."},
 	{.key = "dpdk.huge",
 	 .type = SCHEMA_BOOL,
 	 FIELD(dpdk.huge),

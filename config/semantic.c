@@ -129,10 +129,35 @@ static int check_prefix(struct config *config, struct refusal *refusal)
 		"and no dot in front");
 }
 
+/* The addresses of a verbs device are the kernel's business too. */
+static int check_rdma(struct config *config, struct refusal *refusal)
+{
+	const struct config_port *port = &config->port;
+	const char *key = is_set(&port->ipv6)      ? "port.ipv6"
+			  : is_set(&port->gateway) ? "port.gateway"
+						   : NULL;
+
+	if (key)
+		return refusal_at(refusal, refusal_mark_of(refusal, key),
+				  "%s is for DPDK; take it out, or write port.kind: dpdk", key);
+	if (port->listen.port + config->core_count - 1 > UINT16_MAX - CONFIG_RDMA_PORT_OFFSET)
+		return refusal_at(
+			refusal, refusal_mark_of(refusal, "port.listen"),
+			"RDMA listens %d above each core's port, past 65535 here; write a "
+			"smaller port",
+			CONFIG_RDMA_PORT_OFFSET);
+	return 0;
+}
+
 static int check_port_kind(struct config *config, struct refusal *refusal)
 {
-	return config->port.kind == CONFIG_PORT_DPDK ? check_dpdk(config, refusal)
-						     : check_socket(config, refusal);
+	static int (*const checks[])(struct config *, struct refusal *) = {
+		[CONFIG_PORT_SOCKET] = check_socket,
+		[CONFIG_PORT_DPDK] = check_dpdk,
+		[CONFIG_PORT_RDMA] = check_rdma,
+	};
+
+	return checks[config->port.kind](config, refusal);
 }
 
 static int check_numbers(struct config *config, struct refusal *refusal)

@@ -259,6 +259,8 @@ static void rest(struct core *core, uint64_t now_ns)
 
 	if (core->coordinator)
 		due_ns = MIN(due_ns, coordinator_due_ns(core->coordinator));
+	if (idle_will_sleep(&core->idle, now_ns, due_ns))
+		(void)port_wait_fd(core->config.queue);
 	if (idle_wait(&core->idle, now_ns, due_ns))
 		msg_box_rest(&core->box);
 }

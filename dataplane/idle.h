@@ -64,5 +64,12 @@ static inline void idle_reset(struct idle *idle, uint64_t now_ns)
 	idle->sleep_ns = IDLE_SLEEP_NS_MIN;
 }
 
+/* Is idle_wait() going to sleep? The port has to know before: see port_wait_fd(). */
+static inline bool idle_will_sleep(const struct idle *idle, uint64_t now_ns, uint64_t due_ns)
+{
+	return due_ns > now_ns &&
+	       now_ns - idle->since_ns >= idle->config.busy_ns + idle->config.relax_ns;
+}
+
 /* Waits once, at most until 'due_ns'. Returns true when it slept. */
 bool idle_wait(struct idle *idle, uint64_t now_ns, uint64_t due_ns);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
+#include "base/guard.h"
 #include "cluster/manifest.h"
 #include "cluster/route.h"
 #include "dataplane/eal.h"
@@ -11,6 +12,7 @@
 #include "net/dpdk_env.h"
 #include "net/port_dpdk.h"
 #include "net/port_socket.h"
+#include "rdma/port_rdma.h"
 #include "rdma/verbs_ops.h"
 
 #include <errno.h>
@@ -23,6 +25,7 @@
 /* Of an IPv6 address's network: what a link has (RFC 4291, section 2.5.1). */
 #define IPV6_PREFIX 64
 
+_Static_assert(CONFIG_RDMA_PORT_OFFSET == PORT_RDMA_OFFSET, "checked by who loads the file");
 _Static_assert(CONFIG_DATA_MAX <= SHARD_COLLECTION_MAX, "a collection a folder");
 
 /* Which of the node's shards is dealt out next, and what was found on the way. */
@@ -240,6 +243,43 @@ static int open_dpdk(struct node *node, char *error, size_t error_size)
 	return port_dpdk_open(&dpdk, &node->port, error, error_size);
 }
 
+/* Links are made and ended on a poll core, and librdmacm takes memory for each. */
+static void link_allocates(bool begins)
+{
+	static _Thread_local bool frozen;
+
+	if (begins) {
+		frozen = guard_is_frozen();
+		guard_thaw();
+	} else if (frozen) {
+		guard_freeze();
+	}
+}
+
+static int open_rdma(struct node *node, char *error, size_t error_size)
+{
+	const struct config *config = node->config;
+	struct device_options options = {
+		.name = config->port.device[0] ? config->port.device : NULL,
+		.gid_index = -1,
+	};
+	struct port_rdma_config rdma = {
+		.local = config->port.listen,
+		.listen = true,
+		.queue_count = node->core_count,
+		.link_max = config->port.links,
+		.node = config->node,
+		.secret = config->secret_loaded ? config->secret : NULL,
+		.allocates = link_allocates,
+	};
+	int r = device_open(real_verbs_ops(), &options, &node->device, error, error_size);
+
+	if (r)
+		return r;
+	rdma.device = node->device;
+	return port_rdma_open(&rdma, &node->port, error, error_size);
+}
+
 /* Puts the key in front that the refusal is about. */
 static int about(const char *key, int code, const char *text, char *error, size_t error_size)
 {
@@ -261,6 +301,10 @@ static int open_port(struct node *node, char *error, size_t error_size)
 	if (config->kind == CONFIG_PORT_DPDK) {
 		r = open_dpdk(node, text, sizeof(text));
 		return r ? about("port.device", r, text, error, error_size) : 0;
+	}
+	if (config->kind == CONFIG_PORT_RDMA) {
+		r = open_rdma(node, text, sizeof(text));
+		return r ? about("port.kind", r, text, error, error_size) : 0;
 	}
 	r = port_socket_open(&socket, &node->port, text, sizeof(text));
 	return r ? about("port.listen", r, text, error, error_size) : 0;
@@ -454,6 +498,7 @@ void node_close(struct node *node)
 		core_free(node->cores[i]);
 	loop_free(node->loop);
 	port_close(node->port);
+	device_close(node->device);
 	shard_table_free(node->shards);
 	if (node->eal)
 		dpdk_env_close();

@@ -35,6 +35,7 @@ struct node {
 	const struct config *config; /* borrowed until node_close() */
 	struct topo_plan plan;
 	struct shard_table *shards; /* owned */
+	struct device *device;      /* of verbs, under a port of kind rdma; owned */
 	struct port *port;          /* owned */
 	uint32_t core_count;
 	struct addr addresses[CONFIG_CORE_MAX]; /* where each core is reached */

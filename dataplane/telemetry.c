@@ -88,6 +88,13 @@ static void add_text(struct rte_tel_data *data, const char *name, const char *va
 	(void)rte_tel_data_add_dict_string(data, name, text);
 }
 
+/* As tern.yaml has them. */
+static const char *const port_kinds[] = {
+	[CONFIG_PORT_SOCKET] = "socket",
+	[CONFIG_PORT_DPDK] = "dpdk",
+	[CONFIG_PORT_RDMA] = "rdma",
+};
+
 static int answer_info(const struct node *node, const char *params, struct rte_tel_data *data)
 {
 	const struct config *config = node->config;
@@ -101,7 +108,7 @@ static int answer_info(const struct node *node, const char *params, struct rte_t
 	add_u64(data, "epoch", config->epoch);
 	add_u64(data, "pid", (uint64_t)getpid());
 	add_u64(data, "uptime_seconds", (clock_now_ns() - node->start_ns) / NS_PER_S);
-	add_text(data, "port", config->port.kind == CONFIG_PORT_DPDK ? "dpdk" : "socket");
+	add_text(data, "port", port_kinds[config->port.kind]);
 	add_text(data, "device", config->port.device);
 	add_text(data, "listen", addr_format(&config->port.listen, text));
 	add_text(data, "auth", config->secret_loaded ? "hmac" : "none");

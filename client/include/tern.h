@@ -92,15 +92,18 @@ struct tern_options {
 	uint32_t in_flight_max; /* queries at a time; 0: 64 */
 	uint32_t shard_count;   /* of every collection asked for; 0: find out */
 	uint32_t reserved;      /* 0 */
+	const char
+		*port; /* what moves frames, as the servers have it: "socket" (and NULL), "rdma" */
+	const char *device; /* of verbs, with "rdma"; NULL: the first whose port is up */
 };
 
 #define TERN_OPTIONS_INIT                                                                          \
 	{                                                                                          \
-		sizeof(struct tern_options), NULL, NULL, 0, 0, 0, 0                                \
+		sizeof(struct tern_options), NULL, NULL, 0, 0, 0, 0, NULL, NULL                    \
 	}
 
 /*
- * Makes a client; opens a UDP socket, but doesn't wait for any server. Copies
+ * Makes a client; opens a port, but doesn't wait for any server. Copies
  * the options. The caller owns '*ret_client'.
  *
  * Returns TERN_OK, TERN_E_INVALID, TERN_E_MEMORY or TERN_E_SYSTEM.

@@ -58,15 +58,17 @@ def build_collection(folder, name="words", base="words100_base.fbin", metric="co
 class Ternd:
     """with Ternd(data=FOLDER) as node: node.server is its address."""
 
-    def __init__(self, data, cores=1, extra="", port=None, memif=False):
+    def __init__(self, data, cores=1, extra="", port=None, memif=False, rdma=None):
         self.folder = tempfile.mkdtemp(prefix="tern-test-")
         self.port = port or free_port(cores)
-        self.server = f"{'10.77.0.1' if memif else '127.0.0.1'}:{self.port}"
+        self.server = f"{rdma or ('10.77.0.1' if memif else '127.0.0.1')}:{self.port}"
         self.device = f"net_memif0,socket={self.folder}/memif,socket-abstract=no,role="  # + server or client
         kind = "kind: socket"
         if memif:
             kind = f"kind: dpdk\n  prefix_length: 24\n  device: {json.dumps(self.device + 'server')}"
             extra += "auth: none\n"
+        elif rdma:  # the address of a verbs device
+            kind = "kind: rdma"
         self.prefix = f"tern-test-{os.getpid()}-{self.port}"
         self.config = os.path.join(self.folder, "tern.yaml")
         self.log = os.path.join(self.folder, "log")
