@@ -55,6 +55,7 @@ enum opening {
 
 struct reader {
 	struct fetch *fetch; /* borrowed */
+	struct fetch *next;  /* borrowed: to go on with; NULL: none */
 	uint8_t *memory;     /* borrowed */
 	uint64_t memory_size;
 	struct reader_config config;
@@ -409,10 +410,50 @@ static void run_questions(struct reader *reader)
 	reader->is_fresh = false;
 }
 
+static bool is_quiet(const struct reader *reader)
+{
+	for (unsigned i = 0; i < BATCH_COUNT; i++)
+		if (reader->batches[i].used)
+			return false;
+	return true;
+}
+
+void reader_use(struct reader *reader, struct fetch *fetch)
+{
+	CHECK(!reader->next && fetch->size == reader->fetch->size);
+	reader->next = fetch;
+}
+
+struct fetch *reader_fetch(const struct reader *reader)
+{
+	return reader->fetch;
+}
+
+void reader_fail(struct reader *reader, int error, const char *why)
+{
+	fail(reader, error, "reading the segment", why);
+}
+
+uint32_t reader_running(const struct reader *reader)
+{
+	return reader->running;
+}
+
+/* Goes over to the next fetch when nothing is under way on this one. */
+static void change_fetch(struct reader *reader)
+{
+	if (!is_quiet(reader))
+		return;
+	reader->fetch = reader->next;
+	reader->next = NULL;
+}
+
 bool reader_turn(struct reader *reader, uint64_t now_ns)
 {
 	bool came = poll_fetch(reader, now_ns);
 
+	if (reader->next && reader->state == READER_READY)
+		change_fetch(reader);
 	if (reader->state == READER_FAILED)
 		return came;
 	if (reader->opening == OPENING_BEGIN)
@@ -421,7 +462,8 @@ bool reader_turn(struct reader *reader, uint64_t now_ns)
 		check_outline(reader);
 	if (reader->state == READER_READY && (came || reader->is_fresh))
 		run_questions(reader);
-	while (reader->remote && reader->state != READER_FAILED && post_batch(reader))
+	while (reader->remote && !reader->next && reader->state != READER_FAILED &&
+	       post_batch(reader))
 		;
 	return came;
 }

@@ -125,6 +125,20 @@ bool reader_turn(struct reader *reader, uint64_t now_ns);
 /* Hands out up to 'count' answers; each question has one. Returns how many. */
 unsigned reader_take(struct reader *reader, struct reader_answer *answers, unsigned count);
 
+/*
+ * Goes on with another fetch of the same segment into the same memory, when what is under way has
+ * come: its lease lasts longer, say. reader_fetch() tells when; the one before is then the caller's
+ * to close. Not while an earlier one is waiting.
+ */
+void reader_use(struct reader *reader, struct fetch *fetch);
+struct fetch *reader_fetch(const struct reader *reader);
+
+/* Fails it from outside: the owner has taken its memory back, say. */
+void reader_fail(struct reader *reader, int error, const char *why);
+
+/* Questions that have no answer yet. */
+uint32_t reader_running(const struct reader *reader);
+
 /* Gives up the questions under way, without an answer: their time is over, say. */
 void reader_abandon(struct reader *reader, uint64_t tag);
 
