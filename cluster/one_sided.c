@@ -166,7 +166,9 @@ uint32_t one_sided_shard(struct one_sided *one_sided, uint32_t collection, uint3
 
 bool one_sided_is_ready(const struct one_sided *one_sided, uint32_t shard)
 {
-	return one_sided->shards[shard].state == SHARD_READY;
+	const struct shard *it = &one_sided->shards[shard];
+
+	return it->state == SHARD_READY && reader_state(it->reader) == READER_READY;
 }
 
 bool one_sided_is_coming(const struct one_sided *one_sided, uint32_t shard)
@@ -668,7 +670,7 @@ struct one_sided_info one_sided_info(const struct one_sided *one_sided, uint32_t
 {
 	const struct shard *it = &one_sided->shards[shard];
 	struct one_sided_info info = {
-		.is_ready = it->state == SHARD_READY,
+		.is_ready = one_sided_is_ready(one_sided, shard),
 		.fetch = it->fetched,
 		.opened = it->opened,
 		.failed = it->failed,

@@ -454,6 +454,10 @@ bool reader_turn(struct reader *reader, uint64_t now_ns)
 
 	if (reader->next && reader->state == READER_READY)
 		change_fetch(reader);
+	/* What was read before would still be right, but nobody says any more that it is the
+	 * latest. */
+	if (now_ns >= reader->fetch->expires_ns)
+		fail(reader, -ETIMEDOUT, "reading the segment", meaning(-ETIMEDOUT));
 	if (reader->state == READER_FAILED)
 		return came;
 	if (reader->opening == OPENING_BEGIN)

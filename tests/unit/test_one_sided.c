@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/byteorder.h"
+#include "base/defs.h"
+#include "base/memory.h"
+#include "cluster/one_sided.h"
+#include "hnsw/layout.h"
+#include "proto/directory.h"
+#include "proto/envelope.h"
+#include "proto/message.h"
+#include "proto/payload_region.h"
+#include "proto/status.h"
+#include "rdma/shm_link.h"
+#include "tests/lib/fake_asks.h"
+#include "tests/lib/index.h"
+#include "tests/lib/kinds.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * Shared memory is real here, sessions are not: the owner is a few lines of this file, so that it
+ * can refuse, forget and vanish as no node would.
+ */
+
+#define COUNT         800
+#define DIM           16
+#define QUERIES       12
+#define VSHARD        7
+#define LINK_MAX_TEST 8
+#define MS            UINT64_C(1000000)
+
+static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_EDGES};
+
+struct owner {
+	int listen_fd;
+	struct shm_link *links[LINK_MAX_TEST];
+	unsigned link_count;
+	struct memory segment;
+	struct memory directory;
+	uint64_t directory_size;
+	uint64_t generation;
+	uint32_t header_crc;
+	uint64_t image_size;
+	uint64_t lease; /* the last one given */
+	uint32_t lease_ms;
+	const char *refusal; /* NULL: grants */
+	bool silent;
+	unsigned asked;
+};
+
+struct fixture {
+	struct owner owner;
+	struct addr at;
+	struct build_image image;
+	struct segment local;
+	float *rows;
+	float *queries;
+	struct route *route;
+	uint32_t collection;
+	struct fake_asks asks;
+	struct one_sided *one_sided;
+	uint32_t shard;
+	uint64_t now_ns;
+};
+
+/* --- the owner --- */
+
+static void fill(struct memory *memory, const char *name, const void *bytes, size_t size)
+{
+	const struct memory_options options = {.name = name, .size = size, .numa_node = -1};
+
+	assert_int_equal(memory_init(&options, memory), 0);
+	memcpy(memory->start, bytes, size);
+	assert_int_equal(memory_seal(memory), 0);
+}
+
+static void owner_fill(struct fixture *fixture)
+{
+	struct owner *owner = &fixture->owner;
+	const uint8_t *image = fixture->image.bytes;
+	const struct directory_segment segment = {
+		.id = 1,
+		.generation = fixture->local.generation,
+		.image_size = fixture->image.size,
+		.upper_offset = load_le64(image + LAYOUT_AT_LABELS),
+		.count = COUNT,
+		.header_crc = load_le32(image + LAYOUT_AT_HEADER_CRC),
+		.body_crc = load_le32(image + LAYOUT_AT_BODY_CRC),
+	};
+	const struct directory directory = {
+		.generation = 1, .shard = VSHARD, .count = 1, .segments = &segment};
+	uint8_t bytes[DIRECTORY_HEAD_SIZE + DIRECTORY_ENTRY_SIZE];
+
+	owner->directory_size = directory_encode(&directory, bytes, sizeof(bytes));
+	assert_true(owner->directory_size > 0);
+	owner->generation = segment.generation;
+	owner->header_crc = segment.header_crc;
+	owner->image_size = segment.image_size;
+	owner->lease_ms = 10000;
+	fill(&owner->segment, "test-segment", image, fixture->image.size);
+	fill(&owner->directory, "test-directory", bytes, owner->directory_size);
+}
+
+static void owner_turn(struct fixture *fixture)
+{
+	const struct shm_link_config config = {.node = 1};
+	struct owner *owner = &fixture->owner;
+
+	while (owner->link_count < LINK_MAX_TEST &&
+	       shm_link_accept(owner->listen_fd, &config, fixture->now_ns,
+			       &owner->links[owner->link_count]) == 0)
+		owner->link_count++;
+	for (unsigned i = 0; i < owner->link_count; i++) {
+		struct shm_link_news news;
+
+		if (shm_link_next(owner->links[i], fixture->now_ns, &news) != SHM_LINK_IS_OVER)
+			continue;
+		shm_link_close(owner->links[i]);
+		owner->links[i--] = owner->links[--owner->link_count];
+	}
+}
+
+static struct shm_link *owner_find(struct owner *owner, struct bytes_view proof)
+{
+	assert_int_equal(proof.size, SHM_WIRE_PROOF_SIZE);
+	for (unsigned i = 0; i < owner->link_count; i++)
+		if (shm_link_has_proof(owner->links[i], proof.bytes))
+			return owner->links[i];
+	return NULL;
+}
+
+static struct region_answer owner_grant(struct owner *owner, const struct region_request *request)
+{
+	struct region_answer answer = {.available = true, .lease_ms = owner->lease_ms};
+	struct shm_link *link = owner_find(owner, request->proof);
+	struct region_name name;
+	const struct memory *memory;
+
+	assert_int_equal(region_name_parse(request->region, &name), 0);
+	assert_int_equal(request->transport, REGION_TRANSPORT_SHM);
+	if (!link || owner->refusal) {
+		const char *reason = owner->refusal ? owner->refusal : REGION_NOT_MEMBER;
+
+		return (struct region_answer){
+			.reason = {.text = reason, .length = (uint32_t)strlen(reason)}};
+	}
+	memory = name.kind == REGION_KIND_DIRECTORY ? &owner->directory : &owner->segment;
+	answer.length =
+		name.kind == REGION_KIND_DIRECTORY ? owner->directory_size : owner->image_size;
+	answer.generation = owner->generation;
+	answer.crc = owner->header_crc;
+	answer.lease_id = ++owner->lease;
+	assert_int_equal(shm_link_pass(link, answer.lease_id, memory->fd, 0, answer.length), 0);
+	return answer;
+}
+
+/* Answers the oldest request, as session and node would. */
+static void owner_answer(struct fixture *fixture)
+{
+	struct fake_ask ask = fake_asks_take(&fixture->asks, 0);
+	struct session_answer answer = {.tag = ask.call.tag, .epoch = 1, .status = STATUS_OK};
+	struct envelope envelope;
+	struct region_request request;
+	struct region_answer grant;
+	uint8_t *to = ask.call.answer;
+	size_t size;
+
+	fixture->owner.asked++;
+	assert_int_equal(envelope_decode(ask.call.bytes, ask.call.size, &envelope), 0);
+	assert_int_equal(envelope.type, MESSAGE_VECTOR_MEM_REGION_REQUEST);
+	assert_int_equal(region_request_decode(envelope.payload, envelope.payload_size, &request),
+			 0);
+	grant = owner_grant(&fixture->owner, &request);
+	size = region_answer_encode(&grant, to + ENVELOPE_SIZE,
+				    ask.call.answer_capacity - ENVELOPE_SIZE);
+	assert_true(size > 0);
+	envelope.type = MESSAGE_VECTOR_MEM_REGION_RESPONSE;
+	envelope.payload_size = (uint32_t)size;
+	envelope_encode_header(&envelope, to);
+	answer.size = (uint32_t)(ENVELOPE_SIZE + size);
+	one_sided_take(fixture->one_sided, fixture->route, (uint32_t)ask.call.tag, &answer,
+		       fixture->now_ns);
+}
+
+static void owner_vanish(struct owner *owner)
+{
+	while (owner->link_count > 0)
+		shm_link_close(owner->links[--owner->link_count]);
+}
+
+/* --- the reader's side --- */
+
+static void setup(struct fixture *fixture)
+{
+	struct kinds_input input = {.count = COUNT, .dim = DIM};
+	struct one_sided_config config = {
+		.shm = true,
+		.memory_size = 16 << 20,
+		.shard_max = 2,
+		.reader = {.in_flight = 4, .ef_max = 128, .k_max = 10, .breadth = 4},
+	};
+	char error[256] = "";
+
+	*fixture = (struct fixture){.now_ns = 1000 * MS};
+	fixture->rows = kinds_vectors(kind.type, COUNT, DIM, 1);
+	fixture->queries = kinds_vectors(kind.type, QUERIES, DIM, 2);
+	input.rows = fixture->rows;
+	kinds_build(&kind, &input, &fixture->image, &fixture->local);
+	owner_fill(fixture);
+	assert_int_equal(addr_parse("127.0.0.1:1", 0, &fixture->at), 0);
+	fixture->at.port = (uint16_t)(20000 + getpid() % 40000);
+	assert_int_equal(
+		shm_link_listen(&fixture->at, &fixture->owner.listen_fd, error, sizeof(error)), 0);
+	assert_int_equal(route_new(&fixture->at, 1, 4, &fixture->route), 0);
+	assert_int_equal(route_collection(fixture->route, "c", 1, &fixture->collection), 0);
+	assert_int_equal(one_sided_new(&config, &fixture->one_sided), 0);
+	fixture->shard = one_sided_shard(fixture->one_sided, fixture->collection, VSHARD);
+	assert_int_equal(fixture->shard, 0);
+}
+
+static void teardown(struct fixture *fixture)
+{
+	while (fixture->asks.count > 0)
+		owner_answer(fixture);
+	one_sided_free(fixture->one_sided);
+	owner_vanish(&fixture->owner);
+	close(fixture->owner.listen_fd);
+	memory_deinit(&fixture->owner.segment);
+	memory_deinit(&fixture->owner.directory);
+	route_free(fixture->route);
+	build_image_free(&fixture->image);
+	free(fixture->rows);
+	free(fixture->queries);
+}
+
+static void learn_place(struct fixture *fixture)
+{
+	struct addr core = fixture->at;
+
+	core.port++; /* the second core's; memory is lent by the first one's address */
+	assert_int_equal(route_learn(fixture->route, fixture->collection, VSHARD, &core, 1), 0);
+}
+
+static void turn(struct fixture *fixture)
+{
+	one_sided_run(fixture->one_sided, fixture->route, &fake_asks_ops, &fixture->asks, 0,
+		      fixture->now_ns);
+	owner_turn(fixture);
+	while (fixture->asks.count > 0 && !fixture->owner.silent)
+		owner_answer(fixture);
+}
+
+static bool wait_ready(struct fixture *fixture)
+{
+	for (unsigned i = 0; i < 200 && !one_sided_is_ready(fixture->one_sided, fixture->shard);
+	     i++)
+		turn(fixture);
+	return one_sided_is_ready(fixture->one_sided, fixture->shard);
+}
+
+/* Asks all queries. Returns how many were answered rightly; the others had an error. */
+static unsigned ask_all(struct fixture *fixture)
+{
+	struct search *search = index_search(&fixture->local);
+	const struct search_params params = {.k = 10, .ef = 40};
+	unsigned right = 0;
+
+	for (uint64_t i = 0; i < QUERIES; i++) {
+		const float *query = fixture->queries + i * DIM;
+		struct reader_answer answer;
+		struct search_hit hits[10];
+		unsigned count = 0;
+
+		if (!one_sided_is_ready(fixture->one_sided, fixture->shard))
+			break;
+		assert_int_equal(
+			one_sided_ask(fixture->one_sided, fixture->shard, query, 10, 40, i), 0);
+		while (count == 0) {
+			turn(fixture);
+			count = one_sided_answers(fixture->one_sided, fixture->shard, &answer, 1);
+		}
+		assert_int_equal(answer.tag, i);
+		if (answer.error)
+			continue;
+		count = kinds_ask(search, &fixture->local, query, &params, hits);
+		assert_int_equal(answer.hit_count, count);
+		assert_memory_equal(answer.hits, hits, count * sizeof(hits[0]));
+		right++;
+	}
+	search_free(search);
+	return right;
+}
+
+static void a_shard_opens_itself_and_answers_as_its_owner(void **state)
+{
+	struct fixture fixture;
+	struct one_sided_info info;
+
+	(void)state;
+	setup(&fixture);
+	assert_false(wait_ready(&fixture)); /* nobody knows where it is */
+	assert_int_equal(fixture.owner.asked, 0);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	assert_int_equal(fixture.owner.asked, 2);
+	assert_int_equal(ask_all(&fixture), QUERIES);
+	info = one_sided_info(fixture.one_sided, fixture.shard);
+	assert_string_equal(info.transport, "shm");
+	assert_int_equal(info.opened, 1);
+	assert_int_equal(info.failed, 0);
+	assert_int_equal(info.reader.answers, QUERIES);
+	assert_true(info.fetch.reads > 0);
+	teardown(&fixture);
+}
+
+static void a_lease_is_renewed_at_half_its_time(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	for (unsigned i = 0; i < 10; i++) {
+		fixture.now_ns += 4000 * MS; /* of 10,000 */
+		assert_int_equal(ask_all(&fixture), QUERIES);
+	}
+	assert_true(fixture.owner.asked >= 5);
+	assert_int_equal(one_sided_info(fixture.one_sided, fixture.shard).opened, 1);
+	teardown(&fixture);
+}
+
+static void without_a_new_lease_reading_ends_with_the_old(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	fixture.owner.refusal = REGION_MANY_LEASES;
+	fixture.now_ns += 6000 * MS;
+	assert_int_equal(ask_all(&fixture), QUERIES);
+	assert_non_null(
+		strstr(one_sided_reason(fixture.one_sided, fixture.shard), REGION_MANY_LEASES));
+	fixture.now_ns += 5000 * MS;
+	assert_int_equal(ask_all(&fixture), 0);
+	turn(&fixture);
+	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard), "lease"));
+	fixture.owner.refusal = NULL;
+	fixture.now_ns += 60000 * MS;
+	assert_true(wait_ready(&fixture));
+	assert_int_equal(ask_all(&fixture), QUERIES);
+	teardown(&fixture);
+}
+
+static void refusals_are_told_and_tried_again(void **state)
+{
+	struct fixture fixture;
+	unsigned asked;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	fixture.owner.refusal = REGION_UNSUPPORTED;
+	assert_false(wait_ready(&fixture));
+	assert_non_null(
+		strstr(one_sided_reason(fixture.one_sided, fixture.shard), REGION_UNSUPPORTED));
+	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
+	asked = fixture.owner.asked;
+	assert_int_equal(asked, 1); /* not over and over */
+	fixture.owner.refusal = NULL;
+	fixture.now_ns = one_sided_due_ns(fixture.one_sided, fixture.now_ns);
+	assert_true(wait_ready(&fixture));
+	assert_string_equal(one_sided_reason(fixture.one_sided, fixture.shard), "");
+	teardown(&fixture);
+}
+
+static void an_owner_that_vanishes_answers_with_an_error(void **state)
+{
+	struct fixture fixture;
+	struct reader_answer answer;
+	unsigned count = 0;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	assert_int_equal(
+		one_sided_ask(fixture.one_sided, fixture.shard, fixture.queries, 10, 40, 5), 0);
+	owner_vanish(&fixture.owner);
+	while (count == 0) {
+		one_sided_run(fixture.one_sided, fixture.route, &fake_asks_ops, &fixture.asks, 0,
+			      fixture.now_ns);
+		count = one_sided_answers(fixture.one_sided, fixture.shard, &answer, 1);
+	}
+	assert_int_equal(answer.tag, 5);
+	assert_true(answer.error < 0);
+	one_sided_run(fixture.one_sided, fixture.route, &fake_asks_ops, &fixture.asks, 0,
+		      fixture.now_ns);
+	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	assert_true(strlen(one_sided_reason(fixture.one_sided, fixture.shard)) > 0);
+	teardown(&fixture);
+}
+
+static void an_owner_that_says_nothing_is_given_up(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	fixture.owner.silent = true;
+	assert_false(wait_ready(&fixture));
+	fixture.now_ns += ONE_SIDED_STEP_NS;
+	turn(&fixture);
+	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard), "too long"));
+	/* Its answer comes after all, and is nobody's. */
+	fixture.owner.silent = false;
+	while (fixture.asks.count > 0)
+		owner_answer(&fixture);
+	assert_true(one_sided_is_idle(fixture.one_sided));
+	fixture.now_ns += 60000 * MS;
+	assert_true(wait_ready(&fixture));
+	teardown(&fixture);
+}
+
+static void a_node_that_lends_nothing_is_asked_instead(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	close(fixture.owner.listen_fd);
+	assert_false(wait_ready(&fixture));
+	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
+	assert_true(strlen(one_sided_reason(fixture.one_sided, fixture.shard)) > 0);
+	fixture.owner.listen_fd = dup(STDERR_FILENO);
+	teardown(&fixture);
+}
+
+static void another_segment_under_the_same_name_ends_it(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	fixture.owner.generation++;
+	fixture.now_ns += 6000 * MS;
+	turn(&fixture);
+	turn(&fixture);
+	turn(&fixture);
+	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard), "another"));
+	teardown(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_shard_opens_itself_and_answers_as_its_owner),
+		cmocka_unit_test(a_lease_is_renewed_at_half_its_time),
+		cmocka_unit_test(without_a_new_lease_reading_ends_with_the_old),
+		cmocka_unit_test(refusals_are_told_and_tried_again),
+		cmocka_unit_test(an_owner_that_vanishes_answers_with_an_error),
+		cmocka_unit_test(an_owner_that_says_nothing_is_given_up),
+		cmocka_unit_test(a_node_that_lends_nothing_is_asked_instead),
+		cmocka_unit_test(another_segment_under_the_same_name_ends_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
