@@ -26,11 +26,35 @@ static const struct {
 	{"scalar", &codes_scalar},
 };
 
+#if defined(__x86_64__)
+static struct codes_kernels widest_kernels;
+static pthread_once_t widest_once = PTHREAD_ONCE_INIT;
+
+static void widest_init(void)
+{
+	widest_kernels = codes_avx512;
+	if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni"))
+		codes_vbmi_use(&widest_kernels);
+}
+#endif
+
+/* AVX-512 is many instruction sets; this has the best kernels of those that are here. */
+static const struct codes_kernels *widest(const struct codes_kernels *kernels)
+{
+#if defined(__x86_64__)
+	if (kernels == &codes_avx512) {
+		pthread_once(&widest_once, widest_init);
+		return &widest_kernels;
+	}
+#endif
+	return kernels;
+}
+
 const struct codes_kernels *codes_find(const char *isa)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(tables); i++)
 		if (strcmp(tables[i].isa, isa) == 0)
-			return dist_find(isa) ? tables[i].kernels : NULL;
+			return dist_find(isa) ? widest(tables[i].kernels) : NULL;
 	return NULL;
 }
 

@@ -103,25 +103,7 @@ static inline void sum_run(const uint8_t *table, const uint8_t *codes, const uin
 	*second = _mm512_add_epi32(*second, finish_run(&high));
 }
 
-static inline __m512 load_bf16(const uint8_t *from)
-{
-	__m256i halves = _mm256_loadu_si256((const void *)from);
-
-	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
-static inline uint32_t score_16(const struct codes_query *query, const uint8_t *block, __m512i sums,
-				float from, float bound, float *ret_scores)
-{
-	__m512i exact = _mm512_sub_epi32(sums, _mm512_set1_epi32(codes_offset(query->bits)));
-	__m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), _mm512_set1_ps(query->step));
-	__m512 base = _mm512_add_ps(_mm512_set1_ps(from), load_bf16(block));
-	__m512 gain = load_bf16(block + CODES_BLOCK * sizeof(uint16_t));
-	__m512 scores = _mm512_sub_ps(base, _mm512_mul_ps(gain, sum));
-
-	_mm512_storeu_ps(ret_scores, scores);
-	return _mm512_cmp_ps_mask(scores, _mm512_set1_ps(bound), _CMP_LT_OQ);
-}
+#include "hnsw/codes_score.inc"
 
 static uint32_t score(const struct codes_query *query, const uint8_t *block, float from,
 		      float bound, const uint8_t *ahead, float *ret_scores)

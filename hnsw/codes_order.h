@@ -26,7 +26,11 @@ static_assert(CODES_RUN / 4 * 2 * CODES_OFFSET <= UINT16_MAX, "a run fits 16 bit
 extern const struct codes_kernels codes_scalar;
 #if defined(__x86_64__)
 extern const struct codes_kernels codes_avx2;
+/* Without the kernel of the one below. */
 extern const struct codes_kernels codes_avx512;
+
+/* Scoring by AVX512_VBMI and AVX512_VNNI, in place of that of 'kernels'. */
+void codes_vbmi_use(struct codes_kernels *kernels);
 #endif
 
 /* Where the codes of a block begin: behind A and B. */
