@@ -8,7 +8,9 @@
 #include "base/stat.h"
 #include "dataplane/catalog.h"
 #include "dataplane/export_shm.h"
+#include "dataplane/export_verbs.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -30,10 +32,11 @@ struct export
 	struct export_config config;
 	uint8_t secret[SECRET_SIZE];
 	struct export_info info;
-	struct catalog *catalog;   /* owned, as all below */
-	struct export_shm *shm;    /* NULL: there is none */
-	struct export_desk *desks; /* one a core */
-	int wake_fd;               /* -1: none yet; so is the next */
+	struct catalog *catalog;    /* owned, as all below */
+	struct export_verbs *verbs; /* NULL: there are none */
+	struct export_shm *shm;     /* NULL: there is none */
+	struct export_desk *desks;  /* one a core */
+	int wake_fd;                /* -1: none yet; so is the next */
 	int epoll_fd;
 	struct export_stats counts; /* this file's own */
 	struct export_stats shown;  /* all together, for other threads */
@@ -102,6 +105,8 @@ static void decide(struct export *export, struct export_ask *ask, uint64_t now_n
 	export->counts.asks++;
 	if (catalog_find(export->catalog, ask->shard, &ask->name, &region))
 		refuse(export, ask, REGION_UNKNOWN);
+	else if (ask->transport == REGION_TRANSPORT_VERBS && export->verbs)
+		export_verbs_ask(export->verbs, ask, &region, lease_ms, now_ns);
 	else if (ask->transport == REGION_TRANSPORT_SHM && export->shm)
 		export_shm_ask(export->shm, ask, &region, lease_ms, now_ns);
 	else
@@ -130,6 +135,8 @@ static void show_stats(struct export *export)
 {
 	struct export_stats now = export->counts;
 
+	if (export->verbs)
+		export_verbs_stats(export->verbs, &now);
 	if (export->shm)
 		export_shm_stats(export->shm, &now);
 #define SHOW(name) stat_set(&export->shown.name, now.name);
@@ -159,12 +166,24 @@ static void rest_wake_fd(struct export *export)
 	(void)!read(export->wake_fd, &count, sizeof(count));
 }
 
+/* What the device counted stays counted. */
+static void lose_verbs(struct export *export)
+{
+	log_warning("device %s is gone; regions are no longer exported by verbs",
+		    export_verbs_device(export->verbs)->name);
+	export_verbs_retire(export->verbs, &export->counts);
+	export_verbs_close(export->verbs);
+	export->verbs = NULL;
+}
+
 bool export_turn(struct export *export, uint64_t now_ns)
 {
 	bool any;
 
 	rest_wake_fd(export);
 	any = take_asks(export, now_ns);
+	if (export->verbs && !export_verbs_turn(export->verbs, now_ns))
+		lose_verbs(export);
 	if (export->shm)
 		export_shm_turn(export->shm, now_ns);
 	show_stats(export);
@@ -176,6 +195,8 @@ static int timeout_ms(const struct export *export, uint64_t now_ns)
 {
 	uint64_t due_ns = UINT64_MAX;
 
+	if (export->verbs)
+		due_ns = export_verbs_due_ns(export->verbs);
 	if (export->shm)
 		due_ns = MIN(due_ns, export_shm_due_ns(export->shm));
 	if (due_ns == UINT64_MAX)
@@ -233,7 +254,30 @@ static int open_desks(struct export *export)
 	return 0;
 }
 
-/* No shared memory is no failure: regions are then refused. */
+/* No verbs are no failure: what is exported then is shared memory. */
+static int open_verbs(struct export *export)
+{
+	struct export_info *info = &export->info;
+	int fds[EXPORT_VERBS_FD_COUNT];
+	int r;
+
+	if (!export->config.ops) {
+		snprintf(info->why_not, sizeof(info->why_not), "not asked for");
+		return 0;
+	}
+	r = export_verbs_open(&export->config, export->catalog, ask_answered, export,
+			      &export->verbs, info->why_not, sizeof(info->why_not));
+	if (r)
+		return 0;
+	info->why_not[0] = '\0';
+	info->verbs = true;
+	export_verbs_fds(export->verbs, fds);
+	for (unsigned i = 0; i < EXPORT_VERBS_FD_COUNT && !r; i++)
+		r = watch(export, fds[i]);
+	return r;
+}
+
+/* The same of shared memory. */
 static int open_shm(struct export *export)
 {
 	char error[EXPORT_ERROR_MAX];
@@ -249,13 +293,38 @@ static int open_shm(struct export *export)
 	return watch(export, export_shm_fd(export->shm));
 }
 
+static const char *transport_name(enum device_transport transport)
+{
+	return transport == DEVICE_ROCE_V2   ? "RoCEv2"
+	       : transport == DEVICE_ROCE_V1 ? "RoCEv1"
+					     : "InfiniBand";
+}
+
 /* Once, at start: what there is, and why something isn't. */
 static void tell(struct export *export)
 {
+	struct export_info *info = &export->info;
 	struct export_stats stats;
 
 	show_stats(export);
 	stats = export_stats(export);
+	if (export->verbs) {
+		const struct device_info *device = export_verbs_device(export->verbs);
+
+		snprintf(info->device, sizeof(info->device), "%s", device->name);
+		snprintf(info->netdev, sizeof(info->netdev), "%s", device->netdev);
+		(void)inet_ntop(AF_INET6, device->gid, info->gid, sizeof(info->gid));
+		info->gid_index = device->gid_index;
+		log_info("exporting by verbs: device %s port %u, %s, gid %u %s, netdev %s, "
+			 "%s; %llu regions of %llu bytes registered",
+			 device->name, device->port, transport_name(device->transport),
+			 device->gid_index, info->gid, device->netdev,
+			 device->has_windows ? "a memory window a lease" : "a registration a lease",
+			 (unsigned long long)stats.regions,
+			 (unsigned long long)stats.bytes_registered);
+	} else {
+		log_info("not exporting by verbs: %s", info->why_not);
+	}
 	if (export->shm)
 		log_info("exporting by shared memory on this host: %llu regions of %llu bytes",
 			 (unsigned long long)stats.regions_shared,
@@ -285,6 +354,8 @@ int export_open(const struct export_config *config, struct export **ret_export, 
 		r = open_wait(export);
 	if (!r)
 		r = open_desks(export);
+	if (!r)
+		r = open_verbs(export);
 	if (!r)
 		r = open_shm(export);
 	if (r) {
@@ -318,6 +389,7 @@ void export_close(struct export *export)
 		wake(export->wake_fd);
 		pthread_join(export->thread, NULL);
 	}
+	export_verbs_close(export->verbs);
 	export_shm_close(export->shm);
 	catalog_free(export->catalog);
 	if (export->epoll_fd >= 0)

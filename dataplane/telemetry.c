@@ -310,7 +310,7 @@ static int answer_export(const struct node *node, const char *params, struct rte
 		return 0;
 	info = export_info(node->export);
 	stats = export_stats(node->export);
-	add_u64(data, "verbs", info->verbs);
+	add_u64(data, "verbs", info->verbs && stats.regions); /* the device can go */
 	add_u64(data, "shm", info->shm);
 	add_text(data, "device", info->device);
 	add_text(data, "netdev", info->netdev);

@@ -150,6 +150,9 @@ bool link_hub_turn(struct link_hub *hub, uint64_t now_ns);
  */
 int link_hub_fd(const struct link_hub *hub);
 
+/* When link_hub_turn() has to run next at the latest; UINT64_MAX: when link_hub_fd() says so. */
+uint64_t link_hub_due_ns(const struct link_hub *hub);
+
 /* To be followed by one more turn before sleeping: what completed before it doesn't wake. */
 int link_hub_arm(struct link_hub *hub);
 

@@ -504,6 +504,11 @@ int link_hub_fd(const struct link_hub *hub)
 	return hub->epoll_fd;
 }
 
+uint64_t link_hub_due_ns(const struct link_hub *hub)
+{
+	return hub->deadline_next_ns;
+}
+
 int link_hub_arm(struct link_hub *hub)
 {
 	int status = -hub->ops->req_notify_cq(hub->cq, 0);

@@ -13,6 +13,9 @@
 /* Mappings of huge pages change their protection by whole ones. */
 #define HUGE_PAGE_SIZE ((size_t)2 << 20)
 
+/* How often a region is looked at that waits for its last leases. */
+#define ENDING_TICK_NS UINT64_C(10000000)
+
 static int protect(const uint8_t *start, uint64_t size, size_t page, int protection)
 {
 	uintptr_t first = (uintptr_t)start & ~(page - 1);
@@ -167,6 +170,15 @@ void region_tick(struct region *region, uint64_t now_ns)
 		look_at_leases(region);
 	if (region->state == REGION_ENDING)
 		settle(region);
+}
+
+uint64_t region_due_ns(const struct region *region)
+{
+	if (region->state != REGION_ENDING)
+		return region->due_ns;
+	if (region->stats.leases)
+		return MIN(region->due_ns, region->now_ns + ENDING_TICK_NS);
+	return region->ended_ns ? region->ended_ns + REGION_GRACE_NS : region->now_ns;
 }
 
 void region_end(struct region *region, uint64_t now_ns)

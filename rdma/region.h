@@ -107,6 +107,9 @@ void region_link_closed(struct region *region, struct link *link);
 /* Ends what has run out. To be called every now and then, 10 ms apart or less. */
 void region_tick(struct region *region, uint64_t now_ns);
 
+/* When it has to be called next at the latest; UINT64_MAX: nothing runs out. */
+uint64_t region_due_ns(const struct region *region);
+
 /* No new leases; revokes all of them. */
 void region_end(struct region *region, uint64_t now_ns);
 enum region_state region_state(const struct region *region);
