@@ -9,12 +9,14 @@
  * order: from the first-level cache, the second-level one, and memory. A
  * distance's nanoseconds stand next to those of plainly reading the row, one word
  * of each line, and its GB/s are the row's bytes. Then kernels that need more than
- * AVX-512's first instructions, next to those that do without.
+ * AVX-512's first instructions, next to those that do without; and products of many queries with
+ * many rows, next to those of one pair.
  */
 
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/rand.h"
+#include "hnsw/dist_batch.h"
 #include "hnsw/dist_order.h"
 #include "perf/lib/paired.h"
 
@@ -215,6 +217,52 @@ static void bench_extension(size_t shape, bool json)
 #endif
 }
 
+#define BATCH_ROWS 32
+
+/* Nanoseconds of a pair: rows in turn, BATCH_ROWS of them beside all queries of a batch. */
+static double batch_ns(const struct dist_batch *batch)
+{
+	const size_t blocks = MAX(1U, rows.place->size / rows.size / BATCH_ROWS);
+	const size_t count = READ_BYTES / rows.size / BATCH_ROWS;
+	int32_t products[BATCH_ROWS * DIST_BATCH_QUERIES];
+	uint64_t start = clock_now_ns();
+
+	for (size_t i = 0; i < count; i++) {
+		const struct dist_batch_rows block = {
+			rows.bytes + i % blocks * BATCH_ROWS * rows.size, rows.size, BATCH_ROWS};
+
+		dist_batch_products(batch, &block, products);
+		sink = (float)products[0];
+	}
+	return (double)(clock_now_ns() - start) / (double)(count * BATCH_ROWS * DIST_BATCH_QUERIES);
+}
+
+/* The dot product of a pair in a batch of many, beside that of the same instructions alone. */
+static void bench_batch(bool json)
+{
+	static const char *const isas[] = {"scalar", "avx2", "avx512", "amx"};
+	static uint8_t packed[2 * DIST_BATCH_QUERIES * VALUES_MAX]
+		__attribute__((aligned(DIST_ALIGN)));
+
+	for (size_t i = 0; i < ARRAY_COUNT(isas); i++) {
+		char name[40];
+		struct paired ns = {.name = name};
+		struct dist_batch batch;
+
+		if (!dist_batch_find(isas[i]))
+			continue;
+		snprintf(name, sizeof(name), "batch ip %s", isas[i]);
+		dist_batch_init(&batch, dist_batch_find(isas[i]), rows.type, rows.size, packed);
+		for (uint32_t j = 0; j < DIST_BATCH_QUERIES; j++)
+			dist_batch_set(&batch, j, rows.bytes + j * rows.size);
+		for (unsigned repeat = 0; repeat < PAIRED_REPEAT; repeat++)
+			paired_add(&ns,
+				   kernel_ns(dist_find(isas[i])->kernels[rows.type].pair_ip, false),
+				   batch_ns(&batch));
+		print(&ns, "alone", json);
+	}
+}
+
 static void bench_type(enum vector_type type, bool json)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(places) * ARRAY_COUNT(dims); i++) {
@@ -223,6 +271,8 @@ static void bench_type(enum vector_type type, bool json)
 			bench_shape(shape, json);
 			bench_extension(shape, json);
 		}
+		if (dist_batch_can(type))
+			bench_batch(json);
 	}
 }
 
