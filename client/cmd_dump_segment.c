@@ -36,6 +36,11 @@ static json_t *counts_json(const uint32_t *counts, unsigned count)
 	return array;
 }
 
+static const char *order_name(const struct segment *segment)
+{
+	return segment->sorted ? "graph" : "label";
+}
+
 static json_t *parts_json(const struct segment *segment)
 {
 	struct census_part parts[CENSUS_PART_MAX];
@@ -55,15 +60,17 @@ static unsigned level_count(const struct segment *segment)
 
 static json_t *graph_json(const struct segment *segment, const struct census *census)
 {
-	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}", "nodes",
-			 (json_int_t)census->graph_count, "twins", (json_int_t)census->twin_count,
-			 "levels", counts_json(census->level_counts, level_count(segment)),
-			 "degrees", counts_json(census->degrees, 2 * segment->m + 1),
-			 "upper_degrees", counts_json(census->upper_degrees, segment->m + 1),
-			 "in_degree", "min", (json_int_t)census->in_least, "median",
-			 (json_int_t)census->in_median, "max", (json_int_t)census->in_most, "zero",
-			 (json_int_t)census->in_none, "reached_at_level_0",
-			 (json_int_t)census->reached_below, "reached", (json_int_t)census->reached);
+	return json_pack(
+		"{s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I}",
+		"nodes", (json_int_t)census->graph_count, "twins", (json_int_t)census->twin_count,
+		"levels", counts_json(census->level_counts, level_count(segment)), "degrees",
+		counts_json(census->degrees, 2 * segment->m + 1), "upper_degrees",
+		counts_json(census->upper_degrees, segment->m + 1), "in_degree", "min",
+		(json_int_t)census->in_least, "median", (json_int_t)census->in_median, "max",
+		(json_int_t)census->in_most, "zero", (json_int_t)census->in_none,
+		"reached_at_level_0", (json_int_t)census->reached_below, "reached",
+		(json_int_t)census->reached, "links", (json_int_t)census->links, "link_runs",
+		(json_int_t)census->link_runs, "link_pages", (json_int_t)census->link_pages);
 }
 
 static json_t *tuned_json(const struct segment *segment)
@@ -92,6 +99,7 @@ static void dump_json(const char *path, const struct segment *segment, const str
 		(json_int_t)load_le64(image + LAYOUT_AT_SEED), "entry", (json_int_t)segment->entry,
 		"entry_level", (json_int_t)segment->entry_level);
 
+	json_object_set_new(line, "order", json_string(order_name(segment)));
 	json_object_set_new(line, "ef_default", json_integer(segment->ef_default));
 	json_object_set_new(line, "ef_tuned", tuned_json(segment));
 	json_object_set_new(line, "row_error", json_real((double)segment->row_error));
@@ -126,6 +134,12 @@ static void print_counts(const char *what, const uint32_t *counts, unsigned coun
 	putchar('\n');
 }
 
+/* In the mean. */
+static double a_list(const struct census *census, uint64_t count)
+{
+	return (double)count / census->graph_count;
+}
+
 static void print_graph(const struct segment *segment, const struct census *census)
 {
 	printf("\n%" PRIu32 " nodes, %" PRIu32 " twins; entry %" PRIu32 " at level %" PRIu32 "\n",
@@ -136,6 +150,10 @@ static void print_graph(const struct segment *segment, const struct census *cens
 	printf("in lists of level 0: %" PRIu32 " to %" PRIu32 ", median %" PRIu32 "; %" PRIu32
 	       " nodes in none\n",
 	       census->in_least, census->in_most, census->in_median, census->in_none);
+	if (census->graph_count)
+		printf("rows of a list: %.2f, in %.2f runs, on %.2f pages of %d bytes\n",
+		       a_list(census, census->links), a_list(census, census->link_runs),
+		       a_list(census, census->link_pages), CENSUS_PAGE);
 	print_counts("nodes by highest level", census->level_counts, level_count(segment));
 	print_counts("nodes by neighbours at level 0", census->degrees, 2 * segment->m + 1);
 	print_counts("records by neighbours above", census->upper_degrees, segment->m + 1);
@@ -152,8 +170,10 @@ static void dump_text(const char *path, const struct segment *segment, const str
 	       segment->form.compact ? ", compact rows" : "");
 	if (segment->codes.bits)
 		printf(", edge codes of %" PRIu32 " bits", segment->codes.bits);
-	printf("\nm %" PRIu32 ", ef_construction %" PRIu32 ", seed %" PRIu64 "\n", segment->m,
-	       load_le32(image + LAYOUT_AT_EF_CONSTRUCTION), load_le64(image + LAYOUT_AT_SEED));
+	printf("\nm %" PRIu32 ", ef_construction %" PRIu32 ", seed %" PRIu64
+	       ", nodes numbered by %s\n",
+	       segment->m, load_le32(image + LAYOUT_AT_EF_CONSTRUCTION),
+	       load_le64(image + LAYOUT_AT_SEED), order_name(segment));
 	printf("ef %" PRIu32 " by default;", segment->ef_default);
 	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
 		printf(" %" PRIu32 " for recall %.2f%s", segment->ef_tuned[i],

@@ -198,10 +198,22 @@ static bool parse_layout(const char *text, enum build_layout *ret_layout)
 	return false;
 }
 
+static bool parse_order(const char *text, enum build_order *ret_order)
+{
+	bool by_graph = strcmp(text, "graph") == 0;
+
+	if (!by_graph && strcmp(text, "label") != 0)
+		return false;
+	*ret_order = by_graph ? BUILD_ORDER_GRAPH : BUILD_ORDER_LABEL;
+	return true;
+}
+
 int cmd_layout(const struct cmd_layout *layout, uint32_t dim, struct cmd_storage *storage)
 {
 	uint32_t bits = (uint32_t)layout->edge_bits;
 
+	if (!parse_order(layout->order, &storage->order))
+		return cmd_usage("--order takes label or graph, not '%s'", layout->order);
 	if (!parse_layout(layout->name, &storage->layout))
 		return cmd_usage("--layout takes auto, plain or edges, not '%s'", layout->name);
 	if (storage->layout == BUILD_LAYOUT_EDGES && storage->type == VECTOR_B1)

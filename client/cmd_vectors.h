@@ -43,8 +43,9 @@ bool cmd_metric(const char *text, enum metric *ret_metric);
 struct cmd_storage {
 	enum vector_type type;
 	enum build_rows rows;
-	enum build_layout layout; /* these two by cmd_layout() */
+	enum build_layout layout; /* these three by cmd_layout() */
 	uint32_t edge_bits;
+	enum build_order order;
 };
 
 /*
@@ -55,13 +56,14 @@ struct cmd_storage {
 int cmd_storage(const char *type, const char *rows, enum metric metric,
 		const struct cmd_vectors *vectors, struct cmd_storage *ret_storage);
 
-/* How --layout and --edge-bits have rows laid out. */
+/* How --layout, --edge-bits and --order have rows laid out. */
 struct cmd_layout {
 	const char *name;   /* "auto" */
 	uint64_t edge_bits; /* 0: the library's choice */
+	const char *order;  /* "label" */
 };
 
-/* Reads both, for the type that 'storage' has. Returns CMD_DONE, or a line is printed. */
+/* Reads them, for the type that 'storage' has. Returns CMD_DONE, or a line is printed. */
 int cmd_layout(const struct cmd_layout *layout, uint32_t dim, struct cmd_storage *storage);
 
 /* Cores that this process may run on, 1 to WORKERS_MAX: the default of --threads. */

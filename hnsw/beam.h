@@ -6,7 +6,7 @@
  *
  * An entry is one 64-bit key: the distance's bits, made to sort like integers,
  * above the node's number. So one comparison orders by (distance, node), which
- * is (distance, label), since nodes are numbered in label order. The lowest bit
+ * is (distance, label) where nodes are numbered in label order. The lowest bit
  * says that the node has been expanded, which changes no order as a node is in a
  * beam once.
  *

@@ -7,6 +7,7 @@
 #include "hnsw/convert.h"
 #include "hnsw/edges.h"
 #include "hnsw/graph.h"
+#include "hnsw/order.h"
 #include "hnsw/search.h"
 #include "hnsw/tune.h"
 #include "hnsw/twins.h"
@@ -20,8 +21,8 @@
 /*
  * The image is made in place: rows are copied (and normalised) to where they
  * stay, the graph is linked inside the image, the header comes last. Nodes are
- * numbered in label order; they are inserted in an order shuffled by the seed,
- * since rows are often sorted by something and neighbours would fall into one
+ * numbered in label order, until the end if that is asked for; they are inserted in an order
+ * shuffled by the seed, since rows are often sorted by something and neighbours would fall into one
  * batch.
  */
 
@@ -83,7 +84,8 @@ static int fill_options(struct build *build, const struct build_options *given)
 	    options->recall_target > 1 || (uint32_t)options->metric >= METRIC_COUNT ||
 	    (uint32_t)options->type >= VECTOR_TYPE_COUNT ||
 	    (uint32_t)options->rows >= BUILD_ROWS_COUNT ||
-	    (uint32_t)options->layout >= BUILD_LAYOUT_COUNT || !edge_bits_fit(build) ||
+	    (uint32_t)options->layout >= BUILD_LAYOUT_COUNT ||
+	    (uint32_t)options->order >= BUILD_ORDER_COUNT || !edge_bits_fit(build) ||
 	    !rows_can(options->type, options->metric) ||
 	    (options->rows == BUILD_ROWS_COMPACT && options->type != VECTOR_F32))
 		return -EINVAL;
@@ -321,7 +323,6 @@ static void write_sections(struct build *build)
 
 static void write_header(const struct build *build)
 {
-	const struct layout *layout = &build->layout;
 	uint8_t *image = build->image;
 	const struct {
 		unsigned at;
@@ -340,32 +341,14 @@ static void write_header(const struct build *build)
 		{LAYOUT_AT_TYPE, build->shape.type},
 		{LAYOUT_AT_COMPACT, build->shape.compact},
 	};
-	const struct {
-		unsigned at;
-		uint64_t value;
-	} fields64[] = {
-		{LAYOUT_AT_IMAGE_SIZE, layout->size},
-		{LAYOUT_AT_GENERATION, build->options.generation},
-		{LAYOUT_AT_MEAN, layout->mean},
-		{LAYOUT_AT_ROWS, layout->rows},
-		{LAYOUT_AT_FACTORS, layout->factors},
-		{LAYOUT_AT_VECTORS, layout->vectors},
-		{LAYOUT_AT_ROW_STRIDE, layout->row_stride},
-		{LAYOUT_AT_VECTOR_OFFSET, layout->vector_offset},
-		{LAYOUT_AT_LABELS, layout->labels},
-		{LAYOUT_AT_TWINS, layout->twins},
-		{LAYOUT_AT_OWNERS, layout->owners},
-		{LAYOUT_AT_UPPER, layout->upper},
-		{LAYOUT_AT_UPPER_STRIDE, layout->upper_stride},
-		{LAYOUT_AT_SEED, build->options.seed},
-	};
 
 	memset(image, 0, LAYOUT_HEADER_SIZE);
 	memcpy(image, LAYOUT_MAGIC, strlen(LAYOUT_MAGIC));
 	for (size_t i = 0; i < ARRAY_COUNT(fields32); i++)
 		store_le32(image + fields32[i].at, fields32[i].value);
-	for (size_t i = 0; i < ARRAY_COUNT(fields64); i++)
-		store_le64(image + fields64[i].at, fields64[i].value);
+	store_le64(image + LAYOUT_AT_GENERATION, build->options.generation);
+	store_le64(image + LAYOUT_AT_SEED, build->options.seed);
+	layout_store(&build->layout, image);
 }
 
 /* The nodes that are no twin of an earlier one, shuffled (Fisher and Yates). */
@@ -486,6 +469,13 @@ static int tune(const struct build *build, uint8_t *image, struct segment *ret_s
 			    build->workers, ret_tuned);
 }
 
+static void take_new_image(struct build *build, uint8_t *image, size_t size)
+{
+	munmap(build->image, build->image_size);
+	build->image = image;
+	build->image_size = size;
+}
+
 /* Puts codes into the rows if that was asked for, or makes searches cheaper. */
 static int add_edges(struct build *build, const struct segment *plain, struct tune_result *tuned)
 {
@@ -508,11 +498,25 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 		munmap(image.bytes, image.size);
 		return error;
 	}
-	munmap(build->image, build->image_size);
-	build->image = image.bytes;
-	build->image_size = image.size;
+	take_new_image(build, image.bytes, image.size);
 	*tuned = edges_tuned;
 	return 0;
+}
+
+/* Nodes are numbered for locality last of all, so that nothing else depends on it. */
+static int number_nodes(struct build *build)
+{
+	struct order_image image;
+	struct segment segment;
+	int error;
+
+	if (build->options.order != BUILD_ORDER_GRAPH)
+		return 0;
+	layout_view(build->image, &segment);
+	error = order_make(&segment, build->workers, &image);
+	if (!error)
+		take_new_image(build, image.bytes, image.size);
+	return error;
 }
 
 static int seal(struct build *build)
@@ -523,6 +527,8 @@ static int seal(struct build *build)
 
 	if (!error)
 		error = add_edges(build, &segment, &tuned);
+	if (!error)
+		error = number_nodes(build);
 	if (error)
 		return error;
 	store_le32(build->image + LAYOUT_AT_EF_DEFAULT, tuned.ef);
@@ -661,7 +667,7 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 		 struct build_memory *ret_memory)
 {
 	struct build build = {.count = count, .dim = dim};
-	uint64_t arrays, finding, tuning, with_edges, other = 0;
+	uint64_t arrays, finding, tuning, with_edges, other = 0, numbering = 0;
 	int error = fill_options(&build, options);
 
 	if (error)
@@ -678,7 +684,12 @@ int build_memory(uint32_t count, uint32_t dim, const struct build_options *optio
 		other = MIN(ret_memory->image, with_edges);
 		ret_memory->image = MAX(ret_memory->image, with_edges);
 	}
-	ret_memory->scratch = ((uint64_t)count + 1) * arrays + MAX(finding, tuning + other);
+	if (options->order == BUILD_ORDER_GRAPH) {
+		numbering = ret_memory->image + order_memory(&build.shape);
+		ret_memory->image += align_up(count * sizeof(uint32_t), SEGMENT_ALIGN);
+	}
+	ret_memory->scratch =
+		((uint64_t)count + 1) * arrays + MAX(finding, MAX(tuning + other, numbering));
 	return 0;
 }
 

@@ -37,11 +37,19 @@ enum build_layout {
 	BUILD_LAYOUT_COUNT
 };
 
+/* How nodes are numbered: see hnsw/order.h. Searches answer the same. */
+enum build_order {
+	BUILD_ORDER_LABEL = 0,
+	BUILD_ORDER_GRAPH, /* neighbours near each other */
+	BUILD_ORDER_COUNT
+};
+
 struct build_options {
 	enum metric metric;
 	enum vector_type type; /* what vectors are stored as; bits only under L2 */
 	enum build_rows rows;
 	enum build_layout layout;
+	enum build_order order;
 	uint32_t edge_bits;       /* of an edge's code, a multiple of 64; 0: by dim */
 	uint32_t m;               /* 0: 16 */
 	uint32_t ef_construction; /* 0: 200 */

@@ -164,6 +164,37 @@ static void count_nodes(const struct segment *segment, const uint8_t *is_twin, u
 	census->graph_count = segment->count - census->twin_count;
 }
 
+static int compare_nodes(const void *a, const void *b)
+{
+	const uint32_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+/* Where in the image the rows of each list are. */
+static void count_places(const struct segment *segment, const uint8_t *is_twin,
+			 struct census *census)
+{
+	uint32_t links[2 * SEGMENT_M_MAX];
+
+	for (uint32_t node = 0; node < segment->count; node++) {
+		uint32_t degree = is_twin[node] ? 0 : degree_of(segment, node);
+		uint64_t page = UINT64_MAX;
+
+		memcpy(links, layout_row(segment, node), degree * sizeof(links[0]));
+		qsort(links, degree, sizeof(links[0]), compare_nodes);
+		census->links += degree;
+		for (uint32_t i = 0; i < degree; i++) {
+			uint64_t begin = (uint64_t)(segment->compared.first - segment->image) +
+					 links[i] * segment->compared.stride;
+
+			census->link_runs += i == 0 || links[i] != links[i - 1] + 1;
+			census->link_pages += begin / CENSUS_PAGE != page;
+			page = begin / CENSUS_PAGE;
+		}
+	}
+}
+
 static void count_levels(const struct segment *segment, struct census *census)
 {
 	const struct layout_owner *owners = owners_of(segment);
@@ -188,6 +219,7 @@ int census_take(const struct segment *segment, struct census *ret_census)
 			if (segment->twins[node] != LAYOUT_NONE)
 				is_twin[segment->twins[node]] = 1;
 		count_nodes(segment, is_twin, in, &census);
+		count_places(segment, is_twin, &census);
 		count_levels(segment, &census);
 		count_in(segment, is_twin, in, &census);
 		error = count_reached(segment, &census);
@@ -218,6 +250,7 @@ unsigned census_parts(const struct segment *segment, struct census_part parts[CE
 		{"vectors",
 		 segment->form.compact ? count * vector_type_size(segment->type, segment->dim) : 0},
 		{"labels", count * sizeof(uint32_t)},
+		{"sorted", segment->sorted ? count * sizeof(uint32_t) : 0},
 		{"twins", segment->twins ? count * sizeof(uint32_t) : 0},
 		{"owners", segment->upper_count * sizeof(struct layout_owner)},
 		{"upper", (uint64_t)segment->upper_count * segment->m * sizeof(struct layout_link)},

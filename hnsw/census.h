@@ -13,6 +13,9 @@
 
 #include <stdint.h>
 
+/* What the processor translates at a time where no pages are huge. */
+#define CENSUS_PAGE 4096
+
 /* Parts that census_parts() can name. */
 #define CENSUS_PART_MAX 16
 
@@ -30,6 +33,10 @@ struct census {
 	uint32_t upper_degrees[SEGMENT_M_MAX + 1];    /* records with so many above */
 	uint32_t in_least, in_median, in_most;        /* lists at level 0 that a node is in */
 	uint32_t in_none;                             /* nodes in no list */
+	/* How near each other the rows of a list of level 0 are; sums over all lists. */
+	uint64_t links;
+	uint64_t link_runs;     /* of rows that follow each other */
+	uint64_t link_pages;    /* of CENSUS_PAGE bytes on which vectors of them begin */
 	uint32_t reached_below; /* from the entry, by lists of level 0 alone */
 	uint32_t reached;       /* the same from every node that a search may come down at */
 };

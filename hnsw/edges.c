@@ -257,30 +257,10 @@ static void write_landmarks(const struct edges *edges)
 
 static void write_header(const struct edges *edges, const struct layout_shape *shape)
 {
-	const struct layout *layout = &edges->layout;
 	uint8_t *image = edges->image;
-	const struct {
-		unsigned at;
-		uint64_t value;
-	} fields[] = {
-		{LAYOUT_AT_IMAGE_SIZE, layout->size},
-		{LAYOUT_AT_MEAN, layout->mean},
-		{LAYOUT_AT_LANDMARKS, layout->landmarks},
-		{LAYOUT_AT_ROWS, layout->rows},
-		{LAYOUT_AT_FACTORS, layout->factors},
-		{LAYOUT_AT_VECTORS, layout->vectors},
-		{LAYOUT_AT_ROW_STRIDE, layout->row_stride},
-		{LAYOUT_AT_VECTOR_OFFSET, layout->vector_offset},
-		{LAYOUT_AT_LABELS, layout->labels},
-		{LAYOUT_AT_TWINS, layout->twins},
-		{LAYOUT_AT_OWNERS, layout->owners},
-		{LAYOUT_AT_UPPER, layout->upper},
-		{LAYOUT_AT_UPPER_STRIDE, layout->upper_stride},
-	};
 
 	memcpy(image, edges->from->image, LAYOUT_HEADER_SIZE);
-	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-		store_le64(image + fields[i].at, fields[i].value);
+	layout_store(&edges->layout, image);
 	store_le32(image + LAYOUT_AT_COMPACT, shape->compact);
 	store_le32(image + LAYOUT_AT_EDGE_BITS, shape->edge_bits);
 	store_le32(image + LAYOUT_AT_LANDMARK_COUNT, shape->landmark_count);
@@ -315,7 +295,8 @@ int edges_make(const struct segment *segment, uint32_t bits, bool compact, struc
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int error;
 
-	CHECK(edges_can(segment->type, segment->dim, bits) && !segment->codes.bits);
+	CHECK(edges_can(segment->type, segment->dim, bits) && !segment->codes.bits &&
+	      !segment->sorted);
 	if (image == MAP_FAILED)
 		return -ENOMEM;
 	(void)madvise(image, size, MADV_HUGEPAGE);

@@ -38,9 +38,9 @@ bool edges_can(enum vector_type type, uint32_t dim, uint32_t bits);
 uint64_t edges_size(const struct layout_shape *plain, uint32_t bits, bool compact);
 
 /*
- * Makes the image of 'segment', which has no codes, with codes of 'bits' bits (as
- * edges_can() wants). 'compact' keeps compact rows, else rows hold the vectors
- * themselves. Everything is filled in but the checksums, ef_default and the rows' error.
+ * Makes the image of 'segment', which has no codes and is numbered by label, with codes of 'bits'
+ * bits (as edges_can() wants). 'compact' keeps compact rows, else rows hold the vectors themselves.
+ * Everything is filled in but the checksums, ef_default and the rows' error.
  *
  * Returns 0 or -ENOMEM.
  */

@@ -8,7 +8,8 @@
  * build, which writes an image in place, by segment.c, which checks it, and by
  * the search.
  *
- *      header | mean? | landmarks? | rows | factors? | vectors? | labels | twins? | owners | upper
+ *      header | mean? | landmarks? | rows | factors? | vectors? | labels | sorted? | twins? |
+ *      owners | upper
  *
  *      row     | 2m neighbours at level 0 | vector | factors? | edge codes? |   one a node
  *      upper   | m links { node, record } |               one a node and level >= 1
@@ -19,6 +20,8 @@
  * A segment has edge codes or not. With them (hnsw/codes.h) a row is all that a hop needs:
  * so factors, if there are any, stand in it too, and searches begin at the nearest of the
  * landmarks, nodes of one upper level whose codes, relative to the mean, are scanned.
+ *
+ * Nodes are numbered by label, or otherwise (hnsw/order.h); then 'sorted' has them by label.
  *
  * Neighbour lists end at LAYOUT_NONE or when full. A node's records follow each
  * other, level 1 first, so descending a level is the record before. Links above
@@ -48,7 +51,7 @@
 #include <string.h>
 
 #define LAYOUT_MAGIC       "TERNSEG\n"
-#define LAYOUT_VERSION     3
+#define LAYOUT_VERSION     4
 #define LAYOUT_HEADER_SIZE 256
 #define LAYOUT_NONE        UINT32_MAX
 
@@ -87,11 +90,19 @@ enum {
 	LAYOUT_AT_EDGE_BITS = 180,
 	LAYOUT_AT_LANDMARKS = 184,
 	LAYOUT_AT_LANDMARK_COUNT = 192,
-	LAYOUT_AT_RESERVED = 196,
+	LAYOUT_AT_ORDER = 196,
+	LAYOUT_AT_SORTED = 200,
+	LAYOUT_AT_RESERVED = 208,
 	LAYOUT_AT_OUTLINE_CRC = 228,
 	LAYOUT_AT_EF_TUNED = 232, /* SEGMENT_RECALL_COUNT of them */
 	LAYOUT_AT_BODY_CRC = 248,
 	LAYOUT_AT_HEADER_CRC = 252,
+};
+
+/* How nodes are numbered. */
+enum {
+	LAYOUT_ORDER_LABEL = 0,
+	LAYOUT_ORDER_GRAPH, /* some other way; a section has them by label */
 };
 
 /* A link above level 0. */
@@ -119,6 +130,7 @@ struct layout_shape {
 	uint32_t upper_count;
 	bool compact;
 	bool has_twins;
+	bool by_graph;      /* nodes are not numbered by label */
 	uint32_t edge_bits; /* of an edge's code; 0: there are none */
 	uint32_t landmark_count;
 };
@@ -135,6 +147,7 @@ struct layout {
 	uint64_t factors;
 	uint64_t vectors;
 	uint64_t labels;
+	uint64_t sorted;
 	uint64_t twins;
 	uint64_t owners;
 	uint64_t upper;
@@ -198,6 +211,7 @@ static inline struct layout layout_of(const struct layout_shape *shape)
 				      count * sizeof(struct rows_factors));
 	layout.vectors = layout_place(&end, shape->compact, count * vector_size);
 	layout.labels = layout_place(&end, true, count * word);
+	layout.sorted = layout_place(&end, shape->by_graph, count * word);
 	layout.twins = layout_place(&end, shape->has_twins, count * word);
 	layout.owners = layout_place(&end, true, shape->upper_count * sizeof(struct layout_owner));
 	layout.upper = layout_place(&end, true, shape->upper_count * layout.upper_stride);
@@ -326,6 +340,12 @@ static inline void layout_code_vector(enum metric metric, enum vector_type type,
 
 /* Fills in a segment from a header whose fields are right. */
 void layout_view(const uint8_t *image, struct segment *ret_segment);
+
+/* What an image has to hold, from a header whose fields are right. */
+struct layout_shape layout_shape_of(const uint8_t *image);
+
+/* Writes a layout's offsets and strides, and the image's size, into a header. */
+void layout_store(const struct layout *layout, uint8_t *image);
 
 /* Writes the checksums of an image whose fields are right and whose other bytes are final. */
 void layout_seal(uint8_t *image);

@@ -79,26 +79,10 @@ uint64_t live_member_size(const struct live_member *member)
 	       (member->growing ? growing_size(member->growing) : member->segment.image_size);
 }
 
-/* Labels of a sealed segment ascend. */
-static uint32_t find_sealed(const struct segment *segment, uint32_t label)
-{
-	uint32_t low = 0, high = segment->count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (segment->labels[middle] < label)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < segment->count && segment->labels[low] == label ? low : UINT32_MAX;
-}
-
 bool live_member_find(const struct live_member *member, uint32_t label, uint32_t *ret_node)
 {
 	uint32_t node = member->growing ? growing_find(member->growing, label)
-					: find_sealed(&member->segment, label);
+					: segment_find(&member->segment, label);
 
 	if (node == UINT32_MAX || member->died[node])
 		return false;

@@ -176,7 +176,7 @@ struct search {
 	uint32_t level;
 
 	uint32_t node;      /* chosen last */
-	uint32_t scan_next; /* SCAN: the first node not looked at */
+	uint32_t scan_next; /* SCAN: the first rank not looked at */
 	/* A selective walk: what it and a scan are expected to cost, and how it goes. */
 	uint64_t walk_cost; /* if every node could be kept */
 	uint64_t scan_cost;
@@ -186,7 +186,8 @@ struct search {
 
 	uint32_t wanted_count;
 	uint32_t wanted[2 * SEGMENT_M_MAX];
-	uint32_t wanted_records[SEGMENT_M_MAX];
+	uint32_t wanted_records[SEGMENT_M_MAX];   /* DESCEND: of each */
+	uint32_t wanted_ranks[SEARCH_SCAN_BATCH]; /* SCAN: of each */
 
 	struct beam beam;
 	struct beam found;         /* EDGES: nodes whose distance is exact */
@@ -416,12 +417,17 @@ static uint64_t next_allowed_label(const struct search *search, uint32_t label)
 	return word ? (uint64_t)index * 64 + (unsigned)__builtin_ctzll(word) : UINT64_MAX;
 }
 
-/* The first node at or after 'node' whose label is at least 'label': gallops, then halves. */
-static uint32_t node_at_label(const struct segment *segment, uint32_t node, uint64_t label)
+static uint32_t ranked_label(const struct segment *segment, uint32_t rank)
 {
-	uint32_t low = node, high = node, step = 1;
+	return segment->labels[segment_ranked(segment, rank)];
+}
 
-	while (high < segment->count && segment->labels[high] < label) {
+/* The first rank from 'rank' on whose label is at least 'label': gallops, then halves. */
+static uint32_t rank_at_label(const struct segment *segment, uint32_t rank, uint64_t label)
+{
+	uint32_t low = rank, high = rank, step = 1;
+
+	while (high < segment->count && ranked_label(segment, high) < label) {
 		low = high + 1;
 		high = step < segment->count - high ? high + step : segment->count;
 		step *= 2;
@@ -429,7 +435,7 @@ static uint32_t node_at_label(const struct segment *segment, uint32_t node, uint
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (segment->labels[middle] < label)
+		if (ranked_label(segment, middle) < label)
 			low = middle + 1;
 		else
 			high = middle;
@@ -437,39 +443,45 @@ static uint32_t node_at_label(const struct segment *segment, uint32_t node, uint
 	return low;
 }
 
-/* The first node at or after 'node' that the filter names. Both sides are ascending and skip. */
-static uint32_t next_named_node(const struct search *search, uint32_t node)
+/* The first rank from 'rank' on that the filter names. Both sides are ascending and skip. */
+static uint32_t next_named_rank(const struct search *search, uint32_t rank)
 {
 	const struct segment *segment = search->segment;
 
-	while (node < segment->count) {
-		uint64_t label = next_allowed_label(search, segment->labels[node]);
+	while (rank < segment->count) {
+		uint64_t label = next_allowed_label(search, ranked_label(segment, rank));
 
 		if (label == UINT64_MAX)
 			return segment->count;
-		node = node_at_label(segment, node, label);
-		if (node < segment->count && segment->labels[node] == label)
+		rank = rank_at_label(segment, rank, label);
+		if (rank < segment->count && ranked_label(segment, rank) == label)
 			break;
 	}
-	return node;
+	return rank;
 }
 
+/* By rank, so that of equal distances the lower label is kept; a growing index has no ranks. */
 static void scan_want(struct search *search)
 {
 	bool skips = search->filter && !search->segment->growing;
-	uint32_t node = search->scan_next;
+	uint32_t rank = search->scan_next;
 
 	search->wanted_count = 0;
 	for (uint32_t i = 0; i < SEARCH_SCAN_STRIDE && search->wanted_count < SEARCH_SCAN_BATCH;
-	     i++, node++) {
+	     i++, rank++) {
+		uint32_t node;
+
 		if (skips)
-			node = next_named_node(search, node);
-		if (node >= search->segment->count)
+			rank = next_named_rank(search, rank);
+		if (rank >= search->segment->count)
 			break;
-		if (is_allowed(search, node))
-			search->wanted[search->wanted_count++] = node;
+		node = segment_ranked(search->segment, rank);
+		if (!is_allowed(search, node))
+			continue;
+		search->wanted_ranks[search->wanted_count] = rank;
+		search->wanted[search->wanted_count++] = node;
 	}
-	search->scan_next = node;
+	search->scan_next = rank;
 	prefetch_nodes(search, search->wanted, search->wanted_count);
 }
 
@@ -494,7 +506,49 @@ static void scan_begin(struct search *search)
 	scan_want(search);
 }
 
+/* By label; they may be as many as the beam holds. */
+static void order_run(const struct search *search, uint64_t *keys, uint32_t count)
+{
+	const uint32_t *labels = search->segment->labels;
+
+	for (uint32_t gap = count / 2; gap > 0; gap /= 2) {
+		for (uint32_t i = gap; i < count; i++) {
+			uint64_t key = keys[i];
+			uint32_t label = labels[beam_key_node(key)], j = i;
+
+			for (; j >= gap && label < labels[beam_key_node(keys[j - gap])]; j -= gap)
+				keys[j] = keys[j - gap];
+			keys[j] = key;
+		}
+	}
+}
+
+/* Equal distances are in order of their nodes, which is not that of the labels everywhere. */
+static void order_ties(const struct search *search, struct beam *beam)
+{
+	if (!search->segment->sorted && !search->segment->growing)
+		return;
+	for (uint32_t i = 0, end; i < beam->count; i = end) {
+		end = i + 1;
+		while (end < beam->count && beam->keys[end] >> 32 == beam->keys[i] >> 32)
+			end++;
+		order_run(search, beam->keys + i, end - i);
+	}
+}
+
 static void rerank_begin(struct search *search);
+
+/* A scan's beam has ranks. Nodes in their place keep its order: by distance, then label. */
+static void name_ranks(struct search *search)
+{
+	struct beam *beam = &search->beam;
+
+	for (uint32_t i = 0; i < beam->count; i++)
+		beam->keys[i] =
+			beam_key(beam_key_distance(beam->keys[i]),
+				 segment_ranked(search->segment, beam_key_node(beam->keys[i])));
+	order_ties(search, beam);
+}
 
 static void scan_step(struct search *search)
 {
@@ -504,36 +558,77 @@ static void scan_step(struct search *search)
 	if (!wanted_are_here(search))
 		return;
 	wanted_keys(search, keys);
-	for (uint32_t i = 0; i < count; i++)
-		if (beam_wants(&search->beam, keys[i]))
-			search->insert(&search->beam, keys[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t key = beam_key(beam_key_distance(keys[i]), search->wanted_ranks[i]);
+
+		if (beam_wants(&search->beam, key))
+			search->insert(&search->beam, key);
+	}
 	scan_want(search);
 	if (search->wanted_count > 0 || search->scan_next < search->segment->count)
 		return;
 	search->scanned = true;
+	name_ranks(search);
 	rerank_begin(search);
+}
+
+/* By distance, and by label where nodes are numbered otherwise. */
+static bool is_before(const struct search *search, uint64_t key, uint64_t other)
+{
+	const uint32_t *labels = search->segment->labels;
+
+	if (!search->segment->sorted || key >> 32 != other >> 32)
+		return key < other;
+	return labels[beam_key_node(key)] < labels[beam_key_node(other)];
+}
+
+static bool spread_wants(const struct search *search, uint64_t key)
+{
+	const struct beam *spread = &search->spread;
+
+	return spread->count < spread->capacity ||
+	       is_before(search, key, spread->keys[spread->count - 1]);
+}
+
+/* Nearly all come last. */
+static void spread_insert(struct search *search, uint64_t key)
+{
+	struct beam *spread = &search->spread;
+	uint32_t at = spread->count;
+
+	if (at < spread->capacity)
+		spread->count++;
+	else
+		at--;
+	for (; at > 0 && is_before(search, key, spread->keys[at - 1]); at--)
+		spread->keys[at] = spread->keys[at - 1];
+	spread->keys[at] = key;
 }
 
 /* Every node of the beam stands for its twins too; the dead are left out. */
 static void spread_answer(struct search *search)
 {
-	beam_reset(&search->spread, search->k);
-	for (uint32_t i = 0; i < search->beam.count; i++) {
-		float distance = beam_key_distance(search->beam.keys[i]);
-		uint32_t node = beam_key_node(search->beam.keys[i]);
+	struct beam *spread = &search->spread;
 
-		if (!beam_wants(&search->spread, beam_key(distance, 0)))
+	beam_reset(spread, search->k);
+	for (uint32_t i = 0; i < search->beam.count; i++) {
+		uint64_t key = search->beam.keys[i];
+		float distance = beam_key_distance(key);
+		uint32_t node = beam_key_node(key);
+
+		if (spread->count == spread->capacity &&
+		    key >> 32 > spread->keys[spread->count - 1] >> 32)
 			break;
 		for (; node != LAYOUT_NONE; node = next_twin(search, node)) {
-			uint64_t key = beam_key(distance, node);
-
-			if (!beam_wants(&search->spread, key))
+			key = beam_key(distance, node);
+			if (!spread_wants(search, key))
 				break;
 			if (is_allowed(search, node))
-				beam_insert(&search->spread, key);
+				spread_insert(search, key);
 		}
 	}
-	search->answer = &search->spread;
+	order_ties(search, spread);
+	search->answer = spread;
 }
 
 static void start(struct search *search, bool selective);
@@ -548,6 +643,8 @@ static void finish(struct search *search)
 		return;
 	if (search->segment->twins || search->died)
 		spread_answer(search);
+	else
+		order_ties(search, &search->beam);
 	if (search->filter)
 		allowed = MIN(allowed, filter_count(search->filter));
 	if (search->answer->count >= MIN(search->k, allowed))
@@ -674,6 +771,7 @@ static void rerank_end(struct search *search)
 	struct beam *beam = &search->beam;
 
 	beam_sort(beam->keys, search->rerank_count);
+	order_ties(search, beam);
 	beam->count = search->rerank_count;
 	if (search->scanned)
 		beam->count = MIN(beam->count, search->k);
@@ -1284,21 +1382,6 @@ void search_pass_over(struct search *search, uint32_t node)
 	(void)visited_add(&search->visited, node);
 }
 
-/* Nodes of a growing index are numbered as they came, so equal distances are not in label order. */
-static void order_hits(struct search_hit *hits, unsigned count)
-{
-	for (unsigned gap = count / 2; gap > 0; gap /= 2) {
-		for (unsigned i = gap; i < count; i++) {
-			struct search_hit hit = hits[i];
-			unsigned j = i;
-
-			for (; j >= gap && search_hit_before(&hit, &hits[j - gap]); j -= gap)
-				hits[j] = hits[j - gap];
-			hits[j] = hit;
-		}
-	}
-}
-
 unsigned search_hits(const struct search *search, struct search_hit *hits, unsigned count)
 {
 	unsigned found = MIN(MIN(count, search->k), search->answer->count);
@@ -1309,8 +1392,6 @@ unsigned search_hits(const struct search *search, struct search_hit *hits, unsig
 		hits[i].label = search->segment->labels[beam_key_node(key)];
 		hits[i].distance = beam_key_distance(key);
 	}
-	if (search->segment && search->segment->growing)
-		order_hits(hits, found);
 	return found;
 }
 

@@ -19,8 +19,8 @@
  *   1. Every neighbour at level 0, and every landmark, is a node.
  *   2. Every link above level 0 is a node and that node's record at that level,
  *      and the record before a record of level >= 2 is the same node's.
- *   3. Labels ascend, so no two are equal and node order is label order.
- *   4. A twin has a higher number than the one it hangs on, the same vector, and
+ *   3. Labels ascend, by node or as 'sorted' has the nodes, so no two are equal.
+ *   4. A twin has a higher number and label than the one it hangs on, the same vector, and
  *      hangs on no other: chains end and don't meet.
  *   5. The entry point is a node, and its record that of the entry level.
  *   6. Twins are met through their chain alone: no list, record, landmark or entry is one.
@@ -83,7 +83,7 @@ static struct rows_form form_of(const uint8_t *image)
 	return form;
 }
 
-static struct layout_shape shape_of(const uint8_t *image)
+struct layout_shape layout_shape_of(const uint8_t *image)
 {
 	return (struct layout_shape){
 		.metric = (enum metric)field32(image, LAYOUT_AT_METRIC),
@@ -94,6 +94,7 @@ static struct layout_shape shape_of(const uint8_t *image)
 		.upper_count = field32(image, LAYOUT_AT_UPPER_COUNT),
 		.compact = field32(image, LAYOUT_AT_COMPACT) != 0,
 		.has_twins = field64(image, LAYOUT_AT_TWINS) != 0,
+		.by_graph = field32(image, LAYOUT_AT_ORDER) == LAYOUT_ORDER_GRAPH,
 		.edge_bits = field32(image, LAYOUT_AT_EDGE_BITS),
 		.landmark_count = field32(image, LAYOUT_AT_LANDMARK_COUNT),
 	};
@@ -127,7 +128,7 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 	uint64_t row_stride = field64(image, LAYOUT_AT_ROW_STRIDE);
 	uint64_t vector_offset = field64(image, LAYOUT_AT_VECTOR_OFFSET);
 	struct rows_form form = form_of(image);
-	struct layout_shape shape = shape_of(image);
+	struct layout_shape shape = layout_shape_of(image);
 	struct layout layout = layout_of(&shape);
 
 	*ret_segment = (struct segment){
@@ -159,6 +160,7 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 		.vectors = vectors ? vectors : rows + vector_offset,
 		.vector_stride = vectors ? dist_row_size(form.type, form.dim) : row_stride,
 		.labels = (const void *)section(image, LAYOUT_AT_LABELS),
+		.sorted = (const void *)section(image, LAYOUT_AT_SORTED),
 		.twins = (const void *)section(image, LAYOUT_AT_TWINS),
 		.upper = section(image, LAYOUT_AT_UPPER),
 		.upper_stride = field64(image, LAYOUT_AT_UPPER_STRIDE),
@@ -172,7 +174,7 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 
 static uint32_t outline_crc(const uint8_t *image)
 {
-	const struct layout_shape shape = shape_of(image);
+	const struct layout_shape shape = layout_shape_of(image);
 	const struct layout layout = layout_of(&shape);
 	struct layout_range ranges[LAYOUT_OUTLINE_RANGES];
 	uint32_t crc = CRC32C_EMPTY;
@@ -239,6 +241,7 @@ static int check_ranges(const struct check *check)
 		{"upper count", LAYOUT_AT_UPPER_COUNT, 0, SEGMENT_COUNT_MAX - 1},
 		{"vector type", LAYOUT_AT_TYPE, 0, VECTOR_TYPE_COUNT - 1},
 		{"compact", LAYOUT_AT_COMPACT, 0, 1},
+		{"order", LAYOUT_AT_ORDER, LAYOUT_ORDER_LABEL, LAYOUT_ORDER_GRAPH},
 		{"edge bits", LAYOUT_AT_EDGE_BITS, 0, ROTATE_SIZE_MAX},
 		{"landmark count", LAYOUT_AT_LANDMARK_COUNT, 0, SEGMENT_COUNT_MAX - 1},
 	};
@@ -303,36 +306,58 @@ static int check_form(const struct check *check)
 	return 0;
 }
 
+/* A field of the header that follows from the shape. */
+struct field {
+	unsigned at;
+	uint64_t value;
+};
+
+#define FIELDS 14
+
+static void layout_fields(const struct layout *layout, struct field ret_fields[FIELDS])
+{
+	const struct field fields[FIELDS] = {
+		{LAYOUT_AT_MEAN, layout->mean},
+		{LAYOUT_AT_LANDMARKS, layout->landmarks},
+		{LAYOUT_AT_ROWS, layout->rows},
+		{LAYOUT_AT_FACTORS, layout->factors},
+		{LAYOUT_AT_VECTORS, layout->vectors},
+		{LAYOUT_AT_ROW_STRIDE, layout->row_stride},
+		{LAYOUT_AT_VECTOR_OFFSET, layout->vector_offset},
+		{LAYOUT_AT_LABELS, layout->labels},
+		{LAYOUT_AT_SORTED, layout->sorted},
+		{LAYOUT_AT_TWINS, layout->twins},
+		{LAYOUT_AT_OWNERS, layout->owners},
+		{LAYOUT_AT_UPPER, layout->upper},
+		{LAYOUT_AT_UPPER_STRIDE, layout->upper_stride},
+		{LAYOUT_AT_IMAGE_SIZE, layout->size},
+	};
+
+	memcpy(ret_fields, fields, sizeof(fields));
+}
+
+void layout_store(const struct layout *layout, uint8_t *image)
+{
+	struct field fields[FIELDS];
+
+	layout_fields(layout, fields);
+	for (size_t i = 0; i < FIELDS; i++)
+		store_le64(image + fields[i].at, fields[i].value);
+}
+
 static int check_layout(struct check *check)
 {
 	const uint8_t *image = check->image;
-	const struct layout_shape shape = shape_of(image);
-	const struct layout layout = layout_of(&shape);
-	const struct {
-		unsigned at;
-		uint64_t expected;
-	} fields[] = {
-		{LAYOUT_AT_MEAN, layout.mean},
-		{LAYOUT_AT_LANDMARKS, layout.landmarks},
-		{LAYOUT_AT_ROWS, layout.rows},
-		{LAYOUT_AT_FACTORS, layout.factors},
-		{LAYOUT_AT_VECTORS, layout.vectors},
-		{LAYOUT_AT_ROW_STRIDE, layout.row_stride},
-		{LAYOUT_AT_VECTOR_OFFSET, layout.vector_offset},
-		{LAYOUT_AT_LABELS, layout.labels},
-		{LAYOUT_AT_TWINS, layout.twins},
-		{LAYOUT_AT_OWNERS, layout.owners},
-		{LAYOUT_AT_UPPER, layout.upper},
-		{LAYOUT_AT_UPPER_STRIDE, layout.upper_stride},
-		{LAYOUT_AT_IMAGE_SIZE, layout.size},
-	};
+	const struct layout_shape shape = layout_shape_of(image);
+	struct field fields[FIELDS];
 
-	for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-		if (field64(image, fields[i].at) != fields[i].expected)
+	check->layout = layout_of(&shape);
+	layout_fields(&check->layout, fields);
+	for (size_t i = 0; i < FIELDS; i++)
+		if (field64(image, fields[i].at) != fields[i].value)
 			return corrupt(check, "offset %u: expected %llu, found %llu", fields[i].at,
-				       (unsigned long long)fields[i].expected,
+				       (unsigned long long)fields[i].value,
 				       (unsigned long long)field64(image, fields[i].at));
-	check->layout = layout;
 	return 0;
 }
 
@@ -381,14 +406,23 @@ static int check_landmarks(const struct check *check)
 	return 0;
 }
 
+/* By label, every node comes once: one that came twice would not ascend. */
 static int check_labels(const struct check *check)
 {
 	const struct segment *segment = &check->segment;
 
-	for (uint32_t node = 1; node < segment->count; node++)
-		if (segment->labels[node] <= segment->labels[node - 1])
+	for (uint32_t rank = 0; segment->sorted && rank < segment->count; rank++)
+		if (segment->sorted[rank] >= segment->count)
+			return corrupt(check, "rank %u: node %u of %u", rank, segment->sorted[rank],
+				       segment->count);
+	for (uint32_t rank = 1; rank < segment->count; rank++) {
+		uint32_t node = segment_ranked(segment, rank);
+		uint32_t before = segment_ranked(segment, rank - 1);
+
+		if (segment->labels[node] <= segment->labels[before])
 			return corrupt(check, "node %u: label %u does not ascend", node,
 				       segment->labels[node]);
+	}
 	return 0;
 }
 
@@ -411,6 +445,8 @@ static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 		return 0;
 	if (twin <= node || twin >= segment->count)
 		return corrupt(check, "node %u: twin %u of %u nodes", node, twin, segment->count);
+	if (segment->labels[twin] <= segment->labels[node])
+		return corrupt(check, "node %u: its twin %u has no higher label", node, twin);
 	if (is_taken(taken, twin))
 		return corrupt(check, "node %u: its twin %u is another's too", node, twin);
 	taken[twin / 8] = (uint8_t)(taken[twin / 8] | 1u << twin % 8);
@@ -603,6 +639,24 @@ uint32_t segment_ef(const struct segment *segment, float recall)
 	while (i + 1 < SEGMENT_RECALL_COUNT && segment_recalls[i] < recall)
 		i++;
 	return segment->ef_tuned[i];
+}
+
+uint32_t segment_find(const struct segment *segment, uint32_t label)
+{
+	uint32_t low = 0, high = segment->count, node;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (segment->labels[segment_ranked(segment, middle)] < label)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == segment->count)
+		return UINT32_MAX;
+	node = segment_ranked(segment, low);
+	return segment->labels[node] == label ? node : UINT32_MAX;
 }
 
 void segment_vector(const struct segment *segment, uint32_t node, float *ret_values)

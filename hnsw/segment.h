@@ -83,14 +83,15 @@ struct segment {
 	uint64_t vector_offset; /* of the vector in its row */
 	const uint8_t *vectors; /* of node 0, itself */
 	uint64_t vector_stride;
-	const uint32_t *labels; /* ascending, unless 'growing' */
+	const uint32_t *labels; /* ascending, unless 'growing' or 'sorted' */
+	const uint32_t *sorted; /* nodes by ascending label; NULL: they are numbered so */
 	const uint32_t *twins;  /* NULL when no two vectors are equal */
 	const uint8_t *upper;
 	uint64_t upper_stride;
 	uint32_t upper_count;
-	bool growing;  /* a view of a growing index (hnsw/growing.h), not of an image */
+	bool growing;          /* a view of a growing index (hnsw/growing.h), not of an image */
 	struct remote *remote; /* rows and vectors are asked for there; NULL: they are here */
-	void *mapping; /* owned when not NULL */
+	void *mapping;         /* owned when not NULL */
 	uint64_t mapping_size;
 	int memory_fd; /* of the mapping, which begins with the image: sealed, for peers of this
 			  host to map (base/memory.h); -1: none. Owned with the mapping */
@@ -119,6 +120,15 @@ struct segment_open_options {
 int segment_open(const char *path, const struct segment_open_options *options,
 		 struct segment *ret_segment, char *error, size_t error_size);
 void segment_close(struct segment *segment);
+
+/* The node that has the label with 'rank' lower ones. Not of a growing index. */
+static inline uint32_t segment_ranked(const struct segment *segment, uint32_t rank)
+{
+	return segment->sorted ? segment->sorted[rank] : rank;
+}
+
+/* The node with that label, or UINT32_MAX. Not of a growing index. */
+uint32_t segment_find(const struct segment *segment, uint32_t label);
 
 /*
  * The ef that takes a search to 'recall' at 10, by what was measured at build on a sample of the

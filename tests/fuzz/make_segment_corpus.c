@@ -54,6 +54,7 @@ struct whole {
 	enum build_layout layout;
 	uint32_t count;
 	bool twins;
+	enum build_order order;
 };
 
 /* In [-0.5, 0.5), or what of it the type can hold. */
@@ -80,6 +81,7 @@ static struct build_image build(const struct whole *whole)
 		.type = whole->type,
 		.rows = whole->rows,
 		.layout = whole->layout,
+		.order = whole->order,
 		.m = 2,
 		.seed = 3,
 	};
@@ -138,7 +140,7 @@ int main(int argc, char **argv)
 		{"bad_entry", -1, LAYOUT_AT_ENTRY, ROWS},
 		{"bad_entry_level", -1, LAYOUT_AT_ENTRY_LEVEL, 16},
 		{"bad_entry_record", -1, LAYOUT_AT_ENTRY_RECORD, 0},
-		{"bad_rows_offset", -1, LAYOUT_AT_ROWS, 320},
+		{"bad_rows_offset", -1, LAYOUT_AT_ROWS, 384},
 		{"bad_type", -1, LAYOUT_AT_TYPE, VECTOR_TYPE_COUNT},
 		{"bad_type_for_compact", -1, LAYOUT_AT_TYPE, VECTOR_F16},
 		{"bad_compact", -1, LAYOUT_AT_COMPACT, 2},
@@ -182,6 +184,15 @@ int main(int argc, char **argv)
 		{"odd_edges_place_not_taken", LAYOUT_AT_ROWS, 128 + 60, 0xFF80FF80},
 		{"odd_edges_all_nearest", LAYOUT_AT_ROWS, 128, 0xFF80FF80},
 	};
+	/* Of one whose nodes are numbered for locality. */
+	static const struct change order_changes[] = {
+		{"bad_order", -1, LAYOUT_AT_ORDER, 2},
+		{"bad_order_none", -1, LAYOUT_AT_ORDER, 0},
+		{"bad_sorted_offset", -1, LAYOUT_AT_SORTED, 64},
+		{"bad_sorted_node", LAYOUT_AT_SORTED, 0, ROWS},
+		{"bad_sorted_twice", LAYOUT_AT_SORTED, 4, 0},
+		{"bad_sorted_label", LAYOUT_AT_LABELS, 0, 1000},
+	};
 	/* What cosine distances of integers are made with. */
 	static const struct change integer_changes[] = {
 		{"odd_i8_scale_nan", LAYOUT_AT_FACTORS, 0, 0x7FC00000},
@@ -200,26 +211,39 @@ int main(int argc, char **argv)
 		{"good_edges_ip_twins", METRIC_IP, .layout = BUILD_LAYOUT_EDGES, .count = ROWS,
 		 .twins = true},
 		{"good_full_ip_twins", METRIC_IP, VECTOR_F32, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
-		 ROWS, true},
+		 ROWS, true, BUILD_ORDER_LABEL},
 		{"good_compact_edges_cosine", METRIC_COSINE, VECTOR_F32, BUILD_ROWS_COMPACT,
-		 BUILD_LAYOUT_EDGES, ROWS, false},
+		 BUILD_LAYOUT_EDGES, ROWS, false, BUILD_ORDER_LABEL},
 		{"good_f16_cosine", METRIC_COSINE, VECTOR_F16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
-		 ROWS, false},
+		 ROWS, false, BUILD_ORDER_LABEL},
 		{"good_f16_edges_l2_twins", METRIC_L2, VECTOR_F16, BUILD_ROWS_FULL,
-		 BUILD_LAYOUT_EDGES, ROWS, true},
+		 BUILD_LAYOUT_EDGES, ROWS, true, BUILD_ORDER_LABEL},
 		{"good_bf16_ip", METRIC_IP, VECTOR_BF16, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN, ROWS,
-		 false},
+		 false, BUILD_ORDER_LABEL},
 		{"good_i8_l2", METRIC_L2, VECTOR_I8, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN, ROWS,
-		 false},
+		 false, BUILD_ORDER_LABEL},
 		{"good_u8_edges_cosine_twins", METRIC_COSINE, VECTOR_U8, BUILD_ROWS_FULL,
-		 BUILD_LAYOUT_EDGES, ROWS, true},
+		 BUILD_LAYOUT_EDGES, ROWS, true, BUILD_ORDER_LABEL},
 		{"good_b1_l2_twins", METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN,
-		 ROWS, true},
+		 ROWS, true, BUILD_ORDER_LABEL},
+		{"good_order_empty", METRIC_L2, .layout = BUILD_LAYOUT_PLAIN,
+		 .order = BUILD_ORDER_GRAPH},
+		{"good_order_l2_twins", METRIC_L2, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS,
+		 .twins = true, .order = BUILD_ORDER_GRAPH},
+		{"good_order_b1_l2_twins", METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL,
+		 BUILD_LAYOUT_PLAIN, ROWS, true, BUILD_ORDER_GRAPH},
+		{"good_order_edges_ip_twins", METRIC_IP, VECTOR_F32, BUILD_ROWS_COMPACT,
+		 BUILD_LAYOUT_EDGES, ROWS, true, BUILD_ORDER_GRAPH},
 	};
 	static const struct whole plain = {
 		.metric = METRIC_L2, .layout = BUILD_LAYOUT_PLAIN, .count = ROWS, .twins = true};
 	static const struct whole edges = {
 		.metric = METRIC_L2, .layout = BUILD_LAYOUT_EDGES, .count = ROWS, .twins = true};
+	static const struct whole ordered = {.metric = METRIC_L2,
+					     .layout = BUILD_LAYOUT_PLAIN,
+					     .count = ROWS,
+					     .twins = true,
+					     .order = BUILD_ORDER_GRAPH};
 	static const struct whole integers = {
 		.metric = METRIC_COSINE, .type = VECTOR_I8, .count = ROWS};
 	struct build_image image;
@@ -232,6 +256,8 @@ int main(int argc, char **argv)
 		save_changed(&changes[i], &plain);
 	for (size_t i = 0; i < ARRAY_COUNT(edge_changes); i++)
 		save_changed(&edge_changes[i], &edges);
+	for (size_t i = 0; i < ARRAY_COUNT(order_changes); i++)
+		save_changed(&order_changes[i], &ordered);
 	for (size_t i = 0; i < ARRAY_COUNT(integer_changes); i++)
 		save_changed(&integer_changes[i], &integers);
 	image = build(&plain);

@@ -29,9 +29,9 @@ float *index_rows(uint32_t count, uint32_t dim, uint64_t seed)
 	return rows;
 }
 
-static void build_as(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
-		     const struct build_options *options, struct build_image *ret_image,
-		     struct segment *ret_segment)
+void index_build_as(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		    const struct build_options *options, struct build_image *ret_image,
+		    struct segment *ret_segment)
 {
 	char error[200] = "";
 	uint64_t bad_row;
@@ -51,7 +51,7 @@ void index_build(const float *rows, const uint32_t *labels, uint32_t count, uint
 	const struct build_options options = {
 		.metric = metric, .m = 8, .ef_construction = 60, .seed = 7};
 
-	build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
+	index_build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
 }
 
 void index_build_edges(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
@@ -64,7 +64,7 @@ void index_build_edges(const float *rows, const uint32_t *labels, uint32_t count
 					      .ef_construction = 60,
 					      .seed = 7};
 
-	build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
+	index_build_as(rows, labels, count, dim, &options, ret_image, ret_segment);
 	assert_true(ret_segment->codes.bits > 0);
 }
 

@@ -24,5 +24,10 @@ void index_build_edges(const float *rows, const uint32_t *labels, uint32_t count
 		       enum metric metric, struct build_image *ret_image,
 		       struct segment *ret_segment);
 
+/* The same with options of one's own. */
+void index_build_as(const float *rows, const uint32_t *labels, uint32_t count, uint32_t dim,
+		    const struct build_options *options, struct build_image *ret_image,
+		    struct segment *ret_segment);
+
 /* A machine large enough for the segment. */
 struct search *index_search(const struct segment *segment);

@@ -36,6 +36,7 @@ struct kinds_input {
 	uint32_t count;
 	uint32_t dim;
 	uint32_t threads; /* 0: 1 */
+	enum build_order order;
 };
 
 /* Builds with small options and attaches; both succeed or the test fails. */

@@ -85,6 +85,7 @@ static struct live_options options_of(uint64_t seed)
 		.growing_max = 20 + (uint32_t)(seed * 37 % 120),
 		.dead_percent = seed % 2 ? 0 : 30,
 		.build = {.type = kinds[seed % ARRAY_COUNT(kinds)].type,
+			  .order = seed % 4 < 2 ? BUILD_ORDER_LABEL : BUILD_ORDER_GRAPH,
 			  .m = 6,
 			  .ef_construction = 40,
 			  .seed = seed},

@@ -13,9 +13,9 @@
 #include <string.h>
 
 /*
- * Random small indexes of both layouts, queries and filters against comparing with everything:
- * as many hits as are allowed up to k, each allowed, none twice, in order, with
- * the right distance; and nearly all of them the true ones.
+ * Random small indexes of both layouts and orders, queries and filters against comparing with
+ * everything: as many hits as are allowed up to k, each allowed, none twice, in order, with the
+ * right distance; and nearly all of them the true ones.
  */
 
 #define SEED      UINT64_C(30)
@@ -42,6 +42,8 @@ struct scene {
 
 static void scene_init(struct scene *scene, struct rand *rand)
 {
+	struct build_options options;
+
 	scene->count = (uint32_t)rand_below(rand, ROWS_MAX) + 1;
 	scene->dim = (uint32_t)rand_below(rand, DIM_MAX) + 1;
 	scene->metric = (enum metric)rand_below(rand, METRIC_COUNT);
@@ -61,12 +63,16 @@ static void scene_init(struct scene *scene, struct rand *rand)
 			       scene->rows + rand_below(rand, row) * scene->dim,
 			       scene->dim * sizeof(float));
 	}
-	if (rand_below(rand, 2))
-		index_build(scene->rows, scene->labels, scene->count, scene->dim, scene->metric,
-			    &scene->image, &scene->segment);
-	else
-		index_build_edges(scene->rows, scene->labels, scene->count, scene->dim,
-				  scene->metric, &scene->image, &scene->segment);
+	options = (struct build_options){
+		.metric = scene->metric,
+		.layout = rand_below(rand, 2) ? BUILD_LAYOUT_PLAIN : BUILD_LAYOUT_EDGES,
+		.order = (enum build_order)rand_below(rand, BUILD_ORDER_COUNT),
+		.m = 8,
+		.ef_construction = 60,
+		.seed = 7,
+	};
+	index_build_as(scene->rows, scene->labels, scene->count, scene->dim, &options,
+		       &scene->image, &scene->segment);
 	scene->search = index_search(&scene->segment);
 }
 

@@ -187,10 +187,35 @@ class Tools(unittest.TestCase):
         self.assertLess(bench()[0]["bytes"], 1.2 * 3000 * (4 * 784 + 272))
         where = ["bench", "ann", "--base", MNIST[0], "--query", MNIST[1], "--truth", MNIST[2]]
         self.refused(2, "--layout takes", *where, "--layout", "dense")
+        self.refused(2, "--order takes", *where, "--order", "random")
         self.refused(2, "up to 832 for vectors of 784 values, not 100", *where, "--edge-bits", "100")
         bits = self.write("bits.fvecs", struct.pack("<iff", 2, 1, 0))
         self.refused(2, "doesn't go with --type b1", "bench", "ann", "--base", bits, "--query", bits, "--truth",
                      MNIST[2], "--type", "b1", "--layout", "edges")
+
+    def test_nodes_are_numbered_as_asked(self):
+        """Either way the same is found; by graph, the rows of a list are on fewer pages."""
+        dumps, recalls = [], []
+        for order in "label", "graph":
+            more = ["--layout", "plain", "--order", order]
+            _, search = self.lines("bench", "ann", "--base", WORDS[0], "--query", WORDS[1], "--truth", WORDS[2],
+                                   "--metric", "cosine", "--ef", 32, *more)
+            recalls.append(search["recall"])
+            out = self.path(order)
+            self.lines("build", "--base", WORDS[0], "--out", out, "--collection", "d", "--shards", 1,
+                       "--metric", "cosine", *more)
+            segment, = [name for name in os.listdir(out) if name.endswith(".segment")]
+            dump, = self.lines("dump", "segment", os.path.join(out, segment))
+            self.assertEqual(dump["order"], order)
+            self.assertIn(f"nodes numbered by {order}", self.done("dump", "segment", os.path.join(out, segment)))
+            dumps.append(dump)
+        label, graph = dumps
+        self.assertEqual(recalls[0], recalls[1])
+        self.assertEqual((label["parts"]["sorted"], graph["parts"]["sorted"]), (0, 4 * graph["vectors"]))
+        for what in "nodes", "degrees", "levels", "in_degree", "reached", "links":
+            self.assertEqual(label["graph"][what], graph["graph"][what])
+        self.assertLess(graph["graph"]["link_pages"], 0.9 * label["graph"]["link_pages"])
+        self.assertLess(graph["graph"]["link_runs"], label["graph"]["link_runs"])
 
     @staticmethod
     def degrees_of(path):

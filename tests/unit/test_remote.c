@@ -87,7 +87,13 @@ static void close_remote(struct fixture *fixture)
 
 static void fixture_init(struct fixture *fixture, const struct kind *kind, const float *rows)
 {
-	const struct kinds_input input = {.rows = rows, .count = COUNT, .dim = DIM};
+	/* Both orders come up. */
+	const struct kinds_input input = {
+		.rows = rows,
+		.count = COUNT,
+		.dim = DIM,
+		.order = kind->metric == METRIC_COSINE ? BUILD_ORDER_GRAPH : BUILD_ORDER_LABEL,
+	};
 
 	*fixture = (struct fixture){0};
 	kinds_build(kind, &input, &fixture->image, &fixture->local);

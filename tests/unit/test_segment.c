@@ -321,6 +321,86 @@ static void bad_words_in_the_body_are_refused_behind_a_right_checksum(void **sta
 	}
 }
 
+/* Numbered for locality: nodes by label are a permutation, and nothing else. */
+static void nodes_by_label_that_are_none_are_refused(void **state)
+{
+	const struct build_options options = {
+		.metric = METRIC_L2, .order = BUILD_ORDER_GRAPH, .m = 8, .seed = 7};
+	const struct fixture *fixture = *state;
+	struct fixture numbered = {0};
+	uint64_t sorted, labels, twins;
+	uint32_t head = 0;
+
+	index_build_as(fixture->rows, NULL, ROWS, DIM, &options, &numbered.image,
+		       &numbered.segment);
+	sorted = load_le64((uint8_t *)numbered.image.bytes + LAYOUT_AT_SORTED);
+	labels = load_le64((uint8_t *)numbered.image.bytes + LAYOUT_AT_LABELS);
+	twins = load_le64((uint8_t *)numbered.image.bytes + LAYOUT_AT_TWINS);
+	while (numbered.segment.twins[head] == LAYOUT_NONE)
+		head++;
+	{
+		const uint32_t first = numbered.segment.sorted[0];
+		const struct {
+			uint64_t at;
+			uint32_t value;
+		} words[] = {
+			{sorted, ROWS},
+			{sorted, UINT32_MAX},
+			{sorted + 4, first},
+			{sorted, numbered.segment.sorted[1]},
+			{labels + first * 4, 1},
+			{labels + first * 4, 1000},
+			{labels + numbered.segment.sorted[ROWS - 1] * 4, 0},
+			{twins + head * 4, head},
+			{LAYOUT_AT_ORDER, LAYOUT_ORDER_LABEL},
+			{LAYOUT_AT_ORDER, LAYOUT_ORDER_GRAPH + 1},
+			{LAYOUT_AT_SORTED, 0},
+			{LAYOUT_AT_SORTED, (uint32_t)labels},
+		};
+
+		for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+			uint8_t *copy = copy_of(&numbered);
+
+			store_le32(copy + words[i].at, words[i].value);
+			reseal(copy, numbered.image.size);
+			if (attach(copy, numbered.image.size) != SEGMENT_E_CORRUPT)
+				fail_msg("word %zu was accepted", i);
+			free(copy);
+		}
+	}
+	build_image_free(&numbered.image);
+}
+
+/* A chain ascends by label too, or the first of it would be answered before a lower one. */
+static void twins_whose_labels_fall_are_refused(void **state)
+{
+	const struct build_options options = {
+		.metric = METRIC_L2, .order = BUILD_ORDER_GRAPH, .m = 8, .seed = 7};
+	const struct fixture *fixture = *state;
+	struct fixture numbered = {0};
+	uint32_t *labels, *sorted, head = 0, twin, label;
+	uint8_t *copy;
+
+	index_build_as(fixture->rows, NULL, ROWS, DIM, &options, &numbered.image,
+		       &numbered.segment);
+	while (numbered.segment.twins[head] == LAYOUT_NONE)
+		head++;
+	twin = numbered.segment.twins[head];
+	copy = copy_of(&numbered);
+	labels = (void *)(copy + load_le64(copy + LAYOUT_AT_LABELS));
+	sorted = (void *)(copy + load_le64(copy + LAYOUT_AT_SORTED));
+	/* They change places, and nothing else is wrong. */
+	label = labels[head];
+	sorted[labels[twin]] = head;
+	sorted[label] = twin;
+	labels[head] = labels[twin];
+	labels[twin] = label;
+	reseal(copy, numbered.image.size);
+	assert_int_equal(attach(copy, numbered.image.size), SEGMENT_E_CORRUPT);
+	free(copy);
+	build_image_free(&numbered.image);
+}
+
 /* The records above level 0 of a copy. */
 struct records {
 	struct layout_owner *owners;
@@ -523,6 +603,8 @@ int main(void)
 		cmocka_unit_test(fields_out_of_range_are_refused_behind_a_right_checksum),
 		cmocka_unit_test(a_kind_of_rows_that_there_is_not_is_told),
 		cmocka_unit_test(bad_words_in_the_body_are_refused_behind_a_right_checksum),
+		cmocka_unit_test(nodes_by_label_that_are_none_are_refused),
+		cmocka_unit_test(twins_whose_labels_fall_are_refused),
 		cmocka_unit_test(a_link_to_another_level_is_refused),
 		cmocka_unit_test(a_gap_between_the_levels_of_a_node_is_refused),
 		cmocka_unit_test(a_saved_segment_opens_mapped_and_in_memory),
