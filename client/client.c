@@ -6,6 +6,7 @@
 #include "base/defs.h"
 #include "client/atlas.h"
 #include "client/collection.h"
+#include "client/far.h"
 #include "cluster/dial.h"
 #include "cluster/route.h"
 #include "proto/status.h"
@@ -25,13 +26,15 @@
  */
 #define PLACE_FACTOR 4
 
-/* A call's tag: the question's index, or TAG_SURVEY, above the number of the leg. */
+/* A call's tag: the question's index, or TAG_SURVEY or TAG_FAR, above the number of the leg. */
 #define TAG_SHIFT  16
 #define TAG_SURVEY UINT64_C(0xffffffff)
+#define TAG_FAR    UINT64_C(0xfffffffe)
 
 enum question_state {
 	QUESTION_FREE,
 	QUESTION_WAITING,   /* for its collection's survey */
+	QUESTION_FAR,       /* shards are being searched in their owners' memory */
 	QUESTION_ASKING,    /* its gather is under way */
 	QUESTION_DONE,      /* its result is to be handed out */
 	QUESTION_DELIVERED, /* its result is lent out until the next poll */
@@ -48,6 +51,8 @@ struct question {
 	struct collection *collection;
 	struct gather *gather; /* owned; NULL until first used */
 	struct gather_limits limits;
+	struct far_question far; /* kept from one use to the next */
+	bool is_far;
 	void *copy; /* owned while WAITING: vector, then filter */
 	uint32_t dim, k, ef, probe;
 	size_t filter_size;
@@ -63,6 +68,7 @@ struct client {
 	struct endpoint *endpoint;
 	struct route *route;
 	struct atlas *atlas; /* owned, as the two above */
+	struct far *far;     /* owned; NULL: none */
 	struct dial dial;
 	struct question *questions; /* owned */
 	uint32_t place_count;
@@ -120,9 +126,9 @@ static int fit_gather(struct question *question, const struct vector_scatter *sc
 	return result;
 }
 
-/* The collection is known: chooses the shards and hands the question to its gather. */
-static void begin_question(struct client *client, struct question *question, const float *vector,
-			   const void *filter, uint64_t now_ns)
+/* Hands the question, for the shards in client->vshards, to its gather. */
+static void ask_owners(struct client *client, struct question *question, const float *vector,
+		       const void *filter, uint32_t vshard_count, uint64_t now_ns)
 {
 	struct collection *collection = question->collection;
 	struct vector_scatter scatter = {
@@ -140,10 +146,35 @@ static void begin_question(struct client *client, struct question *question, con
 		.scatter = &scatter,
 		.collection = collection->id,
 		.vshards = client->vshards,
+		.vshard_count = vshard_count,
 		.deadline_ns = question->deadline_ns,
 		.tag = (uint64_t)(question - client->questions) << TAG_SHIFT,
 		.strict = question->strict,
 	};
+
+	if (fit_gather(question, &scatter, collection->shard_count) != 0 ||
+	    gather_begin(question->gather, client->route, &task) != 0) {
+		end_question(question, STATUS_INTERNAL, now_ns);
+		return;
+	}
+	question->asked = true;
+	question->state = QUESTION_ASKING;
+	free(question->copy);
+	question->copy = NULL;
+}
+
+/* Can its shards be searched in their owners' memory? Filters can be, but cost a READ a member. */
+static bool can_be_far(const struct client *client, const struct question *question)
+{
+	return client->far && question->filter_size == 0 && question->k <= READER_K_MAX;
+}
+
+/* The collection is known: chooses the shards and asks them. */
+static void begin_question(struct client *client, struct question *question, const float *vector,
+			   const void *filter, uint64_t now_ns)
+{
+	struct collection *collection = question->collection;
+	uint32_t count;
 
 	if (question->dim != collection->dim) {
 		end_question(question, STATUS_INVALID, now_ns);
@@ -153,16 +184,21 @@ static void begin_question(struct client *client, struct question *question, con
 		end_question(question, STATUS_UNREACHABLE, now_ns);
 		return;
 	}
-	task.vshard_count = collection_choose(collection, vector, question->probe, client->order,
-					      client->vshards);
-	if (fit_gather(question, &scatter, collection->shard_count) != 0 ||
-	    gather_begin(question->gather, client->route, &task) != 0) {
+	count = collection_choose(collection, vector, question->probe, client->order,
+				  client->vshards);
+	question->asked_count = count;
+	if (!can_be_far(client, question)) {
+		ask_owners(client, question, vector, filter, count, now_ns);
+		return;
+	}
+	if (far_begin(client->far, &question->far, collection->id, client->vshards, count, vector,
+		      question->dim, question->k, question->ef,
+		      (uint64_t)(question - client->questions))) {
 		end_question(question, STATUS_INTERNAL, now_ns);
 		return;
 	}
-	question->asked = true;
-	question->asked_count = task.vshard_count;
-	question->state = QUESTION_ASKING;
+	question->is_far = true;
+	question->state = QUESTION_FAR;
 	free(question->copy);
 	question->copy = NULL;
 }
@@ -221,6 +257,7 @@ int client_submit(struct client *client, const struct client_question *from, uin
 	question->submitted_ns = now_ns;
 	question->strict = from->strict;
 	question->asked = false;
+	question->is_far = false;
 	question->asked_count = 0;
 	if (!collection->known) {
 		if (keep_question(question, from) < 0)
@@ -286,6 +323,10 @@ static void take_answer(struct client *client, const struct session_answer *answ
 		atlas_take(client->atlas, leg, answer, now_ns);
 		return;
 	}
+	if (number == TAG_FAR) {
+		far_take(client->far, client->route, leg, answer, now_ns);
+		return;
+	}
 	CHECK(number < client->place_count);
 	gather_take(client->questions[number].gather, client->route, leg, answer, now_ns);
 }
@@ -302,6 +343,34 @@ static void take_answers(struct client *client, uint64_t now_ns)
 	} while (count == PORT_BURST_MAX);
 }
 
+/* What can be searched from here has been; the rest is asked of its owners. */
+static void run_far_question(struct client *client, struct question *question, uint64_t now_ns)
+{
+	uint32_t rest;
+
+	if (now_ns >= question->deadline_ns) {
+		far_abandon(client->far, &question->far);
+		end_question(question, STATUS_DEADLINE, now_ns);
+		return;
+	}
+	far_advance(client->far, &question->far);
+	if (!far_is_done(&question->far))
+		return;
+	rest = far_rest(&question->far, client->vshards);
+	if (rest > 0)
+		ask_owners(client, question, question->far.vector, NULL, rest, now_ns);
+	else
+		end_question(question, STATUS_OK, now_ns);
+}
+
+/* The owners', unless other shards have been searched from here: then theirs are missing. */
+static uint16_t status_of(const struct question *question)
+{
+	if (question->is_far && question->far.answered > 0 && !question->strict)
+		return STATUS_OK;
+	return gather_status(question->gather);
+}
+
 static void run_question(struct client *client, struct question *question, uint64_t now_ns)
 {
 	switch (question->state) {
@@ -309,11 +378,14 @@ static void run_question(struct client *client, struct question *question, uint6
 		if (now_ns >= question->deadline_ns)
 			end_question(question, STATUS_DEADLINE, now_ns);
 		return;
+	case QUESTION_FAR:
+		run_far_question(client, question, now_ns);
+		return;
 	case QUESTION_ASKING:
 		gather_run(question->gather, client->route, &dial_leg_ops, &client->dial, now_ns);
 		client->crowded = client->crowded || gather_is_crowded(question->gather);
 		if (gather_is_done(question->gather))
-			end_question(question, gather_status(question->gather), now_ns);
+			end_question(question, status_of(question), now_ns);
 		return;
 	case QUESTION_DELIVERED:
 		question->state = QUESTION_DRAINING;
@@ -327,6 +399,16 @@ static void run_question(struct client *client, struct question *question, uint6
 	}
 }
 
+/* A search in an owner's memory has ended. */
+static void take_far(void *context, uint64_t tag, uint32_t shard,
+		     const struct reader_answer *answer)
+{
+	struct client *client = context;
+
+	CHECK(tag < client->place_count);
+	far_answer(&client->questions[tag].far, shard, answer);
+}
+
 static struct client_result deliver(struct client *client, struct question *question)
 {
 	struct client_result result = {
@@ -335,7 +417,7 @@ static struct client_result deliver(struct client *client, struct question *ques
 		.asked_count = question->asked_count,
 		.submitted_ns = question->submitted_ns,
 		.done_ns = question->done_ns,
-		.certain = !question->asked || question->collection->certain,
+		.certain = (!question->asked && !question->is_far) || question->collection->certain,
 	};
 
 	if (question->asked) {
@@ -343,6 +425,11 @@ static struct client_result deliver(struct client *client, struct question *ques
 		result.hits = gather_hits(question->gather, &result.hit_count);
 		result.missing_count = gather_missing(question->gather, NULL, 0);
 		client->stats.retries += gather_retry_count(question->gather);
+	}
+	if (question->is_far && question->status == STATUS_OK) {
+		result.hit_count = far_merge(&question->far, result.hits, result.hit_count);
+		result.hits = question->far.hits;
+		result.far_count = question->far.answered;
 	}
 	client->stats.questions++;
 	client->stats.failed += result.status != STATUS_OK;
@@ -362,6 +449,9 @@ unsigned client_poll(struct client *client, struct client_result *results, unsig
 	endpoint_tick(client->endpoint, now_ns);
 	take_answers(client, now_ns);
 	run_atlas(client, now_ns);
+	if (client->far)
+		far_run(client->far, client->route, &dial_leg_ops, &client->dial,
+			TAG_FAR << TAG_SHIFT, take_far, client, now_ns);
 	client->crowded = false;
 	while (*link) {
 		struct question *question = *link;
@@ -386,9 +476,12 @@ uint64_t client_due_ns(const struct client *client)
 {
 	uint64_t due_ns = MIN(endpoint_due_ns(client->endpoint), atlas_due_ns(client->atlas));
 
+	/* Completions wake nobody: 0 is now. */
+	if (client->far)
+		due_ns = MIN(due_ns, far_due_ns(client->far, 0));
 	for (const struct question *question = client->active; question;
 	     question = question->next) {
-		if (question->state == QUESTION_WAITING)
+		if (question->state == QUESTION_WAITING || question->state == QUESTION_FAR)
 			due_ns = MIN(due_ns, question->deadline_ns);
 		else if (question->state == QUESTION_ASKING)
 			due_ns = MIN(due_ns, gather_due_ns(question->gather));
@@ -435,6 +528,8 @@ static int make_parts(struct client *client)
 	if (result == 0)
 		result = endpoint_new(&endpoint, &session_ops, client, &client->endpoint);
 	client->dial.endpoint = client->endpoint;
+	if (result == 0 && config->far)
+		result = far_new(config->far, &client->far);
 	return result;
 }
 
@@ -473,8 +568,10 @@ void client_free(struct client *client, uint64_t now_ns)
 	endpoint_free(client->endpoint);
 	for (uint32_t i = 0; client->questions && i < client->place_count; i++) {
 		gather_free(client->questions[i].gather);
+		far_question_deinit(&client->questions[i].far);
 		free(client->questions[i].copy);
 	}
+	far_free(client->far);
 	atlas_free(client->atlas);
 	route_free(client->route);
 	free(client->questions);
@@ -487,6 +584,14 @@ struct client_stats client_stats(const struct client *client)
 
 	stats.session = *endpoint_stats(client->endpoint);
 	return stats;
+}
+
+bool client_far(const struct client *client, struct far_stats *ret_stats)
+{
+	if (!client->far)
+		return false;
+	*ret_stats = far_stats(client->far);
+	return true;
 }
 
 const struct collection *client_collection(const struct client *client, const char *name)

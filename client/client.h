@@ -28,6 +28,8 @@
 
 struct client;
 struct collection;
+struct far_config;
+struct far_stats;
 
 /* Questions that one client can have under way. */
 #define CLIENT_IN_FLIGHT_MAX 4096
@@ -48,6 +50,8 @@ struct client_config {
 	uint32_t in_flight_max; /* 1 to CLIENT_IN_FLIGHT_MAX */
 	uint32_t session_count; /* 1 to CLIENT_SESSION_MAX */
 	uint32_t shard_count;   /* of every collection; 0: find out */
+	/* How shards are searched in their owners' memory, where that can be; NULL: never so. */
+	const struct far_config *far;
 };
 
 struct client_question {
@@ -71,7 +75,8 @@ struct client_result {
 	uint32_t hit_count;
 	uint32_t asked_count;
 	uint32_t missing_count;
-	uint16_t status; /* enum status */
+	uint32_t far_count; /* shards that were searched in their owners' memory */
+	uint16_t status;    /* enum status */
 	bool certain; /* else there may be more shards: a server was down when they were counted */
 	uint64_t submitted_ns;
 	uint64_t done_ns;
@@ -113,6 +118,9 @@ struct client_stats {
 };
 
 struct client_stats client_stats(const struct client *client);
+
+/* Of searching in owners' memory. Returns false when there is none of it. */
+bool client_far(const struct client *client, struct far_stats *ret_stats);
 
 /* What is known of a collection, once a question for it was answered; NULL when nothing is. */
 const struct collection *client_collection(const struct client *client, const char *name);

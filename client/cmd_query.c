@@ -89,9 +89,10 @@ static void print_missing(const struct client_result *result, bool json)
 static void print_json(const struct client_result *result)
 {
 	printf("{\"event\":\"result\",\"query\":%" PRIu64 ",\"status\":\"%s\",\"latency_us\":%.1f,"
-	       "\"asked\":%" PRIu32 ",\"hits\":[",
+	       "\"asked\":%" PRIu32 ",\"one_sided\":%" PRIu32 ",\"hits\":[",
 	       result->tag, status_text(result->status),
-	       (double)(result->done_ns - result->submitted_ns) / 1e3, result->asked_count);
+	       (double)(result->done_ns - result->submitted_ns) / 1e3, result->asked_count,
+	       result->far_count);
 	for (uint32_t i = 0; i < result->hit_count; i++)
 		printf("%s{\"id\":%" PRIu32 ",\"distance\":%.9g,\"shard\":%" PRIu32 "}",
 		       i ? "," : "", result->hits[i].vector_id, (double)result->hits[i].distance,
@@ -177,6 +178,7 @@ int cmd_query(int argc, char **argv)
 	status = online_open(&online_options, 1, &online);
 	if (status == CMD_DONE) {
 		status = ask_rows(&online_options, &online, &filter, row);
+		online_report(&online_options, &online);
 		online_close(&online);
 	}
 	free(filter.bytes);

@@ -3,13 +3,16 @@
 
 #include "base/clock.h"
 #include "base/defs.h"
+#include "client/far.h"
 #include "net/dpdk_env.h"
 #include "net/port_dpdk.h"
 #include "net/port_socket.h"
 #include "proto/status.h"
+#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,7 +123,22 @@ static int open_client(const struct online_options *options, const struct peers 
 		.shard_count = (uint32_t)options->shards,
 		.secret = secret,
 	};
-	int result = client_new(&config, &online->client);
+	const bool has_verbs = !options->verbs || strcmp(options->verbs, "none") != 0;
+	const struct far_config far = {
+		.ops = has_verbs ? real_verbs_ops() : NULL,
+		.device = options->verbs,
+		.shm = true,
+		.huge = true,
+		.memory_size = options->one_sided_mib << 20,
+		.secret = secret,
+	};
+	int result;
+
+	if (!options->one_sided && (options->verbs || options->one_sided_mib))
+		return cmd_usage("--verbs and --one-sided-memory go with --one-sided");
+	if (options->one_sided)
+		config.far = &far;
+	result = client_new(&config, &online->client);
 
 	return result < 0 ? cmd_fail("no client: %s", strerror(-result)) : CMD_DONE;
 }
@@ -188,6 +206,41 @@ void online_close(struct online *online)
 		port_close(online->port);
 	dpdk_env_close();
 	files_close(&online->files);
+}
+
+void online_report(const struct online_options *options, const struct online *online)
+{
+	struct far_stats stats;
+	double searches;
+
+	if (!client_far(online->client, &stats))
+		return;
+	searches = stats.searches ? (double)stats.searches : 1;
+	if (options->json) {
+		printf("{\"event\":\"one_sided\",\"shards\":%u,\"ready\":%u,\"transport\":\"%s\","
+		       "\"searches\":%llu,\"round_trips\":%llu,\"reads\":%llu,\"bytes\":%llu,"
+		       "\"opening_reads\":%llu,\"opening_bytes\":%llu,\"failures\":%llu,"
+		       "\"reason\":\"%s\"}\n",
+		       stats.shards, stats.ready, stats.transport ? stats.transport : "none",
+		       (unsigned long long)stats.searches, (unsigned long long)stats.rounds,
+		       (unsigned long long)(stats.reads - stats.opening_reads),
+		       (unsigned long long)(stats.bytes - stats.opening_bytes),
+		       (unsigned long long)stats.opening_reads,
+		       (unsigned long long)stats.opening_bytes, (unsigned long long)stats.failures,
+		       stats.reason);
+		return;
+	}
+	fprintf(stderr,
+		"one-sided: %u of %u shards by %s; %llu searches with %.1f round trips, %.1f reads "
+		"and "
+		"%.1f KiB each; opening took %.1f MiB\n",
+		stats.ready, stats.shards, stats.transport ? stats.transport : "nothing",
+		(unsigned long long)stats.searches, (double)stats.rounds / searches,
+		(double)(stats.reads - stats.opening_reads) / searches,
+		(double)(stats.bytes - stats.opening_bytes) / searches / 1024,
+		(double)stats.opening_bytes / (1 << 20));
+	if (stats.ready < stats.shards)
+		fprintf(stderr, "tern: owners were asked instead: %s\n", stats.reason);
 }
 
 struct client_question online_question(const struct online_options *options,

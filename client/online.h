@@ -36,6 +36,9 @@ struct online_options {
 	uint64_t timeout_ms;
 	uint64_t shards;
 	bool strict;
+	bool one_sided;    /* search shards in their owners' memory */
+	const char *verbs; /* the device for that; NULL: the first, "none": shared memory only */
+	uint64_t one_sided_mib; /* memory for each shard; 0: the default */
 	bool json;
 	bool huge; /* dpdk: memory in huge pages */
 };
@@ -82,6 +85,16 @@ struct online_options {
 		 .number = &(o).timeout_ms,                                                        \
 		 .min = 1,                                                                         \
 		 .max = 3600000},                                                                  \
+		{"one-sided", NULL, "search shards by reading their owners' memory",               \
+		 .flag = &(o).one_sided},                                                          \
+		{"verbs", "NAME", "with --one-sided: the device; none: only shared memory",        \
+		 .text = &(o).verbs},                                                              \
+		{"one-sided-memory",                                                               \
+		 "MIB",                                                                            \
+		 "with --one-sided: memory for each shard (default 64)",                           \
+		 .number = &(o).one_sided_mib,                                                     \
+		 .min = 4,                                                                         \
+		 .max = 65536},                                                                    \
 		{"strict", NULL, "a query fails when a shard doesn't answer",                      \
 		 .flag = &(o).strict},                                                             \
 		{"secret", "FILE", "the cluster's secret: 32 bytes, or 64 hex digits",             \
@@ -123,6 +136,9 @@ struct client_question online_question(const struct online_options *options,
 
 /* Waits until a frame is there, something is due, or 'until_ns'. */
 void online_wait(struct online *online, uint64_t until_ns);
+
+/* With --one-sided: what it came to, on stderr, or as a JSON line. */
+void online_report(const struct online_options *options, const struct online *online);
 
 /* A line on stderr for why client_submit() refused. Returns CMD_FAILED. */
 int online_refused(const struct online_options *options, const struct online *online, int result);

@@ -49,6 +49,7 @@ struct shard {
 	struct fetch *next_fetch; /* of the same segment, under the next lease */
 	struct reader *reader;
 	struct fetch_stats fetched; /* by fetches that are gone */
+	struct reader_stats read;   /* by readers that are gone */
 	bool is_renewing;
 	bool has_grant; /* an answer that no fetch was made of yet */
 	struct region_answer grant;
@@ -108,6 +109,20 @@ static void add_stats(struct fetch_stats *to, const struct fetch *fetch)
 	to->failures += fetch->stats.failures;
 }
 
+static void add_reader_stats(struct reader_stats *to, const struct reader *reader)
+{
+	struct reader_stats from;
+
+	if (!reader)
+		return;
+	from = reader_stats(reader);
+#define ADD(name) to->name += from.name;
+	READER_STAT_LIST(ADD)
+#undef ADD
+	to->opening_reads += from.opening_reads;
+	to->opening_bytes += from.opening_bytes;
+}
+
 static void close_fetch(struct shard *shard, struct fetch **fetch)
 {
 	add_stats(&shard->fetched, *fetch);
@@ -125,6 +140,7 @@ static void let_go(struct shard *shard)
 	tether_close(&shard->tether, fetches, ARRAY_COUNT(fetches));
 	shard->fetch = NULL;
 	shard->next_fetch = NULL;
+	add_reader_stats(&shard->read, shard->reader);
 	reader_free(shard->reader);
 	shard->reader = NULL;
 	shard->is_renewing = false;
@@ -680,7 +696,7 @@ struct one_sided_info one_sided_info(const struct one_sided *one_sided, uint32_t
 		info.transport = it->tether.transport == REGION_TRANSPORT_VERBS ? "verbs" : "shm";
 	add_stats(&info.fetch, it->fetch);
 	add_stats(&info.fetch, it->next_fetch);
-	if (it->reader)
-		info.reader = reader_stats(it->reader);
+	info.reader = it->read;
+	add_reader_stats(&info.reader, it->reader);
 	return info;
 }

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Bench one-sided - what searching a segment from afar costs
+ *
+ *      bench_one_sided [--json] [--verbs] [--layout plain|edges] [--ef N] [--queries N]
+ *                      [--rtt US] [--gbit N] BASE QUERIES TRUTH l2|ip|cosine
+ *
+ * Round trips, READs and bytes a query for several breadths (candidates whose rows are asked
+ * for ahead), with an empty reader each time and with one that has answered all queries before; and
+ * what a fabric with a round trip of RTT microseconds and so many Gbit/s would give: a model that
+ * replays the READs recorded, whose shape doesn't depend on how fast they come.
+ *
+ * Without --verbs the segment is in memory of ours, so READs cost a copy. With it
+ * they are READs on a link of the first verbs device to itself, whose round trip
+ * and bandwidth are measured first; the model with these put in is set beside the measured time.
+ */
+
+#include "base/clock.h"
+#include "base/defs.h"
+#include "base/memory.h"
+#include "client/files.h"
+#include "cluster/reader.h"
+#include "hnsw/build.h"
+#include "hnsw/layout.h"
+#include "perf/lib/paired.h"
+#include "rdma/fetch_local.h"
+#include "rdma/fetch_verbs.h"
+#include "rdma/region.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define K            10
+#define READER_BYTES ((size_t)192 << 20)
+#define ROUND_MAX    (UINT32_C(1) << 22)
+#define IN_FLIGHT    8
+
+/* One round trip of a query: what was computed before it, and what was read. */
+struct round {
+	uint64_t compute_ns;
+	uint32_t reads;
+	uint32_t bytes;
+	bool is_last; /* of its query; nothing is read then */
+};
+
+/* A fetch that another does, with a record of it. */
+struct recorder {
+	struct fetch fetch;
+	struct fetch *inner; /* borrowed */
+	struct round *rounds;
+	uint32_t count;
+	uint64_t since_ns; /* when computing began */
+	bool on;
+};
+
+struct fabric {
+	double rtt_ns;
+	double bytes_per_ns;
+};
+
+struct bench {
+	struct files base, queries, truth;
+	const float *query_rows;
+	const int32_t *truth_rows;
+	enum metric metric;
+	enum build_layout layout;
+	uint32_t ef;
+	uint32_t query_count;
+	struct build_image image;
+	struct segment segment;
+	struct memory room;
+	struct recorder recorder;
+	bool json;
+	bool verbs;
+	struct fabric fabric;
+
+	/* With verbs: the device, a link of it to itself, and a lease of the image. */
+	struct device *device;
+	struct link_hub *hub;
+	struct link *here, *there;
+	struct region *region;
+	struct lease_info lease;
+	bool granted;
+};
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "bench_one_sided: %s\n", what);
+	exit(1);
+}
+
+/* --- recording --- */
+
+static int record_post(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count,
+		       uint64_t cookie)
+{
+	struct recorder *recorder = (struct recorder *)fetch;
+	uint64_t now_ns = clock_now_ns();
+	int result = fetch_post(recorder->inner, pieces, count, cookie);
+
+	fetch->stats = recorder->inner->stats;
+	if (result || !recorder->on)
+		return result;
+	if (recorder->count == ROUND_MAX)
+		fail("too many round trips to be recorded");
+	recorder->rounds[recorder->count] =
+		(struct round){.compute_ns = now_ns - recorder->since_ns, .reads = count};
+	for (unsigned i = 0; i < count; i++)
+		recorder->rounds[recorder->count].bytes += pieces[i].size;
+	recorder->count++;
+	recorder->since_ns = now_ns;
+	return 0;
+}
+
+static unsigned record_poll(struct fetch *fetch, uint64_t now_ns, struct fetch_done *done,
+			    unsigned count)
+{
+	struct recorder *recorder = (struct recorder *)fetch;
+	unsigned found = fetch_poll(recorder->inner, now_ns, done, count);
+
+	if (found)
+		recorder->since_ns = clock_now_ns();
+	return found;
+}
+
+static void record_close(struct fetch *fetch)
+{
+	(void)fetch;
+}
+
+static const struct fetch_ops recorder_ops = {
+	.post = record_post, .poll = record_poll, .close = record_close};
+
+/* --- the segment and the way to it --- */
+
+static void build(struct bench *bench)
+{
+	const struct build_options options = {.metric = bench->metric,
+					      .layout = bench->layout,
+					      .seed = 1,
+					      .threads = 2,
+					      .generation = 1};
+	char error[256];
+	const float *rows;
+	uint64_t bad_row;
+
+	if (files_floats(&bench->base, &rows, error))
+		fail(error);
+	if (build_segment(rows, NULL, bench->base.count, bench->base.dim, &options, &bench->image,
+			  &bad_row) ||
+	    segment_attach(bench->image.bytes, bench->image.size, &bench->segment, error,
+			   sizeof(error)))
+		fail("building the segment failed");
+}
+
+static void changed(void *context, struct link *link)
+{
+	struct bench *bench = context;
+
+	if (link_state(link) == LINK_ENDED)
+		fail(link_error(link));
+	if (link_is_accepted(link))
+		bench->there = link;
+}
+
+static void granted(void *context, const struct lease *lease, int error)
+{
+	struct bench *bench = context;
+
+	if (error)
+		fail("no lease");
+	bench->lease = lease_info(lease);
+	bench->granted = true;
+}
+
+static void turn_until(struct bench *bench, const bool *done)
+{
+	uint64_t deadline_ns = clock_now_ns() + UINT64_C(10000000000);
+
+	while (!*done && clock_now_ns() < deadline_ns)
+		(void)link_hub_turn(bench->hub, clock_now_ns());
+	if (!*done)
+		fail("the device takes too long");
+}
+
+static void open_verbs(struct bench *bench)
+{
+	const struct device_options any = {.gid_index = -1};
+	const struct link_hub_config config = {.node = 1,
+					       .link_max = 4,
+					       .send_depth = 2 * FETCH_VERBS_DEPTH_MIN,
+					       .changed = changed,
+					       .context = bench};
+	char error[512] = "";
+	struct addr at = {{0}, 0}, bound;
+	bool ready = false;
+
+	if (device_open(real_verbs_ops(), &any, &bench->device, error, sizeof(error)) ||
+	    link_hub_new(bench->device, &config, &bench->hub, error, sizeof(error)))
+		fail(error);
+	memcpy(at.ip, device_info(bench->device)->gid, sizeof(at.ip));
+	if (link_listen(bench->hub, &at, &bound, error, sizeof(error)) ||
+	    link_connect(bench->hub, &bound, LINK_READS, clock_now_ns(),
+			 clock_now_ns() + UINT64_C(5000000000), &bench->here, error, sizeof(error)))
+		fail(error);
+	for (uint64_t end = clock_now_ns() + UINT64_C(8000000000);
+	     !ready && clock_now_ns() < end;) {
+		(void)link_hub_turn(bench->hub, clock_now_ns());
+		ready = bench->there && link_state(bench->here) == LINK_READY;
+	}
+	if (!ready)
+		fail("the device doesn't connect to itself");
+	if (region_register(bench->device, bench->image.bytes, bench->image.size, &bench->region,
+			    error, sizeof(error)))
+		fail(error);
+	if (region_grant(bench->region, bench->there, 0, bench->image.size, REGION_LEASE_MS_MAX,
+			 clock_now_ns(), granted, bench))
+		fail("the lease was refused");
+	turn_until(bench, &bench->granted);
+}
+
+static struct fetch *open_fetch(struct bench *bench)
+{
+	struct fetch *fetch;
+
+	if (bench->verbs) {
+		const struct fetch_verbs_options options = {
+			.link = bench->here,
+			.remote_addr = bench->lease.remote_addr,
+			.size = bench->lease.size,
+			.rkey = bench->lease.rkey,
+			.depth = FETCH_VERBS_DEPTH_MIN,
+			.memory = bench->room.start,
+			.memory_size = bench->room.size,
+		};
+
+		if (fetch_verbs_open(&options, &fetch))
+			fail("no fetch by verbs; is RLIMIT_MEMLOCK large enough?");
+	} else {
+		const struct fetch_local_options options = {
+			.start = bench->image.bytes,
+			.size = bench->image.size,
+			.memory = bench->room.start,
+			.memory_size = bench->room.size,
+		};
+
+		if (fetch_local_open(&options, &fetch))
+			fail("no fetch");
+	}
+	return fetch;
+}
+
+static void turn(struct bench *bench, struct reader *reader)
+{
+	if (bench->hub)
+		(void)link_hub_turn(bench->hub, clock_now_ns());
+	(void)reader_turn(reader, clock_now_ns());
+	if (reader_state(reader) == READER_FAILED)
+		fail(reader_error(reader));
+}
+
+static struct reader *open_reader(struct bench *bench, struct fetch *fetch, unsigned breadth,
+				  unsigned in_flight)
+{
+	const struct reader_config config = {
+		.in_flight = in_flight,
+		.ef_max = MAX(bench->ef, K),
+		.k_max = K,
+		.breadth = breadth,
+		.generation = bench->segment.generation,
+		.header_crc = load_le32((const uint8_t *)bench->image.bytes + LAYOUT_AT_HEADER_CRC),
+	};
+	struct reader *reader;
+
+	if (reader_new(fetch, bench->room.start, bench->room.size, &config, &reader))
+		fail("no reader");
+	while (reader_state(reader) == READER_OPENING)
+		turn(bench, reader);
+	return reader;
+}
+
+/* --- asking --- */
+
+struct run {
+	double seconds;
+	double recall;
+	double rounds, reads, bytes, hops; /* a query */
+};
+
+static uint32_t right_of(const struct bench *bench, const struct reader_answer *answer)
+{
+	const int32_t *truth = bench->truth_rows + answer->tag * bench->truth.dim;
+	uint32_t right = 0;
+
+	for (uint32_t i = 0; i < answer->hit_count; i++)
+		for (uint32_t j = 0; j < K; j++)
+			right += (int32_t)answer->hits[i].label == truth[j];
+	return right;
+}
+
+/* Asks queries first to end - 1, 'in_flight' at a time. */
+static struct run ask(struct bench *bench, struct reader *reader, unsigned in_flight)
+{
+	struct recorder *recorder = &bench->recorder;
+	const struct fetch_stats before = recorder->fetch.stats;
+	struct run run = {0};
+	uint64_t start_ns = clock_now_ns(), right = 0;
+	uint32_t asked = 0, answered = 0;
+
+	recorder->since_ns = start_ns;
+	while (answered < bench->query_count) {
+		struct reader_answer answers[READER_IN_FLIGHT_MAX];
+		unsigned count;
+
+		while (asked < bench->query_count && asked - answered < in_flight) {
+			const float *query = bench->query_rows + (size_t)asked * bench->queries.dim;
+
+			if (reader_ask(reader, query, K, bench->ef, asked))
+				fail("a question was refused");
+			asked++;
+		}
+		turn(bench, reader);
+		count = reader_take(reader, answers, READER_IN_FLIGHT_MAX);
+		for (unsigned i = 0; i < count; i++) {
+			right += right_of(bench, &answers[i]);
+			run.rounds += answers[i].rounds;
+			run.hops += answers[i].hops;
+		}
+		answered += count;
+		if (count && recorder->on) {
+			uint64_t now_ns = clock_now_ns();
+
+			if (recorder->count == ROUND_MAX)
+				fail("too many round trips to be recorded");
+			recorder->rounds[recorder->count++] = (struct round){
+				.compute_ns = now_ns - recorder->since_ns, .is_last = true};
+			recorder->since_ns = now_ns;
+		}
+	}
+	run.seconds = (double)(clock_now_ns() - start_ns) / 1e9;
+	run.recall = (double)right / ((double)bench->query_count * K);
+	run.rounds /= bench->query_count;
+	run.hops /= bench->query_count;
+	run.reads = (double)(recorder->fetch.stats.reads - before.reads) / bench->query_count;
+	run.bytes = (double)(recorder->fetch.stats.bytes - before.bytes) / bench->query_count;
+	return run;
+}
+
+/* --- the model --- */
+
+/*
+ * Replays the recorded rounds with 'in_flight' queries at a time on one core: computing is one at a
+ * time, bytes go through the wire one after the other, and a round trip passes by itself. A
+ * query's events are in order, so it is enough to take the query whose next event is the earliest.
+ * Returns queries a second.
+ */
+static double replay(const struct recorder *recorder, const struct fabric *fabric,
+		     unsigned in_flight)
+{
+	double ready[READER_IN_FLIGHT_MAX] = {0}, core = 0, wire = 0, end = 0;
+	uint32_t at[READER_IN_FLIGHT_MAX], next = 0;
+	unsigned running = 0, queries = 0;
+
+	while (true) {
+		unsigned first = 0;
+		const struct round *round;
+
+		/* A query that begins takes the rounds up to its last one. */
+		while (running < in_flight && next < recorder->count) {
+			at[running] = next;
+			ready[running++] = core;
+			while (!recorder->rounds[next++].is_last)
+				;
+		}
+		if (running == 0)
+			return queries / (end / 1e9);
+		for (unsigned i = 1; i < running; i++)
+			if (ready[i] < ready[first])
+				first = i;
+		round = &recorder->rounds[at[first]];
+		core = MAX(core, ready[first]) + (double)round->compute_ns;
+		if (round->is_last) {
+			queries++;
+			end = core;
+			running--;
+			at[first] = at[running];
+			ready[first] = ready[running];
+			continue;
+		}
+		wire = MAX(wire, core) + round->bytes / fabric->bytes_per_ns;
+		ready[first] = wire + fabric->rtt_ns;
+		at[first]++;
+	}
+}
+
+/* Of a verbs device: the time of small READs one by one, and the bytes of large ones. */
+static struct fabric measure(struct bench *bench, struct fetch *fetch)
+{
+	struct fabric fabric;
+	double times[200];
+
+	for (unsigned i = 0; i < ARRAY_COUNT(times) + 4; i++) {
+		bool large = i >= ARRAY_COUNT(times);
+		const struct fetch_piece piece = {.size = large ? UINT32_C(4) << 20 : 64,
+						  .to = bench->room.start};
+		struct fetch_done done;
+		uint64_t start_ns = clock_now_ns();
+
+		if (piece.size > fetch->size)
+			fail("the segment is too small to measure the bandwidth with");
+		if (fetch_post(fetch, &piece, 1, 0))
+			fail("a READ was refused");
+		do
+			(void)link_hub_turn(bench->hub, clock_now_ns());
+		while (fetch_poll(fetch, clock_now_ns(), &done, 1) == 0);
+		if (done.error)
+			fail("a READ failed");
+		if (!large)
+			times[i] = (double)(clock_now_ns() - start_ns);
+		else
+			fabric.bytes_per_ns = piece.size / (double)(clock_now_ns() - start_ns);
+	}
+	fabric.rtt_ns = paired_quantile(times, ARRAY_COUNT(times), 0.5);
+	return fabric;
+}
+
+/* --- the report --- */
+
+static void print(const struct bench *bench, unsigned breadth, const char *reader,
+		  const struct run *run, double model_one, double model_many)
+{
+	if (bench->json) {
+		printf("{\"breadth\":%u,\"reader\":\"%s\",\"ef\":%u,\"recall\":%.4f,\"rounds\":%."
+		       "1f,"
+		       "\"reads\":%.1f,\"bytes\":%.0f,\"hops\":%.1f,\"qps\":%.0f,"
+		       "\"model_rtt_us\":%.2f,\"model_gbit\":%.1f,\"model_qps_1\":%.0f,"
+		       "\"model_qps_%d\":%.0f}\n",
+		       breadth, reader, bench->ef, run->recall, run->rounds, run->reads, run->bytes,
+		       run->hops, bench->query_count / run->seconds, bench->fabric.rtt_ns / 1e3,
+		       bench->fabric.bytes_per_ns * 8, model_one, IN_FLIGHT, model_many);
+		return;
+	}
+	printf("%7u  %-6s  %.4f  %7.1f  %7.1f  %8.1f  %6.1f  %8.0f  %10.0f  %10.0f\n", breadth,
+	       reader, run->recall, run->rounds, run->reads, run->bytes / 1024, run->hops,
+	       bench->query_count / run->seconds, model_one, model_many);
+}
+
+/* An empty reader for the first pass; for the second it has what it kept of the first. */
+static void run_breadth(struct bench *bench, unsigned breadth)
+{
+	struct fetch *inner = open_fetch(bench);
+	struct recorder *recorder = &bench->recorder;
+	struct reader *reader;
+
+	recorder->inner = inner;
+	recorder->on = false;
+	recorder->fetch = (struct fetch){.ops = &recorder_ops,
+					 .kind = inner->kind,
+					 .size = inner->size,
+					 .memory = inner->memory,
+					 .memory_size = inner->memory_size,
+					 .expires_ns = UINT64_MAX};
+	reader = open_reader(bench, &recorder->fetch, breadth, 1);
+	for (unsigned pass = 0; pass < 2; pass++) {
+		struct run run;
+
+		recorder->count = 0;
+		recorder->on = true;
+		run = ask(bench, reader, 1);
+		recorder->on = false;
+		print(bench, breadth, pass ? "warm" : "empty", &run,
+		      replay(recorder, &bench->fabric, 1),
+		      replay(recorder, &bench->fabric, IN_FLIGHT));
+	}
+	fetch_close(inner);
+	reader_free(reader);
+}
+
+/* The owner's own search, on this core. */
+static void run_local(struct bench *bench)
+{
+	const struct search_limits limits = {.node_max = bench->segment.count,
+					     .dim_max = bench->segment.dim,
+					     .ef_max = MAX(bench->ef, K)};
+	const struct search_params params = {.k = K, .ef = bench->ef};
+	struct search *search;
+	uint64_t start_ns, hops = 0, distances = 0;
+
+	if (search_new(&limits, &search))
+		fail("no memory");
+	start_ns = clock_now_ns();
+	for (uint32_t i = 0; i < bench->query_count; i++) {
+		search_begin(search, &bench->segment,
+			     bench->query_rows + (size_t)i * bench->queries.dim, &params);
+		while (!search_step(search))
+			;
+		hops += search_stats(search).hops;
+		distances += search_stats(search).distances;
+	}
+	printf(bench->json
+		       ? "{\"reader\":\"owner\",\"qps\":%.0f,\"hops\":%.1f,\"distances\":%.1f}\n"
+		       : "the owner's own search: %.0f queries/s, %.1f hops and %.1f distances "
+			 "a query\n",
+	       bench->query_count / ((double)(clock_now_ns() - start_ns) / 1e9),
+	       (double)hops / bench->query_count, (double)distances / bench->query_count);
+	search_free(search);
+}
+
+static void run_all(struct bench *bench)
+{
+	static const unsigned breadths[] = {0, 2, 4, 8, 16, 32};
+
+	if (bench->verbs) {
+		struct fetch *fetch = open_fetch(bench);
+
+		bench->fabric = measure(bench, fetch);
+		fetch_close(fetch);
+	}
+	run_local(bench);
+	if (!bench->json)
+		printf("model: round trip %.2f us, %.1f Gbit/s\n\n"
+		       "breadth  reader  recall   rounds    READs       KiB    hops       QPS  "
+		       "model "
+		       "QPS 1  model QPS %d\n",
+		       bench->fabric.rtt_ns / 1e3, bench->fabric.bytes_per_ns * 8, IN_FLIGHT);
+	for (unsigned i = 0; i < ARRAY_COUNT(breadths); i++)
+		run_breadth(bench, breadths[i]);
+}
+
+static void open_files(struct bench *bench, char **names)
+{
+	char error[512];
+
+	if (files_open(names[0], "", &bench->base, error) ||
+	    files_open(names[1], "", &bench->queries, error) ||
+	    files_floats(&bench->queries, &bench->query_rows, error) ||
+	    files_open(names[2], "", &bench->truth, error) ||
+	    files_ints(&bench->truth, &bench->truth_rows, error))
+		fail(error);
+	if (metric_parse(names[3], &bench->metric))
+		fail("the metric is l2, ip or cosine");
+	if (bench->truth.count < bench->queries.count || bench->truth.dim < K ||
+	    bench->queries.dim != bench->base.dim)
+		fail("the files don't belong together");
+	bench->query_count = MIN(bench->query_count, bench->queries.count);
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: bench_one_sided [--json] [--verbs] [--layout plain|edges] [--ef N] "
+			"[--queries N]\n                       [--rtt US] [--gbit N] BASE QUERIES "
+			"TRUTH l2|ip|cosine\n");
+	exit(2);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},          {"verbs", no_argument, NULL, 'v'},
+		{"layout", required_argument, NULL, 'l'},  {"ef", required_argument, NULL, 'e'},
+		{"queries", required_argument, NULL, 'q'}, {"rtt", required_argument, NULL, 'r'},
+		{"gbit", required_argument, NULL, 'g'},    {0},
+	};
+	struct bench bench = {.layout = BUILD_LAYOUT_EDGES,
+			      .ef = 48,
+			      .query_count = 1000,
+			      .fabric = {.rtt_ns = 2000, .bytes_per_ns = 12.5}};
+	const struct memory_options room = {
+		.name = "reader", .size = READER_BYTES, .huge = true, .numa_node = -1};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'j':
+			bench.json = true;
+			break;
+		case 'v':
+			bench.verbs = true;
+			break;
+		case 'l':
+			if (strcmp(optarg, "plain") == 0)
+				bench.layout = BUILD_LAYOUT_PLAIN;
+			else if (strcmp(optarg, "edges") != 0)
+				usage();
+			break;
+		case 'e':
+			bench.ef = (uint32_t)atoi(optarg);
+			break;
+		case 'q':
+			bench.query_count = (uint32_t)atoi(optarg);
+			break;
+		case 'r':
+			bench.fabric.rtt_ns = atof(optarg) * 1e3;
+			break;
+		case 'g':
+			bench.fabric.bytes_per_ns = atof(optarg) / 8;
+			break;
+		default:
+			usage();
+		}
+	}
+	if (argc - optind != 4 || bench.ef < 1 || bench.ef > SEARCH_EF_MAX ||
+	    bench.query_count < 1 || bench.fabric.rtt_ns < 0 || bench.fabric.bytes_per_ns <= 0)
+		usage();
+	open_files(&bench, argv + optind);
+	bench.recorder.rounds = malloc(ROUND_MAX * sizeof(bench.recorder.rounds[0]));
+	if (!bench.recorder.rounds || memory_init(&room, &bench.room))
+		fail("no memory");
+	build(&bench);
+	if (bench.verbs)
+		open_verbs(&bench);
+	run_all(&bench);
+	return 0;
+}
