@@ -384,6 +384,7 @@ static void finish(struct reader *reader, struct question *question)
 	reader->stats.rounds += question->rounds;
 	reader->stats.hops += stats.hops;
 	reader->stats.distances += stats.distances;
+	reader->stats.met += stats.met;
 }
 
 /* Goes on until it waits or is done. A round trip is counted when it waits anew. */
@@ -492,6 +493,12 @@ unsigned reader_take(struct reader *reader, struct reader_answer *answers, unsig
 		};
 	}
 	return taken;
+}
+
+void reader_forget(struct reader *reader)
+{
+	CHECK(reader->state == READER_READY);
+	remote_forget(reader->remote);
 }
 
 void reader_abandon(struct reader *reader, uint64_t tag)

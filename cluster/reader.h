@@ -80,6 +80,7 @@ struct reader_answer {
 	READER_STAT(rounds) /* round trips, summed over the answers */                             \
 	READER_STAT(hops)                                                                          \
 	READER_STAT(distances)                                                                     \
+	READER_STAT(met) /* nodes, as search_stats() has it */                                     \
 	READER_STAT(failures)
 
 struct reader_stats {
@@ -138,6 +139,9 @@ void reader_fail(struct reader *reader, int error, const char *why);
 
 /* Questions that have no answer yet. */
 uint32_t reader_running(const struct reader *reader);
+
+/* Keeps nothing of the questions before: see remote_forget(). READY only. */
+void reader_forget(struct reader *reader);
 
 /* Gives up the questions under way, without an answer: their time is over, say. */
 void reader_abandon(struct reader *reader, uint64_t tag);

@@ -384,6 +384,22 @@ int remote_start(struct remote *remote, uint32_t slot_count, void *memory)
 	return 0;
 }
 
+static void shelf_forget(struct shelf *shelf)
+{
+	for (uint32_t slot = shelf->kept_count; slot < shelf->slot_count; slot++) {
+		if (shelf->states[slot] != SLOT_HERE || shelf->pins[slot])
+			continue;
+		shelf->states[slot] = SLOT_FREE;
+		shelf->node_of[slot] = UINT32_MAX;
+	}
+}
+
+void remote_forget(struct remote *remote)
+{
+	for (unsigned i = 0; i < REMOTE_PART_COUNT; i++)
+		shelf_forget(&remote->shelves[i]);
+}
+
 uint32_t remote_nodes(const struct remote *remote)
 {
 	return remote->segment.count;
@@ -526,8 +542,8 @@ static void keep_rows(struct remote *remote)
 static int attach(struct remote *remote)
 {
 	char text[REMOTE_ERROR_MAX] = "";
-	int result = layout_check_outline(remote->image, remote->image_size, &remote->segment,
-					    text, sizeof(text));
+	int result = layout_check_outline(remote->image, remote->image_size, &remote->segment, text,
+					  sizeof(text));
 
 	if (result == -ENOMEM)
 		return result;

@@ -113,6 +113,10 @@ const struct segment *remote_segment(const struct remote *remote);
 /* Vectors that the header speaks of. */
 uint32_t remote_nodes(const struct remote *remote);
 
+/* Lets go of all records but those it keeps and those searches wait for: to measure without them.
+ */
+void remote_forget(struct remote *remote);
+
 /* Bytes that opening fetches. */
 uint64_t remote_outline_size(const struct remote *remote);
 

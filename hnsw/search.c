@@ -1397,7 +1397,10 @@ unsigned search_hits(const struct search *search, struct search_hit *hits, unsig
 
 struct search_stats search_stats(const struct search *search)
 {
-	return search->stats;
+	struct search_stats stats = search->stats;
+
+	stats.met = search->visited.listed_count;
+	return stats;
 }
 
 void search_burst(struct search *const *searches, unsigned count)

@@ -65,6 +65,7 @@ struct search_params {
 struct search_stats {
 	uint64_t hops;      /* nodes expanded */
 	uint64_t distances; /* vectors compared */
+	uint64_t met;       /* nodes that were near enough to be remembered, up to 16,385 */
 };
 
 /* Returns 0, -EINVAL or -ENOMEM. */

@@ -597,7 +597,7 @@ int segment_attach(const void *image, size_t size, struct segment *ret_segment, 
 {
 	static const check_fn steps[] = {
 		check_body_crc, check_outline_crc, check_rows,  check_landmarks, check_labels,
-		check_owners,   check_records,       check_entry, check_twins,
+		check_owners,   check_records,     check_entry, check_twins,
 	};
 	struct check check = {.image = image, .error = error, .error_size = error_size};
 	int result = check_header(&check, size);
@@ -617,11 +617,11 @@ int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_
 }
 
 int layout_check_outline(const uint8_t *image, uint64_t size, struct segment *ret_segment,
-			   char *error, size_t error_size)
+			 char *error, size_t error_size)
 {
 	static const check_fn steps[] = {
 		check_outline_crc, check_landmarks, check_labels, check_owners,
-		check_records,       check_entry,     check_twins,
+		check_records,     check_entry,     check_twins,
 	};
 	struct check check = {
 		.image = image, .is_remote = true, .error = error, .error_size = error_size};

@@ -7,9 +7,10 @@
  *                      [--rtt US] [--gbit N] BASE QUERIES TRUTH l2|ip|cosine
  *
  * Round trips, READs and bytes a query for several breadths (candidates whose rows are asked
- * for ahead), with an empty reader each time and with one that has answered all queries before; and
- * what a fabric with a round trip of RTT microseconds and so many Gbit/s would give: a model that
- * replays the READs recorded, whose shape doesn't depend on how fast they come.
+ * for ahead): cold, with a reader that forgets what it has read before each query; first, when all
+ * queries are asked for the first time; and warm, when they were asked before. And what a fabric
+ * with a round trip of RTT microseconds and so many Gbit/s would give: a model that replays the
+ * READs recorded, whose shape doesn't depend on how fast they come.
  *
  * Without --verbs the segment is in memory of ours, so READs cost a copy. With it
  * they are READs on a link of the first verbs device to itself, whose round trip
@@ -288,7 +289,7 @@ static struct reader *open_reader(struct bench *bench, struct fetch *fetch, unsi
 struct run {
 	double seconds;
 	double recall;
-	double rounds, reads, bytes, hops; /* a query */
+	double rounds, reads, bytes, hops, met; /* a query */
 };
 
 static uint32_t right_of(const struct bench *bench, const struct reader_answer *answer)
@@ -302,9 +303,10 @@ static uint32_t right_of(const struct bench *bench, const struct reader_answer *
 	return right;
 }
 
-/* Asks queries first to end - 1, 'in_flight' at a time. */
-static struct run ask(struct bench *bench, struct reader *reader, unsigned in_flight)
+/* Asks all queries, 'in_flight' at a time; 'forgets' before each of them. */
+static struct run ask(struct bench *bench, struct reader *reader, unsigned in_flight, bool forgets)
 {
+	const uint64_t met = reader_stats(reader).met;
 	struct recorder *recorder = &bench->recorder;
 	const struct fetch_stats before = recorder->fetch.stats;
 	struct run run = {0};
@@ -319,6 +321,8 @@ static struct run ask(struct bench *bench, struct reader *reader, unsigned in_fl
 		while (asked < bench->query_count && asked - answered < in_flight) {
 			const float *query = bench->query_rows + (size_t)asked * bench->queries.dim;
 
+			if (forgets)
+				reader_forget(reader);
 			if (reader_ask(reader, query, K, bench->ef, asked))
 				fail("a question was refused");
 			asked++;
@@ -345,6 +349,7 @@ static struct run ask(struct bench *bench, struct reader *reader, unsigned in_fl
 	run.recall = (double)right / ((double)bench->query_count * K);
 	run.rounds /= bench->query_count;
 	run.hops /= bench->query_count;
+	run.met = (double)(reader_stats(reader).met - met) / bench->query_count;
 	run.reads = (double)(recorder->fetch.stats.reads - before.reads) / bench->query_count;
 	run.bytes = (double)(recorder->fetch.stats.bytes - before.bytes) / bench->query_count;
 	return run;
@@ -436,17 +441,18 @@ static void print(const struct bench *bench, unsigned breadth, const char *reade
 	if (bench->json) {
 		printf("{\"breadth\":%u,\"reader\":\"%s\",\"ef\":%u,\"recall\":%.4f,\"rounds\":%."
 		       "1f,"
-		       "\"reads\":%.1f,\"bytes\":%.0f,\"hops\":%.1f,\"qps\":%.0f,"
+		       "\"reads\":%.1f,\"bytes\":%.0f,\"hops\":%.1f,\"met\":%.1f,\"qps\":%.0f,"
 		       "\"model_rtt_us\":%.2f,\"model_gbit\":%.1f,\"model_qps_1\":%.0f,"
 		       "\"model_qps_%d\":%.0f}\n",
 		       breadth, reader, bench->ef, run->recall, run->rounds, run->reads, run->bytes,
-		       run->hops, bench->query_count / run->seconds, bench->fabric.rtt_ns / 1e3,
-		       bench->fabric.bytes_per_ns * 8, model_one, IN_FLIGHT, model_many);
+		       run->hops, run->met, bench->query_count / run->seconds,
+		       bench->fabric.rtt_ns / 1e3, bench->fabric.bytes_per_ns * 8, model_one,
+		       IN_FLIGHT, model_many);
 		return;
 	}
-	printf("%7u  %-6s  %.4f  %7.1f  %7.1f  %8.1f  %6.1f  %8.0f  %10.0f  %10.0f\n", breadth,
-	       reader, run->recall, run->rounds, run->reads, run->bytes / 1024, run->hops,
-	       bench->query_count / run->seconds, model_one, model_many);
+	printf("%7u  %-6s  %.4f  %7.1f  %7.1f  %8.1f  %6.1f  %7.1f  %8.0f  %11.0f  %11.0f\n",
+	       breadth, reader, run->recall, run->rounds, run->reads, run->bytes / 1024, run->hops,
+	       run->met, bench->query_count / run->seconds, model_one, model_many);
 }
 
 /* An empty reader for the first pass; for the second it has what it kept of the first. */
@@ -465,15 +471,18 @@ static void run_breadth(struct bench *bench, unsigned breadth)
 					 .memory_size = inner->memory_size,
 					 .expires_ns = UINT64_MAX};
 	reader = open_reader(bench, &recorder->fetch, breadth, 1);
-	for (unsigned pass = 0; pass < 2; pass++) {
+	for (unsigned pass = 0; pass < 3; pass++) {
 		struct run run;
 
 		recorder->count = 0;
 		recorder->on = true;
-		run = ask(bench, reader, 1);
+		run = ask(bench, reader, 1, /* forgets= */ pass == 0);
 		recorder->on = false;
-		print(bench, breadth, pass ? "warm" : "empty", &run,
-		      replay(recorder, &bench->fabric, 1),
+		print(bench, breadth,
+		      pass == 0   ? "cold"
+		      : pass == 1 ? "first"
+				  : "warm",
+		      &run, replay(recorder, &bench->fabric, 1),
 		      replay(recorder, &bench->fabric, IN_FLIGHT));
 	}
 	fetch_close(inner);
