@@ -558,6 +558,27 @@ static void open_files(struct bench *bench, char **names)
 	bench->query_count = MIN(bench->query_count, bench->queries.count);
 }
 
+/* A whole number of at least 1. */
+static uint32_t number(const char *text)
+{
+	char *end;
+	unsigned long long value = strtoull(text, &end, 10);
+
+	if (*end || value < 1 || value > UINT32_MAX)
+		fail("a number is wrong");
+	return (uint32_t)value;
+}
+
+static double decimal(const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (*end)
+		fail("a number is wrong");
+	return value;
+}
+
 static void usage(void)
 {
 	fprintf(stderr, "usage: bench_one_sided [--json] [--verbs] [--layout plain|edges] [--ef N] "
@@ -597,16 +618,16 @@ int main(int argc, char **argv)
 				usage();
 			break;
 		case 'e':
-			bench.ef = (uint32_t)atoi(optarg);
+			bench.ef = number(optarg);
 			break;
 		case 'q':
-			bench.query_count = (uint32_t)atoi(optarg);
+			bench.query_count = number(optarg);
 			break;
 		case 'r':
-			bench.fabric.rtt_ns = atof(optarg) * 1e3;
+			bench.fabric.rtt_ns = decimal(optarg) * 1e3;
 			break;
 		case 'g':
-			bench.fabric.bytes_per_ns = atof(optarg) / 8;
+			bench.fabric.bytes_per_ns = decimal(optarg) / 8;
 			break;
 		default:
 			usage();
