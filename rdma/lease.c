@@ -15,15 +15,15 @@ static const struct verbs_ops *ops_of(const struct lease *lease)
 	return device_ops(lease->region->device);
 }
 
-/* Used again as late as can be: a completion that comes twice then finds its own lease, or none. */
+/* The one that has been free for longest. */
 static struct lease *take(struct region *region)
 {
 	struct lease *lease = region->free_first;
 
-	if (region->fresh < REGION_LEASE_MAX)
-		lease = &region->leases[region->fresh++];
-	else if (lease)
+	if (lease)
 		region->free_first = lease->next;
+	else if (region->fresh < REGION_LEASE_MAX)
+		lease = &region->leases[region->fresh++];
 	else
 		return NULL;
 	region->stats.leases++;

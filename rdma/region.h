@@ -21,6 +21,9 @@
  * A registration of a lease's own works on every link of the device's protection domain, not only
  * on the one it was granted to: without windows a key is a secret among members.
  *
+ * rxe holds a window to the range of its region only, not to its own (seen in Linux 6.1). So what a
+ * peer must not read is not in a region that it gets a lease of.
+ *
  * Threads: regions belong to the thread of their device's hub.
  */
 
