@@ -30,17 +30,10 @@ struct pair {
 	struct search *searches[BUILD_ORDER_COUNT];
 };
 
-/* A fifth of the rows are copies. */
-static void pair_init(struct pair *pair, const struct kind *kind)
+/* Takes the rows. */
+static void pair_build(struct pair *pair, const struct kind *kind, float *rows)
 {
-	struct rand rand;
-
-	pair->rows = kinds_vectors(kind->type, COUNT, DIM, 1);
-	rand_init(&rand, 2);
-	for (uint32_t row = 1; row < COUNT; row++)
-		if (rand_below(&rand, 5) == 0)
-			memcpy(pair->rows + (size_t)row * DIM,
-			       pair->rows + rand_below(&rand, row) * DIM, DIM * sizeof(float));
+	pair->rows = rows;
 	for (unsigned i = 0; i < BUILD_ORDER_COUNT; i++) {
 		const struct kinds_input input = {pair->rows, COUNT, DIM, .threads = 2,
 						  .order = (enum build_order)i};
@@ -48,6 +41,32 @@ static void pair_init(struct pair *pair, const struct kind *kind)
 		kinds_build(kind, &input, &pair->images[i], &pair->segments[i]);
 		pair->searches[i] = index_search(&pair->segments[i]);
 	}
+}
+
+/* A fifth of the rows are copies. */
+static void pair_init(struct pair *pair, const struct kind *kind)
+{
+	float *rows = kinds_vectors(kind->type, COUNT, DIM, 1);
+	struct rand rand;
+
+	rand_init(&rand, 2);
+	for (uint32_t row = 1; row < COUNT; row++)
+		if (rand_below(&rand, 5) == 0)
+			memcpy(rows + (size_t)row * DIM, rows + rand_below(&rand, row) * DIM,
+			       DIM * sizeof(float));
+	pair_build(pair, kind, rows);
+}
+
+/* The bits of different numbers below 2^24. */
+static float *distinct_bits(void)
+{
+	float *rows = calloc((size_t)COUNT * DIM, sizeof(*rows));
+
+	assert_non_null(rows);
+	for (uint32_t row = 0; row < COUNT; row++)
+		for (uint32_t i = 0; i < DIM; i++)
+			rows[(size_t)row * DIM + i] = (float)(row * 40503 >> i & 1);
+	return rows;
 }
 
 static void pair_deinit(struct pair *pair)
@@ -191,16 +210,13 @@ static void nearest_bits(const float *rows, const float *query, uint32_t step,
  * By a scan, for a filter that allows few, and by a walk that holds everything: which of the many
  * that are equally far are answered, and their order, is the labels' matter alone.
  */
-static void equal_distances_are_answered_by_label(void **state)
+static void expect_by_label(const struct pair *pair)
 {
-	static const struct kind bits = {METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN};
 	float *queries = kinds_vectors(VECTOR_B1, ASKED, DIM, 4);
 	struct filter *every_third = filter_every(3);
 	const struct search_limits limits = {.node_max = COUNT, .dim_max = DIM, .ef_max = COUNT};
 	struct search *search;
-	struct pair pair;
 
-	pair_init(&pair, &bits);
 	assert_int_equal(search_new(&limits, &search), 0);
 	for (uint32_t i = 0; i < 2 * ASKED; i++) {
 		const struct search_params params = {
@@ -208,17 +224,32 @@ static void equal_distances_are_answered_by_label(void **state)
 		const float *query = queries + i / 2 * DIM;
 		struct search_hit expected[K], hits[K];
 
-		nearest_bits(pair.rows, query, i % 2 ? 3 : 1, expected);
+		nearest_bits(pair->rows, query, i % 2 ? 3 : 1, expected);
 		for (unsigned j = 0; j < BUILD_ORDER_COUNT; j++) {
-			assert_int_equal(kinds_ask(search, &pair.segments[j], query, &params, hits),
-					 K);
+			assert_int_equal(
+				kinds_ask(search, &pair->segments[j], query, &params, hits), K);
 			assert_memory_equal(hits, expected, sizeof(hits));
 		}
 	}
 	search_free(search);
 	filter_free(every_third);
-	pair_deinit(&pair);
 	free(queries);
+}
+
+/* With copies, which are answered through the first of them, and without. */
+static void equal_distances_are_answered_by_label(void **state)
+{
+	static const struct kind bits = {METRIC_L2, VECTOR_B1, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN};
+	struct pair pair;
+
+	pair_init(&pair, &bits);
+	assert_non_null(pair.segments[0].twins);
+	expect_by_label(&pair);
+	pair_deinit(&pair);
+	pair_build(&pair, &bits, distinct_bits());
+	assert_null(pair.segments[0].twins);
+	expect_by_label(&pair);
+	pair_deinit(&pair);
 }
 
 static void any_number_of_threads_makes_the_same_bytes(void **state)
