@@ -280,6 +280,92 @@ def case_two_collections(bench):
     check(stop(node) == 0, "ternd does not end with 0")
 
 
+# --- regions ---
+
+def region_client(bench, node, vshard, region, *options, lease_ms=60000, collection="words100"):
+    """A process that asks for a region, and what it says about the answer."""
+    process = bench.start(f"{BUILD}/tests/sys/region_client", node.addresses[0], collection, str(vshard), region,
+                          str(lease_ms), *options)
+    line = process.stdout.readline()
+    check(line, f"the client says nothing; stderr:\n{bench.stderr()}")
+    return process, json.loads(line)
+
+
+def wait_export(bench, what, **wanted):
+    """Until the node's counters are these."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        export = telemetry(bench, "node", "/tern/export")
+        if all(export[key] == value for key, value in wanted.items()):
+            return export
+        check(time.monotonic() < end, f"{what}: {export}")
+        time.sleep(0.05)
+
+
+def case_region(bench):
+    """Grants over shared memory, and all the ways in which leases end."""
+    data, _ = build_set(bench, "words100", shards=2)
+    node = start_ternd(bench, node_config(bench, "node", data, free_ports(1)))
+    shards = [telemetry(bench, "node", f"/tern/shard,{i}") for i in range(2)]
+    for shard in shards:
+        process, answer = region_client(bench, node, shard["vshard"], "segment/1", "--leave")
+        check(answer["available"] and answer["status"] == 0 and answer["length"] == shard["bytes"]
+              and answer["magic"] == "TERNSEG" and answer["crc_right"] and answer["lease_ms"] == 60000, answer)
+        check(process.wait(PATIENCE_S) == 0, "the client failed")
+        _, answer = region_client(bench, node, shard["vshard"], "directory", "--leave")
+        check(answer["available"] and answer["magic"] == "TERNDIR", answer)
+    wait_export(bench, "leases of who left remain", leases=0, links=0, leases_revoked=4)
+
+    _, answer = region_client(bench, node, shards[0]["vshard"], "segment/1", lease_ms=300)
+    check(answer["lease_ms"] == 300, answer)
+    wait_export(bench, "a lease does not end", leases=0, links=1, leases_expired=1)
+
+    killed, _ = region_client(bench, node, shards[0]["vshard"], "segment/1/upper")
+    wait_export(bench, "no lease", leases=1, links=2)
+    killed.kill()
+    wait_export(bench, "a killed reader's lease does not end", leases=0, links=1, leases_revoked=5)
+
+    for region, options, reason in (("segment/1", ["--bad-proof"], "not a member"), ("segment/2", [], "unknown region"),
+                                    ("heap", [], "unknown region")):
+        _, answer = region_client(bench, node, shards[0]["vshard"], region, *options)
+        check(not answer["available"] and answer["reason"] == reason and answer["status"] == 0, answer)
+    _, answer = region_client(bench, node, 5, "segment/1")
+    check(not answer["available"] and answer["reason"] == "shard moved" and answer["status"] == 300, answer)
+    core = telemetry(bench, "node", "/tern/core,0")
+    check(core["heap_breaches"] == 0, "a poll core allocated")
+    check(core["region_requests"] == 10 and core["region_granted"] == 6, f"wrong: {core}")
+
+    stays, _ = region_client(bench, node, shards[1]["vshard"], "segment/1")
+    check(stop(node) == 0, "ternd does not end with 0")
+    check(json.loads(stays.stdout.readline())["event"] == "withdrawn", "the end does not withdraw what was lent")
+
+
+def case_region_off(bench):
+    """With export off nobody listens, and telemetry says so."""
+    data, _ = build_set(bench, "words100", shards=2)
+    node = start_ternd(bench, node_config(bench, "node", data, free_ports(1), {"export": {"enabled": "false"}}))
+    check(telemetry(bench, "node", "/tern/export") == {"enabled": 0}, "export is not off")
+    process = bench.start(f"{BUILD}/tests/sys/region_client", node.addresses[0], "words100", "0", "segment/1", "1000")
+    check(process.wait(PATIENCE_S) == 1, "somebody lends memory")
+    check(stop(node) == 0, "ternd does not end with 0")
+
+
+def case_region_two_cores(bench):
+    """The core that doesn't own the shard says which does; the link is the same."""
+    if len(os.sched_getaffinity(0)) < 2:
+        skip("two cores are needed")
+    data, _ = build_set(bench, "words100", shards=2)
+    first = free_ports(2)
+    node = start_ternd(bench, node_config(bench, "node", data, first, {"cores": 2}))
+    shards = [telemetry(bench, "node", f"/tern/shard,{i}") for i in range(2)]
+    own, other = sorted(shards, key=lambda shard: shard["core"])
+    _, answer = region_client(bench, node, own["vshard"], "segment/1", "--leave")
+    check(answer["available"], answer)
+    _, answer = region_client(bench, node, other["vshard"], "segment/1", "--leave")
+    check(not answer["available"] and answer["status"] == 301 and answer["reason"] == "shard moved", answer)
+    check(stop(node) == 0, "ternd does not end with 0")
+
+
 # --- DPDK ports ---
 
 def dpdk_port(device, number, **more):
