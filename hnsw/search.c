@@ -417,25 +417,32 @@ static uint64_t next_allowed_label(const struct search *search, uint32_t label)
 	return word ? (uint64_t)index * 64 + (unsigned)__builtin_ctzll(word) : UINT64_MAX;
 }
 
-static uint32_t ranked_label(const struct segment *segment, uint32_t rank)
+/* Labels by rank: a loop keeps both in registers. */
+struct ranks {
+	const uint32_t *labels; /* of nodes */
+	const uint32_t *sorted; /* NULL: a rank is a node */
+	uint32_t count;
+};
+
+static inline uint32_t ranked_label(const struct ranks *ranks, uint32_t rank)
 {
-	return segment->labels[segment_ranked(segment, rank)];
+	return ranks->labels[ranks->sorted ? ranks->sorted[rank] : rank];
 }
 
 /* The first rank from 'rank' on whose label is at least 'label': gallops, then halves. */
-static uint32_t rank_at_label(const struct segment *segment, uint32_t rank, uint64_t label)
+static inline uint32_t rank_at_label(const struct ranks *ranks, uint32_t rank, uint64_t label)
 {
 	uint32_t low = rank, high = rank, step = 1;
 
-	while (high < segment->count && ranked_label(segment, high) < label) {
+	while (high < ranks->count && ranked_label(ranks, high) < label) {
 		low = high + 1;
-		high = step < segment->count - high ? high + step : segment->count;
+		high = step < ranks->count - high ? high + step : ranks->count;
 		step *= 2;
 	}
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (ranked_label(segment, middle) < label)
+		if (ranked_label(ranks, middle) < label)
 			low = middle + 1;
 		else
 			high = middle;
@@ -447,14 +454,15 @@ static uint32_t rank_at_label(const struct segment *segment, uint32_t rank, uint
 static uint32_t next_named_rank(const struct search *search, uint32_t rank)
 {
 	const struct segment *segment = search->segment;
+	const struct ranks ranks = {segment->labels, segment->sorted, segment->count};
 
-	while (rank < segment->count) {
-		uint64_t label = next_allowed_label(search, ranked_label(segment, rank));
+	while (rank < ranks.count) {
+		uint64_t label = next_allowed_label(search, ranked_label(&ranks, rank));
 
 		if (label == UINT64_MAX)
-			return segment->count;
-		rank = rank_at_label(segment, rank, label);
-		if (rank < segment->count && ranked_label(segment, rank) == label)
+			return ranks.count;
+		rank = rank_at_label(&ranks, rank, label);
+		if (rank < ranks.count && ranked_label(&ranks, rank) == label)
 			break;
 	}
 	return rank;
@@ -558,12 +566,11 @@ static void scan_step(struct search *search)
 	if (!wanted_are_here(search))
 		return;
 	wanted_keys(search, keys);
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t key = beam_key(beam_key_distance(keys[i]), search->wanted_ranks[i]);
-
-		if (beam_wants(&search->beam, key))
-			search->insert(&search->beam, key);
-	}
+	for (uint32_t i = 0; search->segment->sorted && i < count; i++)
+		keys[i] = beam_key(beam_key_distance(keys[i]), search->wanted_ranks[i]);
+	for (uint32_t i = 0; i < count; i++)
+		if (beam_wants(&search->beam, keys[i]))
+			search->insert(&search->beam, keys[i]);
 	scan_want(search);
 	if (search->wanted_count > 0 || search->scan_next < search->segment->count)
 		return;
