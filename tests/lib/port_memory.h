@@ -7,6 +7,7 @@
  * What one sends the other receives, in order, nothing lost. A frame that was
  * released is overwritten, so that whoever still reads it reads nonsense.
  * Frames that are out are counted: at the end of a test it must be none.
+ * port_memory_rdma.c has the same functions over a port on verbs devices in memory.
  *
  * Threads: both queues belong to one thread.
  */
@@ -31,6 +32,7 @@ struct port_memory {
 	uint32_t out;                     /* handed out and not released */
 	uint32_t dropped;                 /* sent to a peer that was full */
 	struct port_memory_frame *frames; /* owned */
+	struct port *carrier;             /* over RDMA alone; owned */
 };
 
 /* Joins 'a' and 'b', which have the addresses 127.0.0.1:1 and 127.0.0.1:2. */

@@ -4,10 +4,8 @@
 import json
 import os
 import struct
-import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -15,8 +13,8 @@ import ternd  # noqa: E402
 
 ADDRESS = os.environ.get("RXE_ADDRESS", "10.77.0.1")
 DEVICE = os.environ.get("RXE_DEVICE", "rxe0")
-VECTORS, QUERIES = 1500, 40  # an emulated processor builds slowly
-EXTRA = "auth: none\n"
+VECTORS, QUERIES = 600, 20  # an emulated processor is slow
+EXTRA = "telemetry: false\n"
 
 
 def first_rows(name, count, folder):
@@ -53,18 +51,14 @@ class PortRdma(unittest.TestCase):
         return [line["hits"] for line in lines]
 
     def test_answers_are_those_of_the_socket(self):
-        with ternd.Ternd(self.data) as node:
-            socket = self.answers(node.server)
-        with ternd.Ternd(self.data, cores=2, rdma=ADDRESS, extra=EXTRA) as node:
-            self.assertEqual(self.answers(node.server, "--port", "rdma"), socket)
-            self.assertEqual(self.answers(node.server, "--port", "rdma", "--device", DEVICE), socket)
-            # Larger than a window of frames, both ways: answers of thousands of hits.
-            many = ["--k", 1000, "--ef", 1000]
-            first = self.answers(node.server, "--port", "rdma", *many)
-            self.assertEqual(len(first[0]), 1000)
+        most = ["--k", VECTORS, "--ef", VECTORS]  # answers of many frames
+        with ternd.Ternd(self.data, extra=EXTRA) as node:
+            few, many = self.answers(node.server), self.answers(node.server, *most)
+        self.assertEqual(len(many[0]), VECTORS)
+        with ternd.Ternd(self.data, cores=2, rdma=ADDRESS, extra=EXTRA + "auth: none\n") as node:
+            self.assertEqual(self.answers(node.server, "--port", "rdma"), few)
+            self.assertEqual(self.answers(node.server, "--port", "rdma", "--device", DEVICE, *most), many)
             self.assertEqual(node.stop(), 0)
-        with ternd.Ternd(self.data) as node:
-            self.assertEqual(self.answers(node.server, *many), first)
 
     def test_members_alone_are_served_where_there_is_a_secret(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +67,7 @@ class PortRdma(unittest.TestCase):
                 with open(path, "w", encoding="ascii") as file:
                     file.write(f"{i + 1:02x}" * 32)
                 os.chmod(path, 0o600)
-            extra = f"secret_file: {secrets[0]}\n"
-            with ternd.Ternd(self.data, rdma=ADDRESS, extra=extra) as node:
+            with ternd.Ternd(self.data, rdma=ADDRESS, extra=EXTRA + f"secret_file: {secrets[0]}\n") as node:
                 def ask(*more):
                     return ternd.run_tern("query", "--server", node.server, "--collection", "words", "--query",
                                           self.query, "--row", 0, "--port", "rdma", "--timeout-ms", 3000, *more)
@@ -82,21 +75,6 @@ class PortRdma(unittest.TestCase):
                 self.assertEqual(ask("--secret", secrets[1]).returncode, 1)
                 self.assertEqual(ask().returncode, 1)
                 self.assertEqual(ask("--secret", secrets[0]).returncode, 0)
-
-    def test_a_node_that_comes_back_is_dialled_again(self):
-        port = 7500
-        command = [ternd.TERN, "bench", "net", "--collection", "words", "--query", self.query, "--port", "rdma",
-                   "--server", f"{ADDRESS}:{port}", "--rate", 20, "--passes", 6, "--warmup", 1, "--timeout-ms", 1000, "--json"]
-        with ternd.Ternd(self.data, rdma=ADDRESS, extra=EXTRA, port=port) as node:
-            with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as client:
-                time.sleep(3)
-                node.process.kill()
-                node.process.wait()
-                node.start()
-                self.assertEqual(node.process.poll(), None)
-                out, _ = client.communicate(timeout=60)
-        print(out)
-        self.assertEqual(client.returncode, 0)
 
 
 if __name__ == "__main__":
