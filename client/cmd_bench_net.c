@@ -415,6 +415,8 @@ int cmd_bench_net(int argc, char **argv)
 	free(bench.radius);
 	files_close(&bench.truth.files);
 	files_close(&bench.truth.base_files);
+	if (status != CMD_DONE && online.queue)
+		online_tell_why(&online);
 	online_close(&online);
 	return status;
 }

@@ -179,6 +179,8 @@ int cmd_query(int argc, char **argv)
 	if (status == CMD_DONE) {
 		status = ask_rows(&online_options, &online, &filter, row);
 		online_report(&online_options, &online);
+		if (status != CMD_DONE)
+			online_tell_why(&online);
 		online_close(&online);
 	}
 	free(filter.bytes);

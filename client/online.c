@@ -8,6 +8,7 @@
 #include "net/port_dpdk.h"
 #include "net/port_socket.h"
 #include "proto/status.h"
+#include "rdma/port_rdma.h"
 #include "rdma/verbs_ops.h"
 
 #include <errno.h>
@@ -285,6 +286,14 @@ int online_refused(const struct online_options *options, const struct online *on
 			"bytes",
 			options->collection, (unsigned long)options->k, online->dim,
 			VECTOR_COLLECTION_MAX);
+}
+
+void online_tell_why(const struct online *online)
+{
+	const char *why = online->fabric.port ? port_rdma_why(online->queue) : "";
+
+	if (why[0])
+		(void)cmd_fail("over RDMA: %s", why);
 }
 
 const char *online_mend(uint16_t status)

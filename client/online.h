@@ -143,5 +143,8 @@ void online_report(const struct online_options *options, const struct online *on
 /* A line on stderr for why client_submit() refused. Returns CMD_FAILED. */
 int online_refused(const struct online_options *options, const struct online *online, int result);
 
+/* A line on stderr for why links over RDMA weren't made, when a question has failed. */
+void online_tell_why(const struct online *online);
+
 /* What may mend a question that ended with 'status' (enum status): "; ...", or "". */
 const char *online_mend(uint16_t status);

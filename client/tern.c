@@ -42,6 +42,7 @@ struct tern_client {
 	struct port *port;    /* owned, but of a fabric */
 	struct fabric fabric; /* with options.port "rdma" */
 	struct port_queue *queue;
+	bool watched;            /* somebody waits for tern_fd() */
 	struct pending *pending; /* owned; in_flight_max rows, the client's tag is the row */
 	uint32_t in_flight_max;
 	uint32_t timeout_ms;
@@ -268,6 +269,13 @@ static int submit_error(int result)
 	}
 }
 
+/* For who waits on tern_fd() between our calls. */
+static void keep_armed(struct tern_client *tern)
+{
+	if (tern->watched)
+		(void)port_wait_fd(tern->queue);
+}
+
 int tern_submit(struct tern_client *tern, const struct tern_query *from, struct tern_hit *hits)
 {
 	struct client_question question;
@@ -303,6 +311,7 @@ int tern_submit(struct tern_client *tern, const struct tern_query *from, struct 
 		pending->hits = hits;
 		pending->tag = query.tag;
 		port_flush(tern->queue);
+		keep_armed(tern);
 	}
 	return submit_error(result);
 }
@@ -377,10 +386,11 @@ int tern_poll(struct tern_client *tern, struct tern_result *results, unsigned co
 
 		for (unsigned i = 0; i < n; i++)
 			take_result(tern, &taken[i], &results[i]);
-		if (n > 0 || count == 0)
+		if (n > 0 || count == 0 || client_in_flight(tern->client) == 0 ||
+		    now_ns >= until_ns) {
+			keep_armed(tern);
 			return (int)n;
-		if (client_in_flight(tern->client) == 0 || now_ns >= until_ns)
-			return 0;
+		}
 		wait_for_work(tern, until_ns, now_ns);
 		now_ns = clock_now_ns();
 	}
@@ -408,6 +418,8 @@ int tern_search(struct tern_client *tern, const struct tern_query *query, struct
 
 int tern_fd(const struct tern_client *tern)
 {
+	/* It only says that the descriptor is to be kept armed. */
+	((struct tern_client *)tern)->watched = true;
 	return port_wait_fd(tern->queue);
 }
 

@@ -72,8 +72,9 @@ class PortRdma(unittest.TestCase):
                     return ternd.run_tern("query", "--server", node.server, "--collection", "words", "--query",
                                           self.query, "--row", 0, "--port", "rdma", "--timeout-ms", 3000, *more)
                 self.assertEqual(ask("--secret", secrets[0]).returncode, 0)
-                self.assertEqual(ask("--secret", secrets[1]).returncode, 1)
-                self.assertEqual(ask().returncode, 1)
+                for wrong in (ask("--secret", secrets[1]), ask()):
+                    self.assertEqual(wrong.returncode, 1)
+                    self.assertIn("over RDMA: ", wrong.stderr)
                 self.assertEqual(ask("--secret", secrets[0]).returncode, 0)
 
 

@@ -362,6 +362,13 @@ static void every_error_says_where_what_and_what_to_do(void **state)
 		{"port:\n  device: net_tap0\n",
 		 "t.yaml:2:11: port.device is for DPDK; take it out, "
 		 "or write port.kind: dpdk"},
+		{"port: {kind: rdma, device: mlx5_0, ipv6: '::1'}\n",
+		 "t.yaml:1:42: port.ipv6 is for DPDK; take it out, or write port.kind: dpdk"},
+		{"cores: 4\nport: {kind: rdma, listen: '127.0.0.1:65469'}\n",
+		 "t.yaml:2:28: RDMA listens 64 above each core's port, past 65535 here; write a "
+		 "smaller port"},
+		{"port: {kind: rdma, links: 1025}\n",
+		 "t.yaml:1:27: port.links: 1025 is out of range; write 1 to 1024"},
 		{"port: {kind: dpdk}\n",
 		 "t.yaml:1:14: port.kind: dpdk has no port.device; write a PCI address or a "
 		 "virtual device (`tern info` lists what there is)"},

@@ -510,6 +510,13 @@ static void options_that_cannot_be_meant_are_refused(void **state)
 	options.in_flight_max = 1u << 30;
 	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
 	options.in_flight_max = 0;
+	options.port = "pigeons";
+	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
+	assert_non_null(strstr(tern_last_error(), "pigeons"));
+	options.port = "rdma";
+	options.device = "no such device";
+	assert_int_equal(tern_open(&options, &client), TERN_E_SYSTEM);
+	options.port = NULL;
 	options.shard_count = 1025;
 	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
 	assert_null(client);
