@@ -100,7 +100,7 @@ void session_pool_put(struct session_pool *pool, uint8_t *buffer)
 		class->stack[class->free_count++] = buffer;
 		return;
 	}
-	CHECK(!"a buffer of the pool");
+	CHECK(false); /* it is no buffer of the pool */
 }
 
 uint32_t session_pool_used(const struct session_pool *pool)

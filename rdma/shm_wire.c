@@ -33,7 +33,7 @@ size_t shm_wire_encode(const struct shm_wire_packet *packet, uint8_t to[SHM_WIRE
 	switch (packet->kind) {
 	case SHM_WIRE_ANSWER:
 		memcpy(to + 48, packet->proof, sizeof(packet->proof));
-		/* fall through */
+		__attribute__((fallthrough));
 	case SHM_WIRE_HELLO:
 		store_le64(to + 8, packet->node);
 		memcpy(to + 16, packet->nonce, sizeof(packet->nonce));
@@ -49,7 +49,7 @@ size_t shm_wire_encode(const struct shm_wire_packet *packet, uint8_t to[SHM_WIRE
 	case SHM_WIRE_PASS:
 		store_le64(to + 16, packet->offset);
 		store_le64(to + 24, packet->size);
-		/* fall through */
+		__attribute__((fallthrough));
 	case SHM_WIRE_WITHDRAW:
 	case SHM_WIRE_RETURN:
 		store_le64(to + 8, packet->lease);
@@ -89,7 +89,7 @@ int shm_wire_decode(const uint8_t *bytes, size_t size, struct shm_wire_packet *r
 	switch (packet.kind) {
 	case SHM_WIRE_ANSWER:
 		memcpy(packet.proof, bytes + 48, sizeof(packet.proof));
-		/* fall through */
+		__attribute__((fallthrough));
 	case SHM_WIRE_HELLO:
 		packet.node = load_le64(bytes + 8);
 		memcpy(packet.nonce, bytes + 16, sizeof(packet.nonce));
@@ -107,7 +107,7 @@ int shm_wire_decode(const uint8_t *bytes, size_t size, struct shm_wire_packet *r
 	case SHM_WIRE_PASS:
 		packet.offset = load_le64(bytes + 16);
 		packet.size = load_le64(bytes + 24);
-		/* fall through */
+		__attribute__((fallthrough));
 	case SHM_WIRE_WITHDRAW:
 	case SHM_WIRE_RETURN:
 		packet.lease = load_le64(bytes + 8);
