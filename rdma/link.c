@@ -277,11 +277,42 @@ struct link *link_take(struct link_hub *hub, enum link_use use, bool accepted, u
 	return link;
 }
 
+/*
+ * Our device's address in the form of 'to', so that the way leads over that device where several
+ * are in one network. False: the kernel is to choose, and addr_resolved() looks whether it is ours.
+ */
+static bool source_for(const struct link_hub *hub, const struct addr *to,
+		       struct sockaddr_storage *ret_sockaddr)
+{
+	struct addr from;
+	bool link_local;
+
+	if (!device_addr(hub->device, 0, &from) || addr_is_ipv4(&from) != addr_is_ipv4(to))
+		return false;
+	/* It would need the number of its interface. */
+	link_local = from.ip[0] == 0xFE && (from.ip[1] & 0xC0) == 0x80;
+	if (link_local)
+		return false;
+	link_sockaddr(&from, ret_sockaddr);
+	return true;
+}
+
+int link_resolve(struct link *link)
+{
+	struct link_hub *hub = link->hub;
+	struct sockaddr_storage from, to;
+	bool has_source = source_for(hub, &link->peer, &from);
+
+	link_sockaddr(&link->peer, &to);
+	if (hub->ops->resolve_addr(link->id, has_source ? (struct sockaddr *)&from : NULL,
+				   (struct sockaddr *)&to, LINK_RESOLVE_MS) != 0)
+		return -errno;
+	return 0;
+}
+
 int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use, uint64_t now_ns,
 		 uint64_t deadline_ns, struct link **ret_link, char *error, size_t error_size)
 {
-	uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / 1000000 + 1 : 1;
-	struct sockaddr_storage sockaddr;
 	struct link *link;
 	char text[ADDR_TEXT_MAX];
 	int status;
@@ -290,13 +321,17 @@ int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use,
 		snprintf(error, error_size, "this hub receives no frames");
 		return -EINVAL;
 	}
+	if (deadline_ns <= now_ns) {
+		snprintf(error, error_size, "no time is left to connect to %s",
+			 addr_format(to, text));
+		return -ETIMEDOUT;
+	}
 	link = link_take(hub, use, /* accepted= */ false, deadline_ns);
 	if (!link) {
 		snprintf(error, error_size, "all %u links are in use", hub->config.link_max);
 		return -ENOSPC;
 	}
 	link->peer = *to;
-	link_sockaddr(to, &sockaddr);
 	if (hub->ops->create_id(hub->channel, &link->id, link, RDMA_PS_TCP) != 0) {
 		status = -errno;
 		link->id = NULL;
@@ -304,9 +339,8 @@ int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use,
 		link_close(link);
 		return status;
 	}
-	if (hub->ops->resolve_addr(link->id, NULL, (struct sockaddr *)&sockaddr,
-				   (int)MIN(left_ms, INT32_MAX)) != 0) {
-		status = -errno;
+	status = link_resolve(link);
+	if (status < 0) {
 		snprintf(error, error_size,
 			 "no way to %s by an RDMA device: %s; is it routed over %s?",
 			 addr_format(to, text), strerror(-status), device_info(hub->device)->name);

@@ -85,6 +85,7 @@ static void addr_resolved(struct link *link)
 			  device_info(hub->device)->name);
 		return;
 	}
+	link->resolved = true;
 	/* The deadline is ours to watch; the library's is only not to be earlier. */
 	if (hub->ops->resolve_route(link->id, INT32_MAX / 2) != 0)
 		link_fail(link, "no route to %s: %s", addr_format(&link->peer, text),
@@ -277,6 +278,8 @@ static void rejected(struct link *link, const struct cm_event *event)
 		link_fail(link, "nobody listens at %s: is ternd running there, with RDMA?", text);
 	else if (event->status == REJ_STALE_CONNECTION)
 		link_fail(link, "%s still holds an older connection: try again", text);
+	else if (link->state >= LINK_PROVING)
+		link_fail(link, "%s ended the connection", text);
 	else
 		link_fail(link, "%s refused, reason %d", text, event->status);
 }
@@ -343,6 +346,10 @@ static void link_event(struct link *link, const struct cm_event *event)
 		rejected(link, event);
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:
+		/* Again and again until the deadline: a neighbour may take its time to answer. */
+		if (event->status != -ETIMEDOUT || link_resolve(link) < 0)
+			ended(link, event);
+		break;
 	case RDMA_CM_EVENT_ROUTE_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_CONNECT_ERROR:

@@ -409,11 +409,16 @@ static void end_late(struct link_hub *hub)
 		}
 		if (link->accepted)
 			hub->stats.refused_late++;
-		link_fail(
-			link,
-			"%s didn't answer in time: is ternd running there, and are RoCE's packets "
-			"(UDP 4791) let through?",
-			addr_format(&link->peer, text));
+		addr_format(&link->peer, text);
+		if (link->resolved || link->accepted)
+			link_fail(link,
+				  "%s didn't answer in time: is ternd running there, and are "
+				  "RoCE's packets (UDP 4791) let through?",
+				  text);
+		else
+			link_fail(link,
+				  "%s can't be reached from device %s: is it in a network of it?",
+				  text, device_info(hub->device)->name);
 	}
 }
 

@@ -45,6 +45,13 @@ _Static_assert(LINK_FIRST_SIZE <= LINK_SLOT_RECV, "fits its half");
 /* Connection events that one turn takes in at most. */
 #define LINK_TURN_EVENTS_MAX 16
 
+/*
+ * How long the kernel looks for a neighbour before it is asked again. Its own timeout isn't relied
+ * upon: when the neighbour answers at once, before the kernel has begun to wait, it sees that at
+ * the timeout only.
+ */
+#define LINK_RESOLVE_MS 200
+
 /* How often connection events are looked for when no link is being made: each look is a syscall. */
 #define LINK_EVENTS_NS UINT64_C(200000)
 
@@ -59,6 +66,7 @@ struct link {
 	enum link_use use;
 	bool used;
 	bool accepted;
+	bool resolved;  /* the address led to our device */
 	bool connected; /* the other side has to be told of the end */
 	bool shown;     /* the user knows it */
 	bool broken;    /* its queue pair flushes, for a reason that an event may tell */
@@ -141,6 +149,9 @@ struct link *link_of_qp(struct link_hub *hub, uint32_t qp_num);
 
 /* Handles the bytes of a first SEND that came. The link may be gone afterwards. */
 void link_first_received(struct link *link, const uint8_t *bytes, size_t size);
+
+/* Asks the kernel for the way to the peer. Returns 0 or -errno. */
+int link_resolve(struct link *link);
 
 /* A nonce for a hello. 0 or -errno. */
 int link_nonce(struct link_hub *hub, uint8_t ret_nonce[LINK_NONCE_SIZE]);

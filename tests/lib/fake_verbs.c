@@ -522,6 +522,11 @@ void fake_verbs_cut(bool cut)
 	fake_world.cut = cut;
 }
 
+void fake_verbs_slow_addresses(unsigned count)
+{
+	fake_world.slow_addresses = count;
+}
+
 void fake_verbs_mangle(fake_verbs_mangle_fn mangle, void *context)
 {
 	fake_world.mangle = mangle;

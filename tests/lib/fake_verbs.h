@@ -70,6 +70,9 @@ void fake_verbs_set_faults(const struct fake_verbs_faults *faults);
 /* Nothing gets through: neither connection messages nor requests, which are tried for ever. */
 void fake_verbs_cut(bool cut);
 
+/* The next 'count' addresses that are looked for aren't found in time. */
+void fake_verbs_slow_addresses(unsigned count);
+
 /* An asynchronous event of all opened devices that have this name. */
 void fake_verbs_event(const char *name, enum ibv_event_type type);
 

@@ -296,7 +296,7 @@ static int resolve_addr(struct rdma_cm_id *base, struct sockaddr *from, struct s
 	struct fake_id *id = id_of(base);
 	struct fake_context *context = context_at(ip_of(to));
 
-	(void)from, (void)timeout_ms;
+	(void)timeout_ms;
 	if (fails())
 		return -1;
 	if ((ip_of(to) & 0xFFFFFF00) != 0x0A4D0000) {
@@ -304,14 +304,25 @@ static int resolve_addr(struct rdma_cm_id *base, struct sockaddr *from, struct s
 		return -1;
 	}
 	memcpy(&base->route.addr.dst_sin, to, sizeof(struct sockaddr_in));
-	if (!context) {
+	if (fake_world.slow_addresses > 0) {
+		fake_world.slow_addresses--;
 		push(id, RDMA_CM_EVENT_ADDR_ERROR, -ETIMEDOUT);
 		return 0;
 	}
-	/* Both ends on the one device, as with SoftRoCE. */
+	if (!context) {
+		push(id, RDMA_CM_EVENT_ADDR_ERROR, -EHOSTUNREACH);
+		return 0;
+	}
+	/* From where it is asked to, else on the device that is to be reached, as with SoftRoCE. */
+	if (from)
+		context = context_at(ip_of(from));
+	if (!context) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
 	base->verbs = &context->base;
 	base->port_num = 1;
-	base->route.addr.src_sin = base->route.addr.dst_sin;
+	memcpy(&base->route.addr.src_sin, from ? from : to, sizeof(struct sockaddr_in));
 	base->route.addr.src_sin.sin_port = htons(fake_world.next_port++);
 	push(id, RDMA_CM_EVENT_ADDR_RESOLVED, 0);
 	return 0;
@@ -388,7 +399,7 @@ static int cm_connect(struct rdma_cm_id *base, struct rdma_conn_param *param)
 	asked->state = FAKE_ID_ASKED;
 	asked->peer = id;
 	id->peer = asked;
-	asked->base.verbs = base->verbs;
+	asked->base.verbs = &context_at(ip_of(to))->base;
 	asked->base.port_num = 1;
 	asked->base.route.addr.dst_sin = base->route.addr.src_sin;
 	asked->base.route.addr.src_sin = base->route.addr.dst_sin;

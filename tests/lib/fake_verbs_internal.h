@@ -161,6 +161,7 @@ struct fake_world {
 	struct fake_context cm_contexts[FAKE_VERBS_DEVICE_MAX]; /* librdmacm's own */
 	bool removed[FAKE_VERBS_DEVICE_MAX];
 	bool cut;
+	unsigned slow_addresses;
 	unsigned live;
 	unsigned calls;
 	unsigned fail_at;

@@ -4,7 +4,7 @@
  *
  *      test_link [CYCLES [SECONDS]]
  *
- * CYCLES: of connecting and disconnecting, 10000 when not given, or as many as fit in SECONDS, 60
+ * CYCLES: of connecting and disconnecting, 10000 when not given, or as many as fit in SECONDS, 20
  * when not given.
  */
 #include "base/clock.h"
@@ -20,10 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CYCLES_DEFAULT  10000
-#define SECONDS_DEFAULT 60
+#define SECONDS_DEFAULT 20
 #define WARM_CYCLES     (16 * GROUP)
 
 /* Generous: the processor may be an emulated one. */
@@ -65,9 +66,10 @@ static void changed(void *context, struct link *link)
 static const uint8_t secret[LINK_SECRET_SIZE] = "a secret of all the members";
 static const uint8_t other_secret[LINK_SECRET_SIZE] = "another one";
 
-static void open_node(struct node *node, uint64_t number, const uint8_t *key)
+/* On the device of that name; NULL: the first. */
+static void open_node(struct node *node, const char *name, uint64_t number, const uint8_t *key)
 {
-	const struct device_options options = {.gid_index = -1};
+	const struct device_options options = {.name = name, .gid_index = -1};
 	const struct link_hub_config config = {
 		.node = number,
 		.secret = key,
@@ -84,16 +86,22 @@ static void open_node(struct node *node, uint64_t number, const uint8_t *key)
 		fail_msg("%s", error);
 }
 
-static void begin(const uint8_t *server_key, const uint8_t *client_key)
+static void begin_at(const char *server_device, const uint8_t *server_key,
+		     const uint8_t *client_key)
 {
 	struct addr addr;
 
-	open_node(&server, 7, server_key);
-	open_node(&client, 0, client_key);
+	open_node(&server, server_device, 7, server_key);
+	open_node(&client, NULL, 0, client_key);
 	assert_true(device_addr(server.device, 0, &addr));
 	if (link_listen(server.hub, &addr, &server.bound, error, sizeof(error)) < 0)
 		fail_msg("%s", error);
 	assert_int_not_equal(server.bound.port, 0);
+}
+
+static void begin(const uint8_t *server_key, const uint8_t *client_key)
+{
+	begin_at(NULL, server_key, client_key);
 }
 
 static void end(void)
@@ -119,8 +127,8 @@ static void turn_until(const struct link *link, enum link_state state)
 	while (link_state(link) < state && clock_now_ns() < until)
 		turn();
 	if (link_state(link) != state)
-		fail_msg("state %d instead of %d: %s", (int)link_state(link), (int)state,
-			 link_error(link));
+		fail_msg("state %d%s instead of %d: %s", (int)link_state(link),
+			 link->resolved ? ", resolved," : "", (int)state, link_error(link));
 }
 
 static struct link *connect_to(const struct addr *to, uint64_t patience_ns)
@@ -254,7 +262,7 @@ static void an_address_that_isnt_ours_cant_be_listened_at(void **state)
 	struct addr addr, bound;
 
 	(void)state;
-	open_node(&server, 7, secret);
+	open_node(&server, NULL, 7, secret);
 	assert_int_equal(addr_parse("192.0.2.1:7", 0, &addr), 0);
 	assert_true(link_listen(server.hub, &addr, &bound, error, sizeof(error)) < 0);
 	print_message("%s\n", error);
@@ -525,9 +533,145 @@ static void cycles_of_connecting_leak_nothing(void **state)
 	end();
 }
 
+/*
+ * Two devices, and the loss of one
+ */
+
+static void a_way_leads_over_the_device_that_was_chosen(void **state)
+{
+	const char *peer = getenv("RXE_PEER_DEVICE");
+	struct link *link;
+
+	(void)state;
+	if (!peer)
+		skip();
+	begin_at(peer, secret, secret);
+	assert_string_not_equal(device_info(server.device)->name, device_info(client.device)->name);
+	link = connect_to(&server.bound, PATIENCE_NS);
+	turn_until(link, LINK_READY);
+	close_both(link);
+	end();
+}
+
+/* Runs a command without waiting for it. */
+static pid_t begin_command(const char *const arguments[])
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execvp(arguments[0], (char *const *)arguments);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void expect_success(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* A device for this alone: others are in use. */
+#define GONE_DEVICE  "rxe9"
+#define GONE_NETDEV  "tern-gone"
+#define GONE_PEER    "tern-gone1"
+#define GONE_ADDRESS "10.78.0.1/24"
+
+/*
+ * In a process of its own: a link, the command that removes its device, and the link's end.
+ * SoftRoCE can't take a device away from a process, so the command waits until the process ends:
+ * librdmacm keeps the device open.
+ */
+static _Noreturn void lose_the_device(void)
+{
+	const char *const remove[] = {"rdma", "link", "delete", GONE_DEVICE, NULL};
+	uint64_t until = clock_now_ns() + PATIENCE_NS;
+	struct addr addr;
+	struct link *link;
+
+	open_node(&server, GONE_DEVICE, 7, secret);
+	open_node(&client, GONE_DEVICE, 0, secret);
+	if (!device_addr(server.device, 0, &addr) ||
+	    link_listen(server.hub, &addr, &server.bound, error, sizeof(error)) < 0)
+		_exit(2);
+	link = connect_to(&server.bound, PATIENCE_NS);
+	turn_until(link, LINK_READY);
+	(void)begin_command(remove);
+	while (link_state(link) != LINK_ENDED && clock_now_ns() < until) {
+		(void)device_event(client.device);
+		(void)device_event(server.device);
+		turn();
+	}
+	print_message("%s\n", link_error(link));
+	if (link_state(link) != LINK_ENDED || !strstr(link_error(link), "removed"))
+		_exit(1);
+	end();
+	_exit(0);
+}
+
+/* A device learns its interface's addresses some time after it was made. */
+static void wait_for_address(const struct device_options *options)
+{
+	uint64_t until = clock_now_ns() + PATIENCE_NS;
+	bool has_address = false;
+
+	while (!has_address && clock_now_ns() < until) {
+		struct device *device;
+		struct addr addr;
+
+		if (device_open(real_verbs_ops(), options, &device, error, sizeof(error)) == 0) {
+			has_address = device_addr(device, 0, &addr) && addr_is_ipv4(&addr);
+			device_close(device);
+		}
+		usleep(10000);
+	}
+	assert_true(has_address);
+}
+
+static void the_removal_of_a_device_ends_its_links(void **state)
+{
+	const struct device_options options = {.name = GONE_DEVICE, .gid_index = -1};
+	const char *const add_netdev[] = {"ip",   "link", "add",  GONE_NETDEV, "type",
+					  "veth", "peer", "name", GONE_PEER,   NULL};
+	const char *const peer_up[] = {"ip", "link", "set", GONE_PEER, "up", NULL};
+	const char *const add_addr[] = {"ip",  "address",   "add", GONE_ADDRESS,
+					"dev", GONE_NETDEV, NULL};
+	const char *const up[] = {"ip", "link", "set", GONE_NETDEV, "up", NULL};
+	const char *const add[] = {"rdma", "link",   "add",       GONE_DEVICE, "type",
+				   "rxe",  "netdev", GONE_NETDEV, NULL};
+	const char *const remove_netdev[] = {"ip", "link", "delete", GONE_NETDEV, NULL};
+	uint64_t until = clock_now_ns() + PATIENCE_NS;
+	struct device *device;
+	pid_t pid;
+
+	(void)state;
+	expect_success(begin_command(add_netdev));
+	expect_success(begin_command(add_addr));
+	expect_success(begin_command(up));
+	expect_success(begin_command(peer_up));
+	expect_success(begin_command(add));
+	wait_for_address(&options);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		lose_the_device();
+	expect_success(pid);
+	while (device_open(real_verbs_ops(), &options, &device, error, sizeof(error)) == 0) {
+		device_close(device);
+		assert_true(clock_now_ns() < until);
+		usleep(10000);
+	}
+	expect_success(begin_command(remove_netdev));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_removal_of_a_device_ends_its_links),
 		cmocka_unit_test(two_sides_become_ready_and_part),
 		cmocka_unit_test(the_end_of_the_listening_side_is_told),
 		cmocka_unit_test(another_secret_is_found_out),
@@ -536,6 +680,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_address_that_isnt_ours_cant_be_listened_at),
 		cmocka_unit_test(who_has_proved_itself_reads_and_others_dont),
 		cmocka_unit_test(an_armed_hub_wakes_its_sleeper),
+		cmocka_unit_test(a_way_leads_over_the_device_that_was_chosen),
 		cmocka_unit_test(cycles_of_connecting_leak_nothing),
 	};
 	struct device_info info;

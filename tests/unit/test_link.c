@@ -322,14 +322,48 @@ static void addresses_that_lead_nowhere_are_told_apart(void **state)
 	expect_refusal(addr, "nobody listens");
 	assert_int_equal(addr_parse("10.77.0.99:7", 0, &addr), 0);
 	expect_refusal(addr, "can't be reached");
-	/* The same machine, but over its other device. */
-	assert_int_equal(addr_parse("10.77.0.2:7", 0, &addr), 0);
-	expect_refusal(addr, "over device fake1, but device fake0");
 	assert_int_equal(addr_parse("192.0.2.1:7", 0, &addr), 0);
 	assert_int_equal(link_connect(client.hub, &addr, LINK_READS, now_ns, now_ns + PATIENCE_NS,
 				      &link, error, sizeof(error)),
 			 -ENETUNREACH);
 	assert_non_null(strstr(error, "192.0.2.1:7"));
+	end();
+}
+
+static void an_address_that_is_slow_to_answer_is_asked_again_until_the_deadline(void **state)
+{
+	struct link *link;
+
+	(void)state;
+	begin(&one_device, secret, secret);
+	fake_verbs_slow_addresses(3);
+	(void)connect_ready();
+	fake_verbs_slow_addresses(UINT32_MAX);
+	link = connect_to(server.bound);
+	turn((unsigned)(PATIENCE_NS / STEP_NS) - 2);
+	assert_int_equal(link_state(link), LINK_CONNECTING);
+	turn(3);
+	assert_int_equal(link_state(link), LINK_ENDED);
+	assert_non_null(strstr(link_error(link), "can't be reached from device fake0"));
+	end();
+}
+
+/* A listener at all addresses gets what comes to other devices, too. */
+static void peers_that_come_over_another_device_are_refused(void **state)
+{
+	const struct verbs_ops *ops = fake_verbs_new(&(struct fake_verbs_config){.devices = 2});
+	struct addr addr;
+
+	(void)state;
+	open_node(&server, ops, 7, secret);
+	open_node(&client, ops, 0, secret);
+	assert_int_equal(addr_parse("0.0.0.0:7", 0, &addr), 0);
+	assert_int_equal(link_listen(server.hub, &addr, &server.bound, error, sizeof(error)), 0);
+	assert_int_equal(addr_parse("10.77.0.2:7", 0, &addr), 0);
+	expect_refusal(addr, "another of its devices");
+	assert_int_equal(link_hub_stats(server.hub).refused_other, 1);
+	assert_int_equal(addr_parse("10.77.0.1:7", 0, &server.bound), 0);
+	(void)connect_ready();
 	end();
 }
 
@@ -1002,6 +1036,9 @@ int main(void)
 		cmocka_unit_test(answers_that_arent_terns_are_told),
 		cmocka_unit_test(who_doesnt_prove_itself_in_time_is_cut_off),
 		cmocka_unit_test(addresses_that_lead_nowhere_are_told_apart),
+		cmocka_unit_test(
+			an_address_that_is_slow_to_answer_is_asked_again_until_the_deadline),
+		cmocka_unit_test(peers_that_come_over_another_device_are_refused),
 		cmocka_unit_test(who_doesnt_answer_is_given_up_at_the_deadline),
 		cmocka_unit_test(links_have_a_limit_on_both_sides),
 		cmocka_unit_test(a_small_completion_queue_holds_fewer_links),
