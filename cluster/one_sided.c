@@ -453,7 +453,9 @@ static void set_renewal(struct shard *shard)
 
 static void opening_step(struct one_sided *one_sided, struct shard *shard, uint64_t now_ns)
 {
-	(void)reader_turn(shard->reader, now_ns);
+	/* A large segment's outline takes its time; what counts is that something comes. */
+	if (reader_turn(shard->reader, now_ns))
+		shard->due_ns = now_ns + ONE_SIDED_STEP_NS;
 	if (reader_state(shard->reader) == READER_READY) {
 		shard->state = SHARD_READY;
 		shard->opened++;
