@@ -52,7 +52,7 @@ static void write_directory(const struct shard *shard, uint8_t *to)
 	CHECK(directory_encode(&directory, to, DIRECTORY_SIZE) == DIRECTORY_SIZE);
 }
 
-static uint32_t index_of(const struct catalog *catalog, const struct shard *shard)
+uint32_t catalog_shard_place(const struct catalog *catalog, const struct shard *shard)
 {
 	size_t index = (size_t)(shard - catalog->shards->shards);
 
@@ -138,7 +138,7 @@ int catalog_find(const struct catalog *catalog, const struct shard *shard,
 		 const struct region_name *name, struct catalog_region *ret_region)
 {
 	const struct segment *segment = &shard->segment;
-	uint32_t index = index_of(catalog, shard);
+	uint32_t index = catalog_shard_place(catalog, shard);
 	struct catalog_region region = {
 		.place = index,
 		.size = segment->image_size,

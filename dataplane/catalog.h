@@ -47,6 +47,9 @@ void catalog_free(struct catalog *catalog);
 uint32_t catalog_place_count(const struct catalog *catalog);
 const struct catalog_place *catalog_place(const struct catalog *catalog, uint32_t index);
 
+/* The place of a shard's segment. */
+uint32_t catalog_shard_place(const struct catalog *catalog, const struct shard *shard);
+
 /* Finds a region of 'shard', one of the table's. Returns 0 or CATALOG_E_UNKNOWN. */
 int catalog_find(const struct catalog *catalog, const struct shard *shard,
 		 const struct region_name *name, struct catalog_region *ret_region);

@@ -27,6 +27,14 @@
 
 #define SECRET_SIZE 32
 
+/* What a shard's regions are; main asks, the thread does the rest. */
+enum shard_state {
+	SHARD_GRANTING,
+	SHARD_WITHDRAW, /* asked for */
+	SHARD_ENDING,
+	SHARD_ENDED,
+};
+
 struct export
 {
 	struct export_config config;
@@ -38,8 +46,11 @@ struct export
 	struct export_desk *desks;  /* one a core */
 	int wake_fd;                /* -1: none yet; so is the next */
 	int epoll_fd;
-	struct export_stats counts; /* this file's own */
-	struct export_stats shown;  /* all together, for other threads */
+	struct export_stats counts;    /* this file's own */
+	struct export_stats shown;     /* all together, for other threads */
+	_Atomic uint8_t *shard_states; /* enum shard_state, one a shard */
+	uint32_t ending_count;         /* the thread's: shards that are SHARD_ENDING */
+	_Atomic bool withdraws;        /* some shard is SHARD_WITHDRAW */
 	pthread_t thread;
 	bool started;
 	_Atomic bool stopping;
@@ -96,6 +107,12 @@ static void refuse(struct export *export, struct export_ask *ask, const char *re
 	ask_answered(export, ask);
 }
 
+static uint8_t shard_state(const struct export *export, uint32_t shard)
+{
+	/* Acquire: who sees the end sees what was done for it. Pairs with withdraw_end(). */
+	return atomic_load_explicit(&export->shard_states[shard], memory_order_acquire);
+}
+
 static void decide(struct export *export, struct export_ask *ask, uint64_t now_ns)
 {
 	uint32_t lease_ms =
@@ -103,7 +120,9 @@ static void decide(struct export *export, struct export_ask *ask, uint64_t now_n
 	struct catalog_region region;
 
 	export->counts.asks++;
-	if (catalog_find(export->catalog, ask->shard, &ask->name, &region))
+	if (shard_state(export, catalog_shard_place(export->catalog, ask->shard)) != SHARD_GRANTING)
+		refuse(export, ask, REGION_MOVED);
+	else if (catalog_find(export->catalog, ask->shard, &ask->name, &region))
 		refuse(export, ask, REGION_UNKNOWN);
 	else if (ask->transport == REGION_TRANSPORT_VERBS && export->verbs)
 		export_verbs_ask(export->verbs, ask, &region, lease_ms, now_ns);
@@ -126,6 +145,61 @@ static bool take_asks(struct export *export, uint64_t now_ns)
 		}
 	}
 	return any;
+}
+
+/* --- withdrawing --- */
+
+void export_withdraw(struct export *export, const struct shard *shard)
+{
+	uint32_t index = catalog_shard_place(export->catalog, shard);
+	uint8_t granting = SHARD_GRANTING;
+
+	if (!atomic_compare_exchange_strong_explicit(&export->shard_states[index], &granting,
+						     SHARD_WITHDRAW, memory_order_relaxed,
+						     memory_order_relaxed))
+		return;
+	/* Release: who sees the flag sees the state. Pairs with withdraw(). */
+	atomic_store_explicit(&export->withdraws, true, memory_order_release);
+	wake(export->wake_fd);
+}
+
+bool export_withdrawn(const struct export *export, const struct shard *shard)
+{
+	return shard_state(export, catalog_shard_place(export->catalog, shard)) == SHARD_ENDED;
+}
+
+static void withdraw_begin(struct export *export, uint32_t shard, uint64_t now_ns)
+{
+	if (export->verbs)
+		export_verbs_withdraw(export->verbs, shard, now_ns);
+	if (export->shm)
+		export_shm_withdraw(export->shm, shard);
+	atomic_store_explicit(&export->shard_states[shard], SHARD_ENDING, memory_order_relaxed);
+	export->ending_count++;
+}
+
+static void withdraw_end(struct export *export, uint32_t shard)
+{
+	if (export->verbs && !export_verbs_withdrawn(export->verbs, shard))
+		return;
+	export->ending_count--;
+	/* Release: no key is left. Pairs with shard_state(). */
+	atomic_store_explicit(&export->shard_states[shard], SHARD_ENDED, memory_order_release);
+}
+
+static void withdraw(struct export *export, uint64_t now_ns)
+{
+	/* Acquire: pairs with export_withdraw(). */
+	bool asked = atomic_exchange_explicit(&export->withdraws, false, memory_order_acquire);
+
+	if (!asked && !export->ending_count)
+		return;
+	for (uint32_t i = 0; i < export->config.shards->count; i++) {
+		if (shard_state(export, i) == SHARD_WITHDRAW)
+			withdraw_begin(export, i, now_ns);
+		if (shard_state(export, i) == SHARD_ENDING)
+			withdraw_end(export, i);
+	}
 }
 
 /* --- counters --- */
@@ -186,6 +260,7 @@ bool export_turn(struct export *export, uint64_t now_ns)
 		lose_verbs(export);
 	if (export->shm)
 		export_shm_turn(export->shm, now_ns);
+	withdraw(export, now_ns);
 	show_stats(export);
 	return any;
 }
@@ -244,6 +319,10 @@ static int open_wait(struct export *export)
 static int open_desks(struct export *export)
 {
 	uint32_t count = export->config.core_count;
+
+	export->shard_states = calloc(export->config.shards->count + 1, sizeof(_Atomic uint8_t));
+	if (!export->shard_states)
+		return -ENOMEM;
 
 	export->desks =
 		aligned_alloc(CACHE_LINE, align_up(count * sizeof(*export->desks), CACHE_LINE));
@@ -396,6 +475,7 @@ void export_close(struct export *export)
 		close(export->epoll_fd);
 	if (export->wake_fd >= 0)
 		close(export->wake_fd);
+	free((void *)export->shard_states);
 	free(export->desks);
 	explicit_bzero(export->secret, sizeof(export->secret));
 	free(export);

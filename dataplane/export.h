@@ -22,8 +22,8 @@
  * cores' threads have ended. The end takes back all keys before memory is unmapped:
  * links are closed first, whose keys die with them, so it needs no grace.
  *
- * Threads: opening, starting and closing by the main thread. A desk belongs to one core. Counters
- * are read by any.
+ * Threads: opening, starting, withdrawing and closing by the main thread. A desk belongs to one
+ * core. Counters are read by any.
  */
 
 #include "base/addr.h"
@@ -131,6 +131,15 @@ int export_start(struct export *export);
 /* Ends the thread, takes back all leases, closes all links, and gives everything back. NULL is
  * fine. */
 void export_close(struct export *export);
+
+/*
+ * Takes back everything of a shard, whose segment is to be replaced or unmapped: nothing of it is
+ * granted any more ("shard moved"), and every key of it ends before its time. Doesn't wait.
+ */
+void export_withdraw(struct export *export, const struct shard *shard);
+
+/* Is it over? Then the segment's memory is nobody's but the shard's. */
+bool export_withdrawn(const struct export *export, const struct shard *shard);
 
 /* Core 'core' asks and takes there. */
 struct export_desk *export_desk(struct export *export, uint32_t core);

@@ -411,6 +411,21 @@ void export_shm_ask(struct export_shm *shm, struct export_ask *ask,
 	shm->answered(shm->context, ask);
 }
 
+void export_shm_withdraw(struct export_shm *shm, uint32_t place)
+{
+	for (uint32_t i = shm->lease_count; i-- > 0;) {
+		struct shm_lease *lease = &shm->leases[i];
+
+		if (lease->place != place)
+			continue;
+		/* Who doesn't take it in has the lease's time to go by. */
+		(void)shm_link_withdraw(shm->peers[lease->peer].link, lease->id);
+		lease_over(shm, i, &shm->stats.leases_revoked);
+	}
+	if (shm->due_changed)
+		find_due(shm);
+}
+
 void export_shm_stats(const struct export_shm *shm, struct export_stats *stats)
 {
 #define ADD(name) stats->name += shm->stats.name;

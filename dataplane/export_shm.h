@@ -47,5 +47,8 @@ uint64_t export_shm_due_ns(const struct export_shm *shm);
 void export_shm_ask(struct export_shm *shm, struct export_ask *ask,
 		    const struct catalog_region *region, uint32_t lease_ms, uint64_t now_ns);
 
+/* Ends all leases of a place, and says so to who has them. What they mapped stays theirs. */
+void export_shm_withdraw(struct export_shm *shm, uint32_t place);
+
 /* Adds to the counters and gauges. */
 void export_shm_stats(const struct export_shm *shm, struct export_stats *stats);

@@ -49,6 +49,7 @@ struct export_verbs {
 	uint64_t proofs_refused; /* of requests; the hub counts those of links */
 	uint64_t region_count;
 	uint64_t region_bytes;
+	struct export_stats ended; /* the counts of regions that are no more */
 };
 
 static uint32_t leases_now(const struct export_verbs *verbs)
@@ -386,6 +387,42 @@ void export_verbs_ask(struct export_verbs *verbs, struct export_ask *ask,
 	verbs->pending_count++;
 }
 
+/* --- withdrawing, counters --- */
+
+static void keep_counts(struct export_stats *stats, const struct region *of)
+{
+	struct region_stats region = region_stats(of);
+
+	stats->leases_granted += region.leases_granted;
+	stats->leases_expired += region.leases_expired;
+	stats->leases_revoked += region.leases_revoked + region.leases_cut;
+	stats->leases_failed += region.leases_failed;
+}
+
+void export_verbs_withdraw(struct export_verbs *verbs, uint32_t place, uint64_t now_ns)
+{
+	if (!verbs->regions[place])
+		return;
+	region_end(verbs->regions[place], now_ns);
+	verbs->due_ns = MIN(verbs->due_ns, region_due_ns(verbs->regions[place]));
+}
+
+bool export_verbs_withdrawn(struct export_verbs *verbs, uint32_t place)
+{
+	struct region *region = verbs->regions[place];
+
+	if (!region)
+		return true;
+	if (region_state(region) != REGION_ENDED)
+		return false;
+	keep_counts(&verbs->ended, region);
+	verbs->region_count--;
+	verbs->region_bytes -= catalog_place(verbs->catalog, place)->size;
+	region_free(region);
+	verbs->regions[place] = NULL;
+	return true;
+}
+
 void export_verbs_retire(const struct export_verbs *verbs, struct export_stats *stats)
 {
 	struct link_hub_stats hub = link_hub_stats(verbs->hub);
@@ -394,17 +431,13 @@ void export_verbs_retire(const struct export_verbs *verbs, struct export_stats *
 	stats->links_ended += hub.ended;
 	stats->proofs_refused += verbs->proofs_refused + hub.refused_malformed +
 				 hub.refused_secret + hub.refused_late;
-	for (uint32_t i = 0; i < catalog_place_count(verbs->catalog); i++) {
-		struct region_stats region;
-
-		if (!verbs->regions[i])
-			continue;
-		region = region_stats(verbs->regions[i]);
-		stats->leases_granted += region.leases_granted;
-		stats->leases_expired += region.leases_expired;
-		stats->leases_revoked += region.leases_revoked + region.leases_cut;
-		stats->leases_failed += region.leases_failed;
-	}
+	stats->leases_granted += verbs->ended.leases_granted;
+	stats->leases_expired += verbs->ended.leases_expired;
+	stats->leases_revoked += verbs->ended.leases_revoked;
+	stats->leases_failed += verbs->ended.leases_failed;
+	for (uint32_t i = 0; i < catalog_place_count(verbs->catalog); i++)
+		if (verbs->regions[i])
+			keep_counts(stats, verbs->regions[i]);
 }
 
 void export_verbs_stats(const struct export_verbs *verbs, struct export_stats *stats)

@@ -46,6 +46,12 @@ uint64_t export_verbs_due_ns(const struct export_verbs *verbs);
 void export_verbs_ask(struct export_verbs *verbs, struct export_ask *ask,
 		      const struct catalog_region *region, uint32_t lease_ms, uint64_t now_ns);
 
+/* Begins to take back every key of a place, which isn't granted any more. */
+void export_verbs_withdraw(struct export_verbs *verbs, uint32_t place, uint64_t now_ns);
+
+/* Is its last key gone, and the grace after it over? It is no longer registered then. */
+bool export_verbs_withdrawn(struct export_verbs *verbs, uint32_t place);
+
 const struct device_info *export_verbs_device(const struct export_verbs *verbs);
 
 /* Adds to the counters, of what is about to be closed. */

@@ -459,6 +459,42 @@ static void the_end_withdraws_what_is_lent_and_what_was_read_stays(void **state)
 	shm_link_close(link);
 }
 
+static void a_withdrawn_shards_leases_end_and_the_others_last(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct shard *shards = fixture->shards->shards;
+	struct shm_link *link = connect_ready(fixture);
+	uint64_t id = lease(fixture, link, 5000)->lease_id;
+	struct export_ask ask = ask_of(link, segment_1);
+	struct shm_link_news news;
+
+	assert_int_equal(next(fixture, link, &news), SHM_LINK_LENT);
+	close(news.memory_fd);
+	ask.shard = &shards[1];
+	assert_true(ask_as(fixture, 0, &ask)->available);
+	assert_int_equal(next(fixture, link, &news), SHM_LINK_LENT);
+	close(news.memory_fd);
+	assert_false(export_withdrawn(fixture->export, &shards[0]));
+	export_withdraw(fixture->export, &shards[0]);
+	assert_int_equal(next(fixture, link, &news), SHM_LINK_WITHDRAWN);
+	assert_int_equal(news.lease, id);
+	assert_true(export_withdrawn(fixture->export, &shards[0]));
+	assert_false(export_withdrawn(fixture->export, &shards[1]));
+	assert_int_equal(stats(fixture).leases, 1);
+	assert_int_equal(stats(fixture).leases_revoked, 1);
+	assert_refused(lease(fixture, link, 5000), REGION_MOVED);
+	ask.name.kind = REGION_KIND_DIRECTORY;
+	ask.shard = &shards[0];
+	assert_refused(ask_as(fixture, 0, &ask), REGION_MOVED);
+	ask.shard = &shards[1];
+	assert_true(ask_as(fixture, 0, &ask)->available);
+	/* Twice is once. */
+	export_withdraw(fixture->export, &shards[0]);
+	turn(fixture);
+	assert_true(export_withdrawn(fixture->export, &shards[0]));
+	shm_link_close(link);
+}
+
 /* --- links --- */
 
 static void who_does_not_prove_itself_is_cut_off(void **state)
@@ -631,6 +667,7 @@ int main(void)
 		TEST(a_lease_that_is_returned_ends_and_nobody_elses),
 		TEST(leases_end_with_their_link_and_others_last),
 		TEST(no_two_leases_have_one_number),
+		TEST(a_withdrawn_shards_leases_end_and_the_others_last),
 		TEST(the_end_withdraws_what_is_lent_and_what_was_read_stays),
 		TEST(who_does_not_prove_itself_is_cut_off),
 		TEST(readers_beyond_the_limit_wait_for_a_place),

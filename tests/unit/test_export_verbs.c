@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "dataplane/catalog.h"
 #include "rdma/link.h"
+#include "rdma/region.h"
 #include "tests/lib/core_pair.h"
 #include "tests/lib/fake_verbs.h"
 #include "tests/lib/test.h"
@@ -268,6 +269,41 @@ static void the_end_takes_every_key_back_before_memory_goes(void **state)
 	assert_int_not_equal(read_granted(fixture, link, &answer), IBV_WC_SUCCESS);
 }
 
+static void a_withdrawn_shards_keys_are_gone_and_then_the_grace_is_waited_for(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct shard *shards = fixture->shards->shards;
+	struct link *link = connect_ready(fixture);
+	struct link *reader = connect_ready(fixture);
+	struct export_ask wanted = ask_of(fixture, reader, REGION_KIND_SEGMENT);
+	struct region_answer answer = lease(fixture, link, 5000);
+	struct region_answer kept;
+	uint64_t begun_ns;
+
+	wanted.shard = &shards[1];
+	wanted.lease_ms = LEASE_MS_MAX;
+	kept = ask(fixture, &wanted);
+	export_withdraw(fixture->export, &shards[0]);
+	begun_ns = fixture->now_ns;
+	for (unsigned i = 0; i < 100; i++)
+		turn(fixture);
+	assert_int_equal(stats(fixture).leases, 1);
+	assert_int_equal(read_granted(fixture, link, &answer), IBV_WC_REM_ACCESS_ERR);
+	assert_int_equal(read_granted(fixture, reader, &kept), IBV_WC_SUCCESS);
+	assert_false(export_withdrawn(fixture->export, &shards[0]));
+	wanted.shard = &shards[0];
+	assert_refused(ask(fixture, &wanted), REGION_MOVED);
+	while (!export_withdrawn(fixture->export, &shards[0]) &&
+	       fixture->now_ns < begun_ns + 2 * REGION_GRACE_NS)
+		turn(fixture);
+	assert_true(export_withdrawn(fixture->export, &shards[0]));
+	assert_true(fixture->now_ns >= begun_ns + REGION_GRACE_NS);
+	assert_int_equal(stats(fixture).regions, SHARD_COUNT);
+	assert_int_equal(stats(fixture).leases_revoked, 1);
+	assert_int_equal(stats(fixture).leases_granted, 2);
+	assert_int_equal(read_granted(fixture, reader, &kept), IBV_WC_SUCCESS);
+}
+
 /* The bind's completion is lost: the region gives up, and so is the peer told. */
 static void an_ask_is_answered_though_the_device_does_not(void **state)
 {
@@ -409,8 +445,8 @@ static int set_up_with(void **state, const struct fake_verbs_config *world, bool
 	if (!export_info(fixture->export)->verbs)
 		fail_msg("%s", export_info(fixture->export)->why_not);
 	assert_int_equal(stats(fixture).regions, SHARD_COUNT + 1);
-	fixture->reader = (struct link_reader){
-		.turn = reader_turn, .context = fixture, .turn_max = TURN_MAX};
+	fixture->reader =
+		(struct link_reader){.turn = reader_turn, .context = fixture, .turn_max = TURN_MAX};
 	if (reader)
 		link_reader_open(&fixture->reader, fixture->ops, NULL, secret);
 	*state = fixture;
@@ -464,6 +500,9 @@ int main(void)
 		TEST_WITHOUT_WINDOWS(a_lease_ends_with_its_time_and_its_key_is_refused),
 		TEST(leases_end_with_their_link),
 		TEST(leases_beyond_the_limit_are_refused_until_one_ends),
+		TEST(a_withdrawn_shards_keys_are_gone_and_then_the_grace_is_waited_for),
+		TEST_WITHOUT_WINDOWS(
+			a_withdrawn_shards_keys_are_gone_and_then_the_grace_is_waited_for),
 		TEST(the_end_takes_every_key_back_before_memory_goes),
 		TEST_WITHOUT_WINDOWS(the_end_takes_every_key_back_before_memory_goes),
 		TEST(an_ask_is_answered_though_the_device_does_not),
