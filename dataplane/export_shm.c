@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/log.h"
+#include "dataplane/doors.h"
 #include "rdma/fetch_shm.h"
 #include "rdma/shm_link.h"
 
@@ -44,7 +45,7 @@ struct export_shm {
 	export_answered_fn answered;
 	void *context;
 	struct shm_link_config link_config; /* borrows the secret from export */
-	int listen_fd;
+	struct doors doors;
 	int epoll_fd;
 	bool listening;     /* epoll tells of who waits */
 	uint64_t listen_ns; /* when it is to do so again */
@@ -92,7 +93,7 @@ static void listen_again(struct export_shm *shm, bool listening)
 
 	if (shm->listening == listening)
 		return;
-	CHECK(!epoll_ctl(shm->epoll_fd, EPOLL_CTL_MOD, shm->listen_fd, &event));
+	CHECK(!epoll_ctl(shm->epoll_fd, EPOLL_CTL_MOD, shm->doors.epoll_fd, &event));
 	shm->listening = listening;
 }
 
@@ -165,7 +166,7 @@ static bool peer_accept(struct export_shm *shm, uint64_t now_ns)
 		listen_again(shm, false);
 		return false;
 	}
-	r = shm_link_accept(shm->listen_fd, &shm->link_config, now_ns, &link);
+	r = doors_accept(&shm->doors, &shm->link_config, now_ns, &link);
 	if (r == SHM_LINK_E_NONE)
 		return false;
 	while (!r && shm->peers[index].link)
@@ -200,11 +201,12 @@ static int start_listening(struct export_shm *shm, const struct export_config *c
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = EVENT_LISTEN};
 	int r;
 
-	r = shm_link_listen(&config->listen, &shm->listen_fd, error, error_size);
+	r = doors_open(&config->listen, &shm->doors, error, error_size);
 	if (r)
 		return r;
 	shm->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (shm->epoll_fd < 0 || epoll_ctl(shm->epoll_fd, EPOLL_CTL_ADD, shm->listen_fd, &event)) {
+	if (shm->epoll_fd < 0 ||
+	    epoll_ctl(shm->epoll_fd, EPOLL_CTL_ADD, shm->doors.epoll_fd, &event)) {
 		r = -errno;
 		snprintf(error, error_size, "epoll: %s", strerror(-r));
 		return r;
@@ -239,7 +241,7 @@ int export_shm_open(const struct export_config *config, const struct catalog *ca
 		.answered = answered,
 		.context = context,
 		.link_config = {.node = config->node, .secret = config->secret},
-		.listen_fd = -1,
+		.doors = {.epoll_fd = -1},
 		.epoll_fd = -1,
 		.peer_max = config->link_max,
 		.peers = calloc(config->link_max, sizeof(struct peer)),
@@ -269,8 +271,7 @@ void export_shm_close(struct export_shm *shm)
 		shm_link_close(shm->peers[i].link);
 	if (shm->epoll_fd >= 0)
 		close(shm->epoll_fd);
-	if (shm->listen_fd >= 0)
-		close(shm->listen_fd);
+	doors_close(&shm->doors);
 	free(shm->leases);
 	free(shm->peers);
 	free(shm);

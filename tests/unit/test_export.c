@@ -188,6 +188,21 @@ static uint8_t *read_region(struct fixture *fixture, struct shm_link *link,
 	return bytes;
 }
 
+static struct export_config config_of(const struct fixture *fixture)
+{
+	return (struct export_config){
+		.shards = fixture->shards,
+		.listen = fixture->self,
+		.core_count = CORES,
+		.node = OWNER,
+		.secret = secret,
+		.link_max = LINK_COUNT,
+		.lease_max = LEASE_COUNT,
+		.lease_ms_max = LEASE_MS_MAX,
+		.gid_index = -1,
+	};
+}
+
 /* --- what is granted --- */
 
 static void a_peer_that_proved_itself_reads_the_image_and_its_upper_part(void **state)
@@ -543,6 +558,31 @@ static void readers_beyond_the_limit_wait_for_a_place(void **state)
 			shm_link_close(links[i]);
 }
 
+/* Who listens everywhere is known by every address of the host, the loopback's among them. */
+static void a_node_that_listens_everywhere_is_found_at_the_hosts_addresses(void **state)
+{
+	static const char *const everywhere[] = {"0.0.0.0", "[::]"};
+	struct fixture *fixture = *state;
+	char text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < ARRAY_COUNT(everywhere); i++) {
+		struct export_config config = config_of(fixture);
+		unsigned port = 1024 + (unsigned)getpid() % 60000;
+		char error[EXPORT_ERROR_MAX];
+		struct shm_link *link;
+
+		export_close(fixture->export);
+		snprintf(text, sizeof(text), "%s:%u", everywhere[i], port);
+		assert_int_equal(addr_parse(text, 0, &config.listen), 0);
+		assert_int_equal(export_open(&config, &fixture->export, error, sizeof(error)), 0);
+		snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+		assert_int_equal(addr_parse(text, 0, &fixture->self), 0);
+		link = connect_ready(fixture);
+		assert_true(lease(fixture, link, 1000)->available);
+		shm_link_close(link);
+	}
+}
+
 static void a_thousand_readers_come_and_go_and_nothing_is_left(void **state)
 {
 	struct fixture *fixture = *state;
@@ -616,23 +656,14 @@ static void the_thread_answers_and_then_sleeps_while_a_peer_reads(void **state)
 static int set_up(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct export_config config = {
-		.core_count = CORES,
-		.node = OWNER,
-		.secret = secret,
-		.link_max = LINK_COUNT,
-		.lease_max = LEASE_COUNT,
-		.lease_ms_max = LEASE_MS_MAX,
-		.gid_index = -1,
-	};
+	struct export_config config;
 	char error[EXPORT_ERROR_MAX];
 
 	assert_non_null(fixture);
 	fixture->now_ns = clock_now_ns();
 	fixture->self = own_address();
 	fixture->shards = core_pair_shards(SHARD_COUNT);
-	config.shards = fixture->shards;
-	config.listen = fixture->self;
+	config = config_of(fixture);
 	assert_int_equal(export_open(&config, &fixture->export, error, sizeof(error)), 0);
 	assert_true(export_info(fixture->export)->shm);
 	assert_false(export_info(fixture->export)->verbs);
@@ -671,6 +702,7 @@ int main(void)
 		TEST(the_end_withdraws_what_is_lent_and_what_was_read_stays),
 		TEST(who_does_not_prove_itself_is_cut_off),
 		TEST(readers_beyond_the_limit_wait_for_a_place),
+		TEST(a_node_that_listens_everywhere_is_found_at_the_hosts_addresses),
 		TEST(a_thousand_readers_come_and_go_and_nothing_is_left),
 		TEST(the_thread_answers_and_then_sleeps_while_a_peer_reads),
 	};

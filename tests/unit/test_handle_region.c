@@ -63,7 +63,7 @@ static struct core_pair_call *ask(struct fixture *fixture, uint32_t vshard,
 static void decide(void *context, uint64_t now_ns)
 {
 	struct fixture *fixture = context;
-	struct export_ask *asks[EXPORT_ASK_MAX];
+	struct export_ask *asks[EXPORT_ASK_MAX + 1];
 	unsigned count = 0;
 
 	while (!fixture->silent && (asks[count] = spsc_get_pointer(&fixture->desk.asks)))
