@@ -232,7 +232,7 @@ struct layout_range {
  * a remote reader keeps.
  */
 static inline void layout_outline(const struct layout *layout,
-				    struct layout_range ret_ranges[LAYOUT_OUTLINE_RANGES])
+				  struct layout_range ret_ranges[LAYOUT_OUTLINE_RANGES])
 {
 	const uint64_t behind_factors = layout->vectors ? layout->vectors : layout->labels;
 
@@ -357,4 +357,4 @@ void layout_seal(uint8_t *image);
 int layout_check_header(const uint8_t *image, uint64_t size, struct layout *ret_layout, char *error,
 			size_t error_size);
 int layout_check_outline(const uint8_t *image, uint64_t size, struct segment *ret_segment,
-			   char *error, size_t error_size);
+			 char *error, size_t error_size);

@@ -16,7 +16,7 @@ static bool take_word(struct text_view *text, const char *word)
 {
 	uint32_t length = (uint32_t)strlen(word);
 
-	if (text->length < length || memcmp(text->text, word, length))
+	if (text->length < length || memcmp(text->text, word, length) != 0)
 		return false;
 	text->text += length;
 	text->length -= length;

@@ -53,7 +53,7 @@ static enum device_transport gid_transport(const struct ibv_gid_entry *entry)
 /* How much a GID is wanted: 0 is not at all. */
 static int gid_rank(const struct ibv_gid_entry *entry)
 {
-	struct addr addr;
+	struct addr addr = {0};
 	bool link_local = entry->gid.raw[0] == 0xFE && (entry->gid.raw[1] & 0xC0) == 0x80;
 	int rank = gid_transport(entry) == DEVICE_ROCE_V1 ? 1 : 4;
 
@@ -205,7 +205,7 @@ static int open_wanted(const struct verbs_ops *ops, struct ibv_device **list, in
 		snprintf(error, error_size, "there is no RDMA device %s: 'tern info' lists them",
 			 options->name);
 	for (int i = 0; i < count; i++) {
-		struct ibv_context *context;
+		struct ibv_context *context = NULL;
 		struct device_info info;
 		int one;
 
@@ -380,7 +380,7 @@ unsigned device_list(const struct verbs_ops *ops, struct device_info *infos, uns
 	struct ibv_device **list = ops->get_device_list(&found);
 
 	for (int i = 0; list && i < found && filled < MIN(count, DEVICE_LIST_MAX); i++) {
-		struct ibv_context *context;
+		struct ibv_context *context = NULL;
 
 		if (open_one(ops, list[i], &any, &infos[filled], &context, error, sizeof(error)) <
 		    0) {

@@ -21,7 +21,7 @@ static void nothing(void *context, struct link *link)
 }
 
 void link_reader_open(struct link_reader *reader, const struct verbs_ops *ops, const char *device,
-		       const uint8_t *secret)
+		      const uint8_t *secret)
 {
 	const struct device_options options = {.name = device, .gid_index = -1};
 	const struct link_hub_config config = {
@@ -53,8 +53,7 @@ void link_reader_close(struct link_reader *reader)
 	reader->hub = NULL;
 }
 
-struct link *link_reader_connect(struct link_reader *reader, const struct addr *to,
-				  uint64_t now_ns)
+struct link *link_reader_connect(struct link_reader *reader, const struct addr *to, uint64_t now_ns)
 {
 	struct link *link;
 
@@ -77,7 +76,7 @@ static void read_done(struct link_work *work, struct link *link, const struct ib
 }
 
 enum ibv_wc_status link_reader_read(struct link_reader *reader, struct link *link,
-				     const struct region_answer *answer)
+				    const struct region_answer *answer)
 {
 	static struct reading reading;
 	struct ibv_sge sge = {

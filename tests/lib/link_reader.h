@@ -32,15 +32,15 @@ struct link_reader {
 
 /* 'device' NULL: the first. Fails the test when it can't, as all below do. */
 void link_reader_open(struct link_reader *reader, const struct verbs_ops *ops, const char *device,
-		       const uint8_t *secret);
+		      const uint8_t *secret);
 
 /* Nothing happens if it isn't open. */
 void link_reader_close(struct link_reader *reader);
 
 /* A link that is ready. */
 struct link *link_reader_connect(struct link_reader *reader, const struct addr *to,
-				  uint64_t now_ns);
+				 uint64_t now_ns);
 
 /* Reads what was granted, all of it, into 'bytes'; returns what the device says. */
 enum ibv_wc_status link_reader_read(struct link_reader *reader, struct link *link,
-				     const struct region_answer *answer);
+				    const struct region_answer *answer);
