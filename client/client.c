@@ -47,6 +47,7 @@ struct question {
 		*next;   /* of those that aren't FREE in the order of submission, or that are */
 	uint16_t status; /* of one that never came to asking */
 	bool strict;
+	bool by_owners;
 	bool asked;
 	struct collection *collection;
 	struct gather *gather; /* owned; NULL until first used */
@@ -166,7 +167,8 @@ static void ask_owners(struct client *client, struct question *question, const f
 /* Can its shards be searched in their owners' memory? Filters can be, but cost a READ a member. */
 static bool can_be_far(const struct client *client, const struct question *question)
 {
-	return client->far && question->filter_size == 0 && question->k <= READER_K_MAX;
+	return client->far && !question->by_owners && question->filter_size == 0 &&
+	       question->k <= READER_K_MAX;
 }
 
 /* The collection is known: chooses the shards and asks them. */
@@ -256,6 +258,7 @@ int client_submit(struct client *client, const struct client_question *from, uin
 	question->deadline_ns = from->deadline_ns;
 	question->submitted_ns = now_ns;
 	question->strict = from->strict;
+	question->by_owners = from->by_owners;
 	question->asked = false;
 	question->is_far = false;
 	question->asked_count = 0;

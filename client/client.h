@@ -66,6 +66,7 @@ struct client_question {
 	uint64_t deadline_ns; /* absolute */
 	uint64_t tag;
 	bool strict;
+	bool by_owners; /* not by reading their memory, even where that can be */
 };
 
 struct client_result {
