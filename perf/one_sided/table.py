@@ -65,7 +65,7 @@ def wins_from(by_load, key, more_is_better):
     best = None
     for load in sorted(by_load, reverse=True):
         rpc, one = (by_load[load][way][key] for way in WAYS)
-        if (one < rpc) == more_is_better:
+        if not (one > rpc if more_is_better else one < rpc):
             break
         best = load
     return best
