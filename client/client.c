@@ -346,6 +346,12 @@ static void take_answers(struct client *client, uint64_t now_ns)
 	} while (count == PORT_BURST_MAX);
 }
 
+/* Half of a question's time is kept for asking the owners. */
+static uint64_t far_until_ns(const struct question *question)
+{
+	return question->submitted_ns + (question->deadline_ns - question->submitted_ns) / 2;
+}
+
 /* What can be searched from here has been; the rest is asked of its owners. */
 static void run_far_question(struct client *client, struct question *question, uint64_t now_ns)
 {
@@ -357,6 +363,8 @@ static void run_far_question(struct client *client, struct question *question, u
 		return;
 	}
 	far_advance(client->far, &question->far);
+	if (now_ns >= far_until_ns(question))
+		far_abandon(client->far, &question->far);
 	if (!far_is_done(&question->far))
 		return;
 	rest = far_rest(&question->far, client->vshards);
@@ -484,8 +492,10 @@ uint64_t client_due_ns(const struct client *client)
 		due_ns = MIN(due_ns, far_due_ns(client->far, 0));
 	for (const struct question *question = client->active; question;
 	     question = question->next) {
-		if (question->state == QUESTION_WAITING || question->state == QUESTION_FAR)
+		if (question->state == QUESTION_WAITING)
 			due_ns = MIN(due_ns, question->deadline_ns);
+		else if (question->state == QUESTION_FAR)
+			due_ns = MIN(due_ns, far_until_ns(question));
 		else if (question->state == QUESTION_ASKING)
 			due_ns = MIN(due_ns, gather_due_ns(question->gather));
 		else if (question->state == QUESTION_DONE)

@@ -341,6 +341,7 @@ static int report(struct bench *bench)
 		print_json(bench, seconds);
 	else
 		print_text(bench, seconds);
+	online_report(&bench->options->online, bench->online);
 	if (write_hgrm(bench) != CMD_DONE)
 		return CMD_FAILED;
 	if (bench->failed)

@@ -123,8 +123,8 @@ uint64_t far_due_ns(const struct far *far, uint64_t now_ns);
 struct far_stats {
 	uint32_t shards; /* wanted so far */
 	uint32_t ready;
-	uint32_t opened;
-	uint32_t failed;
+	uint32_t opened; /* times that a shard became ready */
+	uint32_t failed; /* times that one couldn't, or stopped */
 	uint64_t searches;
 	uint64_t rounds; /* round trips, summed over the searches */
 	uint64_t reads;  /* for the searches alone; what opening took is below */

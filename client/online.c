@@ -218,11 +218,13 @@ void online_report(const struct online_options *options, const struct online *on
 		return;
 	searches = stats.searches ? (double)stats.searches : 1;
 	if (options->json) {
-		printf("{\"event\":\"one_sided\",\"shards\":%u,\"ready\":%u,\"transport\":\"%s\","
+		printf("{\"event\":\"one_sided\",\"shards\":%u,\"ready\":%u,\"opened\":%u,"
+		       "\"transport\":\"%s\","
 		       "\"searches\":%llu,\"round_trips\":%llu,\"reads\":%llu,\"bytes\":%llu,"
 		       "\"opening_reads\":%llu,\"opening_bytes\":%llu,\"failures\":%llu,"
 		       "\"reason\":\"%s\"}\n",
-		       stats.shards, stats.ready, stats.transport ? stats.transport : "none",
+		       stats.shards, stats.ready, stats.opened,
+		       stats.transport ? stats.transport : "none",
 		       (unsigned long long)stats.searches, (unsigned long long)stats.rounds,
 		       (unsigned long long)(stats.reads - stats.opening_reads),
 		       (unsigned long long)(stats.bytes - stats.opening_bytes),

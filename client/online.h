@@ -93,7 +93,7 @@ struct online_options {
 		 "MIB",                                                                            \
 		 "with --one-sided: memory for each shard (default 64)",                           \
 		 .number = &(o).one_sided_mib,                                                     \
-		 .min = 4,                                                                         \
+		 .min = 1,                                                                         \
 		 .max = 65536},                                                                    \
 		{"strict", NULL, "a query fails when a shard doesn't answer",                      \
 		 .flag = &(o).strict},                                                             \

@@ -418,6 +418,8 @@ static void take_directory(struct one_sided *one_sided, struct shard *shard,
 			     : "the shard's directory is damaged, empty or another's");
 		return;
 	}
+	shard->read.opening_reads += shard->fetch->stats.reads;
+	shard->read.opening_bytes += shard->fetch->stats.bytes;
 	close_fetch(shard, &shard->fetch);
 	shard->state = SHARD_ASKING_SEGMENT;
 	ask_segment(one_sided, shard, route, now_ns);

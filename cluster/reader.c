@@ -165,7 +165,14 @@ const struct segment *reader_segment(const struct reader *reader)
 
 struct reader_stats reader_stats(const struct reader *reader)
 {
-	return reader->stats;
+	struct reader_stats stats = reader->stats;
+
+	/* All that one has fetched that never became ready. */
+	if (reader->opening != OPENING_DONE) {
+		stats.opening_reads = reader->fetch->stats.reads;
+		stats.opening_bytes = reader->fetch->stats.bytes;
+	}
+	return stats;
 }
 
 /* --- opening --- */
