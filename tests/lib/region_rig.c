@@ -2,6 +2,7 @@
 #include "tests/lib/region_rig.h"
 
 #include "base/clock.h"
+#include "rdma/fetch_verbs.h"
 #include "tests/lib/test.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static void open_node(struct rig *rig, struct rig_node *node, const struct verbs
 		.node = number,
 		.secret = secret,
 		.link_max = RIG_LINK_MAX,
-		.send_depth = 64,
+		.send_depth = 2 * FETCH_VERBS_DEPTH_MIN,
 		.seed = rig->real ? 0 : number,
 		.changed = changed,
 		.context = rig,

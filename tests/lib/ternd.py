@@ -3,11 +3,14 @@
 
 Everything that it makes lies in one temporary folder: configuration, DPDK's run-time files, log.
 """
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -55,13 +58,47 @@ def build_collection(folder, name="words", base="words100_base.fbin", metric="co
     return out
 
 
+def first_rows(path, count, to):
+    """The first vectors of an .fbin file, in a file of their own; returns its path."""
+    with open(path, "rb") as file:
+        _, dim = struct.unpack("<II", file.read(8))
+        rows = file.read(count * dim * 4)
+    with open(to, "wb") as file:
+        file.write(struct.pack("<II", count, dim) + rows)
+    return to
+
+
+# What a slow_tern() is ahead of who reads its lines, at most: its pipe and its own buffer.
+AHEAD_BYTES = 2 * 4096
+
+
+@contextlib.contextmanager
+def slow_tern(folder, *args):
+    """A tern whose output goes into a pipe of a page, so that it waits for who reads its lines.
+
+    Gives the process, and a function that reads what it complained of so far.
+    """
+    log = os.path.join(folder, "errors")
+
+    def errors():
+        with open(log, encoding="utf-8") as file:
+            return file.read()
+    with open(log, "w", encoding="utf-8") as file, \
+            subprocess.Popen([TERN, *map(str, args)], stdout=subprocess.PIPE, stderr=file, text=True) as tern:
+        fcntl.fcntl(tern.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        try:
+            yield tern, errors
+        finally:
+            tern.kill()
+
+
 class Ternd:
     """with Ternd(data=FOLDER) as node: node.server is its address."""
 
-    def __init__(self, data, cores=1, extra="", port=None, memif=False, rdma=None):
+    def __init__(self, data, cores=1, extra="", port=None, memif=False, rdma=None, address=None):
         self.folder = tempfile.mkdtemp(prefix="tern-test-")
         self.port = port or free_port(cores)
-        self.server = f"{rdma or ('10.77.0.1' if memif else '127.0.0.1')}:{self.port}"
+        self.server = f"{rdma or address or ('10.77.0.1' if memif else '127.0.0.1')}:{self.port}"
         self.device = f"net_memif0,socket={self.folder}/memif,socket-abstract=no,role="  # + server or client
         kind = "kind: socket"
         if memif:

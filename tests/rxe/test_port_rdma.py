@@ -3,7 +3,6 @@
 """Queries over RDMA's reliable connections, end to end: the same answers as over sockets, bit for bit."""
 import json
 import os
-import struct
 import sys
 import tempfile
 import unittest
@@ -17,24 +16,14 @@ VECTORS, QUERIES = 600, 20  # an emulated processor is slow
 EXTRA = "telemetry: false\n"
 
 
-def first_rows(name, count, folder):
-    """The first vectors of a file, in a file of their own."""
-    with open(os.path.join(ternd.DATA, name), "rb") as file:
-        _, dim = struct.unpack("<II", file.read(8))
-        rows = file.read(count * dim * 4)
-    path = os.path.join(folder, name)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<II", count, dim) + rows)
-    return path
-
-
 class PortRdma(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
-        base = first_rows("words100_base.fbin", VECTORS, folder.name)
-        cls.query = first_rows("words100_query.fbin", QUERIES, folder.name)
+        base, cls.query = (
+            ternd.first_rows(os.path.join(ternd.DATA, name), count, os.path.join(folder.name, name))
+            for name, count in (("words100_base.fbin", VECTORS), ("words100_query.fbin", QUERIES)))
         cls.data = ternd.build_collection(folder.name, base=base)
 
     def ask(self, server, *more):
