@@ -10,9 +10,11 @@
 #include "base/defs.h"
 #include "client/client.h"
 #include "client/fabric.h"
+#include "client/far.h"
 #include "client/peers.h"
 #include "net/port_socket.h"
 #include "proto/status.h"
+#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -165,6 +167,21 @@ static int open_port(struct tern_client *tern, const struct tern_options *option
 	return TERN_OK;
 }
 
+/* How shards are read in their owners' memory. */
+static struct far_config far_of(const struct tern_options *options, const uint8_t *secret)
+{
+	bool has_verbs = !options->verbs || strcmp(options->verbs, "none") != 0;
+
+	return (struct far_config){
+		.ops = has_verbs ? real_verbs_ops() : NULL,
+		.device = options->verbs,
+		.shm = true,
+		.huge = true,
+		.memory_size = (uint64_t)options->one_sided_mib << 20,
+		.secret = secret,
+	};
+}
+
 static int open_client(struct tern_client *tern, const struct tern_options *options)
 {
 	uint8_t secret[SESSION_SECRET_SIZE];
@@ -173,6 +190,7 @@ static int open_client(struct tern_client *tern, const struct tern_options *opti
 		.session_count = DEFAULT_SESSIONS,
 		.shard_count = options->shard_count,
 	};
+	struct far_config far;
 	struct peers peers;
 	int result;
 
@@ -192,6 +210,9 @@ static int open_client(struct tern_client *tern, const struct tern_options *opti
 	config.port = tern->queue;
 	config.servers = peers.servers;
 	config.server_count = peers.server_count;
+	far = far_of(options, config.secret);
+	if (options->one_sided)
+		config.far = &far;
 	result = client_new(&config, &tern->client);
 	explicit_bzero(secret, sizeof(secret));
 	if (result == -EINVAL)
@@ -211,6 +232,8 @@ int tern_open(const struct tern_options *from, struct tern_client **ret_client)
 		return fail(TERN_E_INVALID, "options.servers is not set");
 	if (options.in_flight_max > CLIENT_IN_FLIGHT_MAX)
 		return fail(TERN_E_INVALID, "in_flight_max is more than %d", CLIENT_IN_FLIGHT_MAX);
+	if (!options.one_sided && (options.one_sided_mib || options.verbs))
+		return fail(TERN_E_INVALID, "one_sided_mib and verbs go with one_sided");
 	tern = calloc(1, sizeof(*tern));
 	if (!tern)
 		return fail(TERN_E_MEMORY, "out of memory");
@@ -342,6 +365,7 @@ static void take_result(struct tern_client *tern, const struct client_result *fr
 		.asked_count = from->asked_count,
 		.missing_count = from->missing_count,
 		.uncertain = !from->certain,
+		.one_sided_count = from->far_count,
 		.latency_ns = from->done_ns - from->submitted_ns,
 	};
 
@@ -423,6 +447,23 @@ int tern_fd(const struct tern_client *tern)
 	return port_wait_fd(tern->queue);
 }
 
+static void take_far_stats(const struct tern_client *tern, struct tern_stats *stats)
+{
+	struct far_stats from;
+
+	if (!client_far(tern->client, &from))
+		return;
+	stats->one_sided_shards = from.ready;
+	stats->one_sided_searches = from.searches;
+	stats->one_sided_round_trips = from.rounds;
+	stats->one_sided_reads = from.reads - from.opening_reads;
+	stats->one_sided_bytes = from.bytes - from.opening_bytes;
+	stats->one_sided_opening_bytes = from.opening_bytes;
+	stats->one_sided_failures = from.failed;
+	stats->one_sided_transport = from.transport ? from.transport : "";
+	stats->one_sided_reason = from.reason;
+}
+
 void tern_stats(const struct tern_client *tern, struct tern_stats *stats)
 {
 	struct client_stats from = client_stats(tern->client);
@@ -437,7 +478,10 @@ void tern_stats(const struct tern_client *tern, struct tern_stats *stats)
 		.frames_received = from.session.frames_received,
 		.frames_resent = from.session.frames_resent,
 		.frames_bad = from.session.frames_bad,
+		.one_sided_transport = "",
+		.one_sided_reason = "",
 	};
 
+	take_far_stats(tern, &all);
 	memcpy(stats, &all, all.size);
 }

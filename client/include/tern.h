@@ -94,12 +94,16 @@ struct tern_options {
 	uint32_t reserved;      /* 0 */
 	const char
 		*port; /* what moves frames, as the servers have it: "socket" (and NULL), "rdma" */
-	const char *device; /* of verbs, with "rdma"; NULL: the first whose port is up */
+	const char *device;     /* of verbs, with "rdma"; NULL: the first whose port is up */
+	int one_sided;          /* not 0: search shards in their owners' memory where that can be */
+	uint32_t one_sided_mib; /* memory for what is read of each shard, in MiB; 0: 64 */
+	const char *verbs; /* the device that reads: NULL: the first that is up; "none": shared */
+			   /* memory of this host alone */
 };
 
 #define TERN_OPTIONS_INIT                                                                          \
 	{                                                                                          \
-		sizeof(struct tern_options), NULL, NULL, 0, 0, 0, 0, NULL, NULL                    \
+		sizeof(struct tern_options), NULL, NULL, 0, 0, 0, 0, NULL, NULL, 0, 0, NULL        \
 	}
 
 /*
@@ -154,7 +158,9 @@ struct tern_result {
 	uint32_t missing_count; /* shards without an answer; above 0 the result is partial */
 	uint32_t uncertain;     /* not 0: a server was down when the collection's shards were */
 				/* counted, and there may be more than those that were asked */
-	uint64_t latency_ns;    /* from tern_submit() until the last answer was merged */
+	uint32_t one_sided_count; /* of those asked, how many were searched in their owners' */
+				  /* memory */
+	uint64_t latency_ns;      /* from tern_submit() until the last answer was merged */
 	struct tern_missing missing[TERN_MISSING_MAX];
 };
 
@@ -190,7 +196,8 @@ int tern_poll(struct tern_client *client, struct tern_result *results, unsigned 
 /*
  * Becomes readable when tern_poll() has something to do, for the caller's own
  * poll(2) or epoll(7). Besides, call tern_poll() every 10 ms while queries are
- * under way: it repeats what was lost.
+ * under way: it repeats what was lost. With options.one_sided call it again at once
+ * while queries are under way, since bytes that were read wake nobody.
  */
 int tern_fd(const struct tern_client *client);
 
@@ -205,11 +212,23 @@ struct tern_stats {
 	uint64_t frames_received;
 	uint64_t frames_resent;
 	uint64_t frames_bad; /* received and refused */
+
+	/* With options.one_sided, else 0 and "". Where reading fails the owner is asked. */
+	uint64_t one_sided_shards;        /* that can be searched in their owners' memory now */
+	uint64_t one_sided_searches;      /* of one shard each */
+	uint64_t one_sided_round_trips;   /* that those waited for, summed */
+	uint64_t one_sided_reads;         /* for searches */
+	uint64_t one_sided_bytes;         /* in those */
+	uint64_t one_sided_opening_bytes; /* read before a shard could be searched */
+	uint64_t one_sided_failures;      /* times that reading a shard couldn't begin, or ended */
+	const char *one_sided_transport;  /* "verbs" or "shm"; "" when no shard can be read now */
+	const char *one_sided_reason;     /* why one can't: valid until the client's next call; */
+					  /* "" when all can */
 };
 
 #define TERN_STATS_INIT                                                                            \
 	{                                                                                          \
-		sizeof(struct tern_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0                               \
+		sizeof(struct tern_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "", ""  \
 	}
 
 /* Writes as much as 'stats->size' has room for. */

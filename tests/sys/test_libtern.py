@@ -16,6 +16,7 @@ import ternd  # noqa: E402
 LIBRARY = os.path.join(ternd.BUILD, "libtern.so")
 MAP = os.path.join(ternd.SOURCE, "client", "tern.map")
 HEADER = os.path.join(ternd.SOURCE, "client", "include", "tern.h")
+READER = os.path.join(ternd.SOURCE, "tests", "sys", "one_sided.c")
 EXAMPLE = os.path.join(ternd.SOURCE, "client", "example", "search.c")
 
 
@@ -63,7 +64,9 @@ class Example(unittest.TestCase):
         cls.program = os.path.join(cls.folder.name, "search")
         # What the installed library itself was built with (a sanitizer, say) the program needs too.
         more = ["-fsanitize=address,undefined"] if "libasan" in output("ldd", LIBRARY) else []
-        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", cls.program, EXAMPLE, *flags, *more], check=True)
+        cls.reader = os.path.join(cls.folder.name, "one_sided")
+        for program, source in ((cls.program, EXAMPLE), (cls.reader, READER)):
+            subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", program, source, *flags, *more], check=True)
 
     def test_what_an_operator_needs_is_installed_too(self):
         root = self.folder.name + self.prefix
@@ -78,8 +81,8 @@ class Example(unittest.TestCase):
             program, = re.findall(r"^ExecStart=(\S+)", file.read(), re.M)
         self.assertTrue(os.access(self.folder.name + program, os.X_OK), program)
 
-    def run_example(self, *args, vector=""):
-        return subprocess.run([self.program, *args], input=vector, capture_output=True, text=True, timeout=60,
+    def run_example(self, *args, vector="", program=None):
+        return subprocess.run([program or self.program, *args], input=vector, capture_output=True, text=True, timeout=60,
                               check=False, env={**os.environ, "LD_LIBRARY_PATH": self.libdir})
 
     def test_the_example_is_short(self):
@@ -116,6 +119,26 @@ class Example(unittest.TestCase):
             missing = self.run_example(node.server, "other", vector="1 2 3")
             self.assertEqual(missing.returncode, 1)
             self.assertIn("shard not on this node", missing.stderr)
+
+    @unittest.skipUnless(os.path.exists(ternd.TERND), "no ternd was built")
+    def test_it_searches_shards_in_their_owners_memory(self):
+        query = ternd.first_rows(os.path.join(ternd.DATA, "words100_query.fbin"), 20,
+                                 os.path.join(self.folder.name, "some.fbin"))
+        data = ternd.build_collection(self.folder.name, "again")
+        with open(query, "rb") as file:
+            count, dim = struct.unpack("<II", file.read(8))
+            vectors = struct.unpack(f"<{count * dim}f", file.read())
+        with ternd.Ternd(data) as node:
+            asked, read = ([line.split() for line in self.run_example(
+                node.server, "again", str(dim), way, vector=" ".join(map(repr, vectors)),
+                program=self.reader).stdout.splitlines()] for way in ("asked", "read"))
+        # Lines of hits; and one of counters at the end.
+        self.assertEqual(len(asked), count + 1)
+        self.assertEqual(asked[:-1], read[:-1])
+        self.assertEqual(asked[-1], ["0", "0", "0", "0", "0", "0", "0", "-"])
+        results, shards, searches, trips, reads, size, failures = map(int, read[-1][:-1])
+        self.assertEqual((results, shards, searches, failures, read[-1][-1]), (4 * count, 4, 4 * count, 0, "shm"))
+        self.assertTrue(0 < trips <= reads < size)
 
 
 if __name__ == "__main__":

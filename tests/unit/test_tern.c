@@ -432,6 +432,58 @@ static void a_node_that_starts_again_is_found_again(void **state)
 	fake_node_stop(node);
 }
 
+static void shards_that_cannot_be_read_are_asked_of_their_owners(void **state)
+{
+	struct fake_node_config config = node_config(7);
+	struct fake_node *node = fake_node_start(&config);
+	struct tern_options options = TERN_OPTIONS_INIT;
+	struct tern_query query = query_for(middle);
+	struct tern_stats stats = TERN_STATS_INIT;
+	struct tern_client *client;
+	struct tern_result result;
+	struct tern_hit hits[K];
+
+	options.one_sided = 1;
+	options.one_sided_mib = 4;
+	options.verbs = "none";
+	client = open_client(node, NULL, options);
+	assert_int_equal(tern_search(client, &query, hits, &result), TERN_OK);
+	expect(middle, 7, hits, result.hit_count);
+	assert_int_equal(result.asked_count, SHARDS);
+	assert_int_equal(result.one_sided_count, 0);
+	tern_stats(client, &stats);
+	assert_true(stats.one_sided_failures >= SHARDS);
+	assert_int_equal(stats.one_sided_shards, 0);
+	assert_int_equal(stats.one_sided_searches, 0);
+	assert_string_equal(stats.one_sided_transport, "");
+	assert_non_null(strstr(stats.one_sided_reason, "lends memory"));
+	tern_close(client);
+	fake_node_stop(node);
+}
+
+/* Of a program that was built when there were no one-sided searches. */
+static void older_structures_are_read_and_written_as_far_as_they_go(void **state)
+{
+	struct fake_node_config config = node_config(7);
+	struct fake_node *node = fake_node_start(&config);
+	struct tern_options options = TERN_OPTIONS_INIT;
+	struct tern_stats stats = TERN_STATS_INIT;
+	struct tern_client *client;
+
+	options.size = offsetof(struct tern_options, one_sided);
+	options.one_sided = 1; /* whatever lies behind it */
+	options.verbs = (const char *)1;
+	client = open_client(node, NULL, options);
+	stats.size = offsetof(struct tern_stats, one_sided_shards);
+	stats.frames_bad = stats.one_sided_shards = 99;
+	tern_stats(client, &stats);
+	assert_int_equal(stats.size, offsetof(struct tern_stats, one_sided_shards));
+	assert_int_equal(stats.frames_bad, 0);
+	assert_int_equal(stats.one_sided_shards, 99);
+	tern_close(client);
+	fake_node_stop(node);
+}
+
 /* Writes 32 bytes of 'fill' to a file that only we can read. */
 static void write_secret(char *path, size_t size, int fill)
 {
@@ -504,6 +556,10 @@ static void options_that_cannot_be_meant_are_refused(void **state)
 	options.size = sizeof(options) + 8;
 	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
 	options.size = sizeof(options);
+	options.verbs = "none";
+	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
+	assert_non_null(strstr(tern_last_error(), "one_sided"));
+	options.verbs = NULL;
 	options.secret_file = "/nowhere/at/all";
 	assert_int_equal(tern_open(&options, &client), TERN_E_INVALID);
 	options.secret_file = NULL;
@@ -593,6 +649,8 @@ int main(void)
 		cmocka_unit_test(nobody_there_ends_with_the_timeout_at_the_latest),
 		cmocka_unit_test(a_node_that_is_down_from_the_start_leaves_a_partial_answer),
 		cmocka_unit_test(a_node_that_starts_again_is_found_again),
+		cmocka_unit_test(shards_that_cannot_be_read_are_asked_of_their_owners),
+		cmocka_unit_test(older_structures_are_read_and_written_as_far_as_they_go),
 		cmocka_unit_test(only_who_knows_the_secret_is_answered),
 		cmocka_unit_test(options_that_cannot_be_meant_are_refused),
 		cmocka_unit_test(queries_that_cannot_be_meant_are_refused),
