@@ -5,6 +5,7 @@
 #include "base/defs.h"
 #include "base/memory.h"
 #include "cluster/one_sided.h"
+#include "cluster/tether.h"
 #include "hnsw/layout.h"
 #include "proto/directory.h"
 #include "proto/envelope.h"
@@ -16,6 +17,7 @@
 #include "tests/lib/index.h"
 #include "tests/lib/kinds.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,6 +51,12 @@ struct owner {
 	const char *refusal; /* NULL: grants */
 	bool silent;
 	unsigned asked;
+	/* What no node would do. */
+	uint16_t answer_type;  /* 0: the right one */
+	uint32_t answer_shard; /* added to the shard's number */
+	uint64_t short_grant;  /* bytes that a segment's grant is short of */
+	uint64_t short_lent;   /* bytes that the memory lent is short of the grant */
+	unsigned strays;       /* leases of other memory, passed before each that was granted */
 };
 
 struct fixture {
@@ -77,7 +85,16 @@ static void fill(struct memory *memory, const char *name, const void *bytes, siz
 	assert_int_equal(memory_seal(memory), 0);
 }
 
-static void owner_fill(struct fixture *fixture)
+/* Lends what is no segment, under a number that is no grant's. */
+static void owner_stray(struct owner *owner, struct shm_link *link)
+{
+	for (unsigned i = 0; i < owner->strays; i++)
+		assert_int_equal(shm_link_pass(link, UINT64_MAX - i, owner->directory.fd, 0,
+					       owner->directory_size),
+				 0);
+}
+
+static void owner_list(struct fixture *fixture, uint32_t shard, uint32_t count)
 {
 	struct owner *owner = &fixture->owner;
 	const uint8_t *image = fixture->image.bytes;
@@ -91,17 +108,25 @@ static void owner_fill(struct fixture *fixture)
 		.body_crc = load_le32(image + LAYOUT_AT_BODY_CRC),
 	};
 	const struct directory directory = {
-		.generation = 1, .shard = VSHARD, .count = 1, .segments = &segment};
+		.generation = 1, .shard = shard, .count = count, .segments = &segment};
 	uint8_t bytes[DIRECTORY_HEAD_SIZE + DIRECTORY_ENTRY_SIZE];
 
 	owner->directory_size = directory_encode(&directory, bytes, sizeof(bytes));
 	assert_true(owner->directory_size > 0);
+	memory_deinit(&owner->directory);
+	fill(&owner->directory, "test-directory", bytes, owner->directory_size);
 	owner->generation = segment.generation;
 	owner->header_crc = segment.header_crc;
 	owner->image_size = segment.image_size;
+}
+
+static void owner_fill(struct fixture *fixture)
+{
+	struct owner *owner = &fixture->owner;
+
 	owner->lease_ms = 10000;
-	fill(&owner->segment, "test-segment", image, fixture->image.size);
-	fill(&owner->directory, "test-directory", bytes, owner->directory_size);
+	fill(&owner->segment, "test-segment", fixture->image.bytes, fixture->image.size);
+	owner_list(fixture, VSHARD, 1);
 }
 
 static void owner_turn(struct fixture *fixture)
@@ -148,12 +173,15 @@ static struct region_answer owner_grant(struct owner *owner, const struct region
 			.reason = {.text = reason, .length = (uint32_t)strlen(reason)}};
 	}
 	memory = name.kind == REGION_KIND_DIRECTORY ? &owner->directory : &owner->segment;
-	answer.length =
-		name.kind == REGION_KIND_DIRECTORY ? owner->directory_size : owner->image_size;
+	answer.length = name.kind == REGION_KIND_DIRECTORY ? owner->directory_size
+							   : owner->image_size - owner->short_grant;
 	answer.generation = owner->generation;
 	answer.crc = owner->header_crc;
 	answer.lease_id = ++owner->lease;
-	assert_int_equal(shm_link_pass(link, answer.lease_id, memory->fd, 0, answer.length), 0);
+	owner_stray(owner, link);
+	assert_int_equal(shm_link_pass(link, answer.lease_id, memory->fd, 0,
+				       answer.length - owner->short_lent),
+			 0);
 	return answer;
 }
 
@@ -178,6 +206,9 @@ static void owner_answer(struct fixture *fixture)
 				    ask.call.answer_capacity - ENVELOPE_SIZE);
 	assert_true(size > 0);
 	envelope.type = MESSAGE_VECTOR_MEM_REGION_RESPONSE;
+	if (fixture->owner.answer_type)
+		envelope.type = fixture->owner.answer_type;
+	envelope.vshard += fixture->owner.answer_shard;
 	envelope.payload_size = (uint32_t)size;
 	envelope_encode_header(&envelope, to);
 	answer.size = (uint32_t)(ENVELOPE_SIZE + size);
@@ -463,6 +494,216 @@ static void another_segment_under_the_same_name_ends_it(void **state)
 	teardown(&fixture);
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* Opens it with an owner that misbehaves; the reason must speak of 'what'. */
+static void assert_refused(struct fixture *fixture, const char *what)
+{
+	learn_place(fixture);
+	assert_false(wait_ready(fixture));
+	assert_non_null(strstr(one_sided_reason(fixture->one_sided, fixture->shard), what));
+	teardown(fixture);
+}
+
+static void memory_that_was_not_granted_is_passed_over_and_closed(void **state)
+{
+	const unsigned strays[] = {TETHER_LENT_MAX - 1, TETHER_LENT_MAX + 2};
+	const unsigned before = open_descriptors();
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(strays); i++) {
+		struct fixture fixture;
+
+		setup(&fixture);
+		learn_place(&fixture);
+		fixture.owner.strays = strays[i];
+		assert_true(wait_ready(&fixture));
+		for (unsigned renewal = 0; renewal < 4; renewal++) {
+			fixture.now_ns += 6000 * MS;
+			assert_int_equal(ask_all(&fixture), QUERIES);
+		}
+		teardown(&fixture);
+		assert_int_equal(open_descriptors(), before);
+	}
+}
+
+static void memory_shorter_than_its_grant_is_refused(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	fixture.owner.short_lent = 64;
+	assert_refused(&fixture, "too short");
+}
+
+static void a_grant_shorter_than_the_directory_says_is_refused(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	fixture.owner.short_grant = 64;
+	assert_refused(&fixture, "the directory");
+}
+
+static void a_new_lease_of_another_size_ends_it(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	fixture.owner.short_grant = 64;
+	fixture.now_ns += 6000 * MS;
+	for (unsigned i = 0; i < 3; i++)
+		turn(&fixture);
+	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard), "another"));
+	teardown(&fixture);
+}
+
+static void answers_to_something_else_are_malformed(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	fixture.owner.answer_type = MESSAGE_VECTOR_MEM_REGION_REQUEST;
+	assert_refused(&fixture, "malformed");
+	setup(&fixture);
+	fixture.owner.answer_shard = 1;
+	assert_refused(&fixture, "malformed");
+}
+
+static void directories_of_other_shards_and_empty_ones_are_refused(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	owner_list(&fixture, VSHARD + 1, 1);
+	assert_refused(&fixture, "directory");
+	setup(&fixture);
+	owner_list(&fixture, VSHARD, 0);
+	assert_refused(&fixture, "directory");
+}
+
+static void memory_that_is_withdrawn_is_read_no_more(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	assert_int_equal(shm_link_withdraw(fixture.owner.links[0], fixture.owner.lease), 0);
+	turn(&fixture);
+	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	turn(&fixture);
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard),
+			       "taken its memory back"));
+	teardown(&fixture);
+}
+
+/* Among servers below and above it, and those of other hosts at ports that are nearer. */
+static void memory_is_lent_at_the_owners_first_core(void **state)
+{
+	static const struct {
+		const char *ip;
+		int port;
+	} others[] = {
+		{"127.0.0.1:1", -5}, {"127.0.0.1:1", 10}, {"127.0.0.2:1", 2}, {"127.0.0.1:1", -9}};
+	struct addr servers[1 + ARRAY_COUNT(others)];
+	struct fixture fixture;
+	struct addr core;
+
+	(void)state;
+	setup(&fixture);
+	for (unsigned i = 0; i < ARRAY_COUNT(others); i++) {
+		assert_int_equal(addr_parse(others[i].ip, 0, &servers[i]), 0);
+		servers[i].port = (uint16_t)(fixture.at.port + others[i].port);
+	}
+	servers[ARRAY_COUNT(others)] = fixture.at;
+	route_free(fixture.route);
+	assert_int_equal(route_new(servers, ARRAY_COUNT(servers), 4, &fixture.route), 0);
+	assert_int_equal(route_collection(fixture.route, "c", 1, &fixture.collection), 0);
+	core = fixture.at;
+	core.port = (uint16_t)(core.port + 3);
+	assert_int_equal(route_learn(fixture.route, fixture.collection, VSHARD, &core, 1), 0);
+	assert_true(wait_ready(&fixture));
+	teardown(&fixture);
+}
+
+/* Fails once more. Returns how long it pauses then. */
+static uint64_t pause_after_failure(struct fixture *fixture)
+{
+	fixture->now_ns = one_sided_due_ns(fixture->one_sided, fixture->now_ns);
+	assert_false(wait_ready(fixture));
+	return one_sided_due_ns(fixture->one_sided, fixture->now_ns) - fixture->now_ns;
+}
+
+static void pauses_grow_to_their_limit_and_begin_anew_after_success(void **state)
+{
+	struct fixture fixture;
+	uint64_t expected = ONE_SIDED_PAUSE_MIN_NS;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	fixture.owner.refusal = REGION_UNSUPPORTED;
+	for (unsigned i = 0; i < 9; i++) {
+		assert_int_equal(pause_after_failure(&fixture), expected);
+		assert_int_equal(fixture.owner.asked, i + 1);
+		expected = MIN(2 * expected, ONE_SIDED_PAUSE_MAX_NS);
+	}
+	assert_int_equal(expected, ONE_SIDED_PAUSE_MAX_NS);
+	fixture.owner.refusal = NULL;
+	fixture.now_ns = one_sided_due_ns(fixture.one_sided, fixture.now_ns);
+	assert_true(wait_ready(&fixture));
+	fixture.owner.refusal = REGION_UNSUPPORTED;
+	assert_int_equal(shm_link_withdraw(fixture.owner.links[0], fixture.owner.lease), 0);
+	turn(&fixture);
+	turn(&fixture);
+	assert_int_equal(one_sided_due_ns(fixture.one_sided, fixture.now_ns) - fixture.now_ns,
+			 ONE_SIDED_PAUSE_MIN_NS);
+	assert_int_equal(one_sided_info(fixture.one_sided, fixture.shard).failed, 10);
+	teardown(&fixture);
+}
+
+static void the_next_lease_is_asked_for_at_half_of_this_one_and_not_over_and_over(void **state)
+{
+	struct fixture fixture;
+	uint64_t half_ns;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	half_ns = fixture.now_ns + fixture.owner.lease_ms * MS / 2;
+	assert_int_equal(one_sided_due_ns(fixture.one_sided, fixture.now_ns), half_ns);
+	fixture.owner.refusal = REGION_MANY_LEASES;
+	fixture.now_ns = half_ns - 1;
+	turn(&fixture);
+	assert_int_equal(fixture.owner.asked, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		fixture.now_ns = half_ns + i * ONE_SIDED_PAUSE_MIN_NS;
+		for (unsigned j = 0; j < 4; j++)
+			turn(&fixture);
+		assert_int_equal(fixture.owner.asked, 3 + i);
+	}
+	assert_true(one_sided_is_ready(fixture.one_sided, fixture.shard));
+	teardown(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +715,17 @@ int main(void)
 		cmocka_unit_test(an_owner_that_says_nothing_is_given_up),
 		cmocka_unit_test(a_node_that_lends_nothing_is_asked_instead),
 		cmocka_unit_test(another_segment_under_the_same_name_ends_it),
+		cmocka_unit_test(memory_that_was_not_granted_is_passed_over_and_closed),
+		cmocka_unit_test(memory_shorter_than_its_grant_is_refused),
+		cmocka_unit_test(a_grant_shorter_than_the_directory_says_is_refused),
+		cmocka_unit_test(a_new_lease_of_another_size_ends_it),
+		cmocka_unit_test(answers_to_something_else_are_malformed),
+		cmocka_unit_test(directories_of_other_shards_and_empty_ones_are_refused),
+		cmocka_unit_test(memory_that_is_withdrawn_is_read_no_more),
+		cmocka_unit_test(memory_is_lent_at_the_owners_first_core),
+		cmocka_unit_test(pauses_grow_to_their_limit_and_begin_anew_after_success),
+		cmocka_unit_test(
+			the_next_lease_is_asked_for_at_half_of_this_one_and_not_over_and_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

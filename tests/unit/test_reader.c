@@ -5,9 +5,11 @@
 #include "base/defs.h"
 #include "cluster/reader.h"
 #include "hnsw/layout.h"
+#include "hnsw/remote.h"
 #include "rdma/fetch_local.h"
 #include "tests/lib/index.h"
 #include "tests/lib/kinds.h"
+#include "tests/lib/reseal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -264,6 +266,266 @@ static void configurations_are_checked(void **state)
 	teardown(&fixture);
 }
 
+/* Turns until a question has its answer. */
+static struct reader_answer wait_answer(struct fixture *fixture)
+{
+	struct reader_answer answer;
+
+	while (reader_take(fixture->reader, &answer, 1) == 0)
+		(void)reader_turn(fixture->reader, 0);
+	return answer;
+}
+
+static void an_error_has_no_hits_and_leaves_nothing_running(void **state)
+{
+	struct fixture fixture;
+	struct reader_answer answer;
+
+	(void)state;
+	setup(&fixture);
+	begin(&fixture, 0, 0, MEMORY);
+	assert_int_equal(open_it(&fixture), READER_READY);
+	assert_int_equal(reader_ask(fixture.reader, fixture.queries, 10, 0, 1), 0);
+	assert_int_equal(wait_answer(&fixture).hit_count, 10);
+	assert_int_equal(reader_ask(fixture.reader, fixture.queries, 10, 0, 2), 0);
+	assert_int_equal(reader_running(fixture.reader), 1);
+	reader_fail(fixture.reader, -ENOTCONN, "the test says so");
+	assert_int_equal(reader_running(fixture.reader), 0);
+	assert_int_equal(reader_take(fixture.reader, &answer, 1), 1);
+	assert_int_equal(answer.tag, 2);
+	assert_int_equal(answer.error, -ENOTCONN);
+	assert_int_equal(answer.hit_count, 0);
+	teardown(&fixture);
+}
+
+static void reading_ends_with_the_lease_even_when_nothing_is_asked(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	begin(&fixture, 0, 0, MEMORY);
+	fixture.fetch->expires_ns = 1000;
+	assert_int_equal(open_it(&fixture), READER_READY);
+	(void)reader_turn(fixture.reader, 999);
+	assert_int_equal(reader_state(fixture.reader), READER_READY);
+	(void)reader_turn(fixture.reader, 1000);
+	assert_int_equal(reader_state(fixture.reader), READER_FAILED);
+	assert_non_null(strstr(reader_error(fixture.reader), "lease"));
+	teardown(&fixture);
+}
+
+static void an_abandoned_question_holds_on_to_nothing(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	begin(&fixture, 0, 0, MEMORY);
+	assert_int_equal(open_it(&fixture), READER_READY);
+	for (unsigned i = 0; i < QUERIES; i++) {
+		const float *query = fixture.queries + (size_t)i * DIM;
+
+		assert_int_equal(reader_ask(fixture.reader, query, 10, 48, 100), 0);
+		(void)reader_turn(fixture.reader, 0);
+		reader_abandon(fixture.reader, 100);
+		assert_int_equal(reader_running(fixture.reader), 0);
+	}
+	assert_int_equal(ask_all(&fixture, 10, 48), QUERIES);
+	teardown(&fixture);
+}
+
+/* Nothing more is asked of the one before, and what was is waited for. */
+static void the_next_fetch_takes_over_when_the_last_is_quiet(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed < 5; seed++) {
+		struct fixture fixture;
+		struct fetch *first;
+		uint64_t batches;
+
+		setup(&fixture);
+		begin(&fixture, seed, 0, MEMORY);
+		first = fixture.fetch;
+		assert_int_equal(open_it(&fixture), READER_READY);
+		for (unsigned i = 0; i < IN_FLIGHT; i++)
+			assert_int_equal(reader_ask(fixture.reader,
+						    fixture.queries + (size_t)i * DIM, 10, 48, i),
+					 0);
+		(void)reader_turn(fixture.reader, 0);
+		assert_true(first->under_way > 0);
+		batches = first->stats.batches;
+		{
+			const struct fetch_local_options options = {
+				.start = fixture.image.bytes,
+				.size = fixture.image.size,
+				.memory = fixture.memory,
+				.memory_size = MEMORY,
+				.seed = seed,
+			};
+
+			assert_int_equal(fetch_local_open(&options, &fixture.fetch), 0);
+		}
+		reader_use(fixture.reader, fixture.fetch);
+		while (reader_fetch(fixture.reader) == first)
+			(void)reader_turn(fixture.reader, 0);
+		assert_int_equal(first->under_way, 0);
+		assert_int_equal(first->stats.batches, batches);
+		fetch_close(first);
+		for (unsigned i = 0; i < IN_FLIGHT; i++) {
+			struct reader_answer answer = wait_answer(&fixture);
+
+			assert_owners_answer(&fixture, &answer, 10, 48);
+		}
+		teardown(&fixture);
+	}
+}
+
+/* A wait for many batches is one round trip, in whatever order and how late they come. */
+static void round_trips_do_not_depend_on_the_order_of_arrival(void **state)
+{
+	uint32_t rounds[QUERIES];
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		struct fixture fixture;
+
+		setup(&fixture);
+		fixture.config.breadth = 0;
+		begin(&fixture, seed, 0, MEMORY);
+		assert_int_equal(open_it(&fixture), READER_READY);
+		for (unsigned i = 0; i < QUERIES; i++) {
+			struct reader_answer answer;
+
+			assert_int_equal(reader_ask(fixture.reader,
+						    fixture.queries + (size_t)i * DIM, 10, 200, i),
+					 0);
+			answer = wait_answer(&fixture);
+			if (seed == 0)
+				rounds[i] = answer.rounds;
+			assert_int_equal(answer.rounds, rounds[i]);
+		}
+		assert_true(rounds[0] > 1);
+		teardown(&fixture);
+	}
+}
+
+/* The memory without which it doesn't open, as the refusal of less has it. */
+static uint64_t least_memory(uint32_t in_flight)
+{
+	struct fixture fixture;
+	const char *text;
+	uint64_t least;
+
+	setup(&fixture);
+	fixture.config.in_flight = in_flight;
+	begin(&fixture, 0, 0, 1 << 20);
+	assert_int_equal(open_it(&fixture), READER_FAILED);
+	text = strstr(reader_error(fixture.reader), "it takes ");
+	assert_non_null(text);
+	least = strtoull(text + strlen("it takes "), NULL, 10);
+	assert_true(least < MEMORY);
+	for (unsigned i = 0; i < 2; i++) {
+		fetch_close(fixture.fetch);
+		reader_free(fixture.reader);
+		begin(&fixture, 0, 0, least - i);
+		assert_int_equal(open_it(&fixture), i ? READER_FAILED : READER_READY);
+	}
+	teardown(&fixture);
+	return least;
+}
+
+static void memory_is_for_all_questions_at_once(void **state)
+{
+	(void)state;
+	assert_true(least_memory(8) >= least_memory(6) + 2 * UINT64_C(2) * SEGMENT_M_MAX * DIM);
+}
+
+/* A fetch that has no room every other time. */
+struct busy_fetch {
+	struct fetch fetch;
+	struct fetch *inner;
+	unsigned posts;
+};
+
+static int busy_post(struct fetch *fetch, const struct fetch_piece *pieces, unsigned count,
+		     uint64_t cookie)
+{
+	struct busy_fetch *busy = CONTAINER_OF(fetch, struct busy_fetch, fetch);
+
+	if (busy->posts++ % 2 == 0)
+		return FETCH_E_BUSY;
+	return fetch_post(busy->inner, pieces, count, cookie);
+}
+
+static unsigned busy_poll(struct fetch *fetch, uint64_t now_ns, struct fetch_done *done,
+			  unsigned count)
+{
+	return fetch_poll(CONTAINER_OF(fetch, struct busy_fetch, fetch)->inner, now_ns, done,
+			  count);
+}
+
+static void what_a_fetch_has_no_room_for_is_asked_again(void **state)
+{
+	static const struct fetch_ops ops = {.post = busy_post, .poll = busy_poll};
+	struct busy_fetch busy = {.posts = 0};
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	begin(&fixture, 3, 0, MEMORY);
+	reader_free(fixture.reader);
+	busy.inner = fixture.fetch;
+	busy.fetch = *fixture.fetch;
+	busy.fetch.ops = &ops;
+	assert_int_equal(
+		reader_new(&busy.fetch, fixture.memory, MEMORY, &fixture.config, &fixture.reader),
+		0);
+	assert_int_equal(open_it(&fixture), READER_READY);
+	assert_int_equal(ask_all(&fixture, 10, 48), QUERIES);
+	teardown(&fixture);
+}
+
+static void what_opening_took_is_told(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	begin(&fixture, 0, 0, MEMORY);
+	assert_int_equal(open_it(&fixture), READER_READY);
+	assert_int_equal(reader_stats(fixture.reader).opening_reads, fixture.fetch->stats.reads);
+	assert_int_equal(reader_stats(fixture.reader).opening_bytes, fixture.fetch->stats.bytes);
+	assert_true(fixture.fetch->stats.bytes > REMOTE_HEADER_SIZE);
+	teardown(&fixture);
+}
+
+/* With ef 0 the segment's own table says how wide to search for the recall that is wanted. */
+static void a_recall_is_turned_into_the_segments_ef(void **state)
+{
+	uint32_t hops[SEGMENT_RECALL_COUNT] = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++) {
+		struct fixture fixture;
+		uint8_t *image;
+
+		setup(&fixture);
+		image = fixture.image.bytes;
+		for (unsigned j = 0; j < SEGMENT_RECALL_COUNT; j++)
+			store_le32(image + LAYOUT_AT_EF_TUNED + 4 * (size_t)j, 10 + 50 * j);
+		reseal(image, fixture.image.size);
+		fixture.config.header_crc = load_le32(image + LAYOUT_AT_HEADER_CRC);
+		fixture.config.recall_target = segment_recalls[i];
+		begin(&fixture, 0, 0, MEMORY);
+		assert_int_equal(open_it(&fixture), READER_READY);
+		assert_int_equal(reader_ask(fixture.reader, fixture.queries, 10, 0, 0), 0);
+		hops[i] = wait_answer(&fixture).hops;
+		assert_true(i == 0 || hops[i] > hops[i - 1]);
+		teardown(&fixture);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +536,15 @@ int main(void)
 		cmocka_unit_test(damage_is_told),
 		cmocka_unit_test(questions_have_limits),
 		cmocka_unit_test(configurations_are_checked),
+		cmocka_unit_test(an_error_has_no_hits_and_leaves_nothing_running),
+		cmocka_unit_test(reading_ends_with_the_lease_even_when_nothing_is_asked),
+		cmocka_unit_test(an_abandoned_question_holds_on_to_nothing),
+		cmocka_unit_test(the_next_fetch_takes_over_when_the_last_is_quiet),
+		cmocka_unit_test(round_trips_do_not_depend_on_the_order_of_arrival),
+		cmocka_unit_test(memory_is_for_all_questions_at_once),
+		cmocka_unit_test(what_a_fetch_has_no_room_for_is_asked_again),
+		cmocka_unit_test(what_opening_took_is_told),
+		cmocka_unit_test(a_recall_is_turned_into_the_segments_ef),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

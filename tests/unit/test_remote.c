@@ -28,6 +28,7 @@ struct source {
 	struct remote_want wants[WINDOW];
 	unsigned count;
 	uint64_t fetched;
+	uint64_t bytes;
 	struct rand rand;
 };
 
@@ -46,6 +47,7 @@ static int source_bring(struct source *source)
 	source->wants[which] = source->wants[--source->count];
 	memcpy(want.to, source->image + want.offset, want.size);
 	source->fetched++;
+	source->bytes += want.size;
 	return remote_arrived(source->remote, want.tag);
 }
 
@@ -54,6 +56,7 @@ struct fixture {
 	struct segment local;
 	struct source source;
 	void *memory;
+	uint64_t memory_size;
 };
 
 static int open_remote(struct fixture *fixture, uint32_t slots)
@@ -64,7 +67,8 @@ static int open_remote(struct fixture *fixture, uint32_t slots)
 				sizeof(error));
 
 	assert_int_equal(result, 0);
-	fixture->memory = aligned_alloc(64, align_up(remote_memory(source->remote, slots), 64));
+	fixture->memory_size = remote_memory(source->remote, slots);
+	fixture->memory = aligned_alloc(64, align_up(fixture->memory_size, 64));
 	assert_non_null(fixture->memory);
 	assert_int_equal(remote_start(source->remote, slots, fixture->memory), 0);
 	source->image = fixture->image.bytes;
@@ -427,6 +431,230 @@ static void damage_is_found_where_it_is_read(void **state)
 	free(rows);
 }
 
+/* Asks for rows one after the other, so that the slots are taken once more and a bit. */
+static void cycle_slots(struct source *source, uint32_t first)
+{
+	for (uint32_t node = first; node < first + 3 * REMOTE_SLOT_MIN / 2; node++) {
+		remote_ask(source->remote, REMOTE_ROWS, node);
+		source_fill(source);
+		while (source->count > 0)
+			assert_int_equal(source_bring(source), 0);
+	}
+}
+
+static const struct kind plain_kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_FULL, BUILD_LAYOUT_PLAIN};
+static const struct kind edges_kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+				       BUILD_LAYOUT_EDGES};
+
+static void what_is_pinned_is_neither_lost_nor_forgotten(void **state)
+{
+	float *rows = rows_of(&edges_kind, 13);
+	struct fixture fixture;
+	struct remote *remote;
+	uint32_t slot;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	assert_int_equal(remote_pin(remote, REMOTE_ROWS, 5), UINT32_MAX);
+	remote_ask(remote, REMOTE_ROWS, 5);
+	slot = remote_pin(remote, REMOTE_ROWS, 5);
+	assert_int_not_equal(slot, UINT32_MAX);
+	assert_int_equal(remote_slot(remote, REMOTE_ROWS, 5), UINT32_MAX);
+	cycle_slots(&fixture.source, 6);
+	remote_forget(remote);
+	assert_int_equal(remote_slot(remote, REMOTE_ROWS, 5), slot);
+	assert_memory_equal(remote_row(remote, slot), layout_row(&fixture.local, 5),
+			    fixture.local.row_stride);
+	remote_unpin(remote, REMOTE_ROWS, slot);
+	cycle_slots(&fixture.source, 600);
+	assert_int_equal(remote_slot(remote, REMOTE_ROWS, 5), UINT32_MAX);
+	cycle_slots(&fixture.source, 5);
+	remote_forget(remote);
+	assert_int_equal(remote_slot(remote, REMOTE_ROWS, 300), UINT32_MAX);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static void a_record_is_pinned_as_often_as_can_be_counted(void **state)
+{
+	float *rows = rows_of(&edges_kind, 13);
+	struct fixture fixture;
+	struct remote *remote;
+	uint32_t slot;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	remote_ask(remote, REMOTE_ROWS, 5);
+	slot = remote_pin(remote, REMOTE_ROWS, 5);
+	for (unsigned i = 1; i < UINT16_MAX; i++)
+		assert_int_equal(remote_pin(remote, REMOTE_ROWS, 5), slot);
+	assert_int_equal(remote_pin(remote, REMOTE_ROWS, 5), UINT32_MAX);
+	for (unsigned i = 0; i < UINT16_MAX; i++)
+		remote_unpin(remote, REMOTE_ROWS, slot);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static uint32_t kept_rows(const struct remote *remote)
+{
+	uint32_t count = 0;
+
+	for (uint32_t node = 0; node < COUNT; node++)
+		count += remote_slot(remote, REMOTE_ROWS, node) != UINT32_MAX;
+	return count;
+}
+
+static void rows_above_level_0_are_there_at_once_and_for_good(void **state)
+{
+	float *rows = rows_of(&plain_kind, 15);
+	struct fixture fixture;
+	struct remote *remote;
+	uint32_t kept;
+
+	(void)state;
+	fixture_init(&fixture, &plain_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	kept = kept_rows(remote);
+	assert_true(kept > 0);
+	assert_int_equal(remote_stats(remote).rows, kept);
+	cycle_slots(&fixture.source, 0);
+	cycle_slots(&fixture.source, COUNT / 2);
+	assert_true(kept_rows(remote) > kept);
+	remote_forget(remote);
+	assert_int_equal(kept_rows(remote), kept);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static void opening_fetches_what_it_says(void **state)
+{
+	static const struct kind *const both[] = {&plain_kind, &edges_kind};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(both); i++) {
+		float *rows = rows_of(both[i], 17);
+		struct fixture fixture;
+
+		fixture_init(&fixture, both[i], rows);
+		assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+		assert_int_equal(remote_outline_size(fixture.source.remote), fixture.source.bytes);
+		close_remote(&fixture);
+		fixture_deinit(&fixture);
+		free(rows);
+	}
+}
+
+/* In as many slots as there are, the last one included. */
+static void wants_lie_in_the_memory_that_was_given(void **state)
+{
+	float *rows = rows_of(&plain_kind, 19);
+	struct fixture fixture;
+	struct remote *remote;
+	const uint8_t *memory, *end;
+
+	(void)state;
+	fixture_init(&fixture, &plain_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	memory = fixture.memory;
+	end = memory + fixture.memory_size;
+	for (uint32_t node = 0; node < COUNT; node++) {
+		struct remote_want want;
+
+		remote_ask(remote, REMOTE_ROWS, node);
+		while (remote_take(remote, &want, 1) == 1) {
+			const uint8_t *to = want.to;
+
+			assert_true(to >= memory && to + want.size <= end);
+			memcpy(want.to, fixture.source.image + want.offset, want.size);
+			assert_int_equal(remote_arrived(remote, want.tag), 0);
+		}
+	}
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static void foresight_takes_a_quarter_of_the_slots_at_most(void **state)
+{
+	float *rows = rows_of(&edges_kind, 13);
+	struct fixture fixture;
+	struct remote *remote;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	for (uint32_t node = 0; node < REMOTE_SLOT_MIN / 4; node++) {
+		assert_true(remote_has_room(remote));
+		remote_ask(remote, REMOTE_ROWS, node);
+		if (node == 10)
+			source_fill(&fixture.source); /* what is under way counts too */
+	}
+	assert_false(remote_has_room(remote));
+	source_fill(&fixture.source);
+	while (fixture.source.count > 0)
+		assert_int_equal(source_bring(&fixture.source), 0);
+	assert_true(remote_has_room(remote));
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static void the_number_of_slots_has_limits(void **state)
+{
+	float *rows = rows_of(&edges_kind, 13);
+	_Alignas(64) static uint8_t memory[64];
+	struct fixture fixture;
+	struct remote *remote;
+	char error[256];
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	assert_int_equal(
+		remote_new(fixture.image.bytes, fixture.image.size, &remote, error, sizeof(error)),
+		0);
+	assert_int_equal(remote_start(remote, REMOTE_SLOT_MIN - 1, memory), -EINVAL);
+	assert_int_equal(remote_start(remote, REMOTE_SLOT_MAX + 1, memory), -EINVAL);
+	remote_free(remote);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+static void an_ended_remote_wants_nothing(void **state)
+{
+	float *rows = rows_of(&edges_kind, 13);
+	struct fixture fixture;
+	struct remote *remote;
+	struct remote_want wants[4];
+	uint64_t asked;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	remote = fixture.source.remote;
+	for (uint32_t node = 0; node < 4; node++)
+		remote_ask(remote, REMOTE_ROWS, node);
+	assert_int_equal(remote_take(remote, wants, 1), 1);
+	memset(wants[0].to, 0x77, wants[0].size);
+	assert_int_equal(remote_arrived(remote, wants[0].tag), SEGMENT_E_CORRUPT);
+	asked = remote_stats(remote).rows;
+	assert_int_equal(remote_take(remote, wants, 4), 0);
+	remote_ask(remote, REMOTE_ROWS, 9);
+	assert_int_equal(remote_stats(remote).rows, asked);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +664,14 @@ int main(void)
 		cmocka_unit_test(an_empty_segment_has_no_answer),
 		cmocka_unit_test(hostile_bytes_end_in_an_error_or_an_answer),
 		cmocka_unit_test(damage_is_found_where_it_is_read),
+		cmocka_unit_test(what_is_pinned_is_neither_lost_nor_forgotten),
+		cmocka_unit_test(a_record_is_pinned_as_often_as_can_be_counted),
+		cmocka_unit_test(rows_above_level_0_are_there_at_once_and_for_good),
+		cmocka_unit_test(opening_fetches_what_it_says),
+		cmocka_unit_test(wants_lie_in_the_memory_that_was_given),
+		cmocka_unit_test(foresight_takes_a_quarter_of_the_slots_at_most),
+		cmocka_unit_test(the_number_of_slots_has_limits),
+		cmocka_unit_test(an_ended_remote_wants_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
