@@ -42,6 +42,7 @@
 /* Pieces that we post with one doorbell. */
 #define BATCH 16
 
+#define IDLE_TURNS    32
 #define PATIENCE_NS   (60 * NS_PER_S)
 #define WALK_MAX      1000
 #define COMMAND_MAX   512
@@ -135,11 +136,18 @@ static struct link_hub *hub;
 static struct fetch *fetch;
 static uint64_t now_ns; /* as of the last turn */
 
-/* The clock is read once, behind the completions; deadlines of links can be a turn late. */
-static void turn(void)
+/*
+ * The clock is read behind completions; while there are none, every so many turns, so that the hub
+ * sees to its connections.
+ */
+static bool turn(void)
 {
-	(void)link_hub_turn(hub, now_ns);
-	now_ns = clock_now_ns();
+	static unsigned idle;
+	bool any = link_hub_turn(hub, now_ns);
+
+	if (any || ++idle % IDLE_TURNS == 0)
+		now_ns = clock_now_ns();
+	return any;
 }
 
 static void reader_open(const struct grant *grant)
@@ -160,7 +168,7 @@ static void reader_open(const struct grant *grant)
 			 error, sizeof(error)))
 		die(error);
 	while (link_state(options.link) < LINK_READY)
-		turn();
+		(void)turn();
 	if (link_state(options.link) != LINK_READY)
 		die(link_error(options.link));
 	if (fetch_verbs_open(&options, &fetch))
@@ -171,7 +179,8 @@ static unsigned take(unsigned count)
 {
 	struct fetch_done done[DEPTH];
 
-	turn();
+	if (!turn())
+		return 0;
 	count = fetch_poll(fetch, now_ns, done, MIN(count, DEPTH));
 	for (unsigned i = 0; i < count; i++) {
 		if (done[i].error)
@@ -234,7 +243,7 @@ static double our_pull(uint32_t piece_size, bool checked)
 		die("no pull");
 	start_ns = clock_now_ns();
 	do {
-		turn();
+		(void)turn();
 		outcome = pull_turn(pull, now_ns);
 	} while (outcome == PULL_E_MORE);
 	if (outcome)
