@@ -42,7 +42,6 @@ struct export_verbs {
 	struct pending *pendings;
 	struct pending *free;
 	uint32_t pending_max;
-	uint32_t pending_count; /* that are not free */
 	uint32_t lease_max;
 	uint64_t due_ns;
 	bool gone;               /* the device was removed, or is broken */
@@ -196,7 +195,6 @@ static void pending_over(struct pending *pending)
 	pending->ask = NULL;
 	pending->next_free = verbs->free;
 	verbs->free = pending;
-	verbs->pending_count--;
 	verbs->answered(verbs->context, ask);
 }
 
@@ -366,7 +364,7 @@ void export_verbs_ask(struct export_verbs *verbs, struct export_ask *ask,
 		refuse(verbs, ask, REGION_UNSUPPORTED);
 		return;
 	}
-	if (leases_now(verbs) + verbs->pending_count >= verbs->lease_max) {
+	if (leases_now(verbs) >= verbs->lease_max) {
 		refuse(verbs, ask, REGION_MANY_LEASES);
 		return;
 	}
@@ -384,7 +382,6 @@ void export_verbs_ask(struct export_verbs *verbs, struct export_ask *ask,
 		return;
 	}
 	verbs->free = pending->next_free;
-	verbs->pending_count++;
 }
 
 /* --- withdrawing, counters --- */

@@ -487,6 +487,30 @@ static int tear_down(void **state)
 #define TEST_WITHOUT_WINDOWS(name)                                                                 \
 	cmocka_unit_test_setup_teardown(name, set_up_without_windows, tear_down)
 
+/* The limit is of leases: one that is being made is one already, and is not two. */
+static void asks_under_way_count_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct link *link = connect_ready(fixture);
+	struct export_desk *desk = export_desk(fixture->export, 0);
+	struct export_ask asks[LEASE_COUNT + 1], *taken;
+	unsigned granted = 0, answered = 0;
+
+	for (unsigned i = 0; i < ARRAY_COUNT(asks); i++) {
+		asks[i] = ask_of(fixture, link, REGION_KIND_SEGMENT);
+		assert_true(export_ask(desk, &asks[i]));
+	}
+	for (unsigned i = 0; i < TURN_MAX && answered < ARRAY_COUNT(asks); i++) {
+		turn(fixture);
+		while ((taken = export_take(desk))) {
+			granted += taken->answer.available;
+			answered++;
+		}
+	}
+	assert_int_equal(answered, LEASE_COUNT + 1);
+	assert_int_equal(granted, LEASE_COUNT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +534,8 @@ int main(void)
 		TEST(an_ask_under_way_is_refused_when_the_device_goes),
 		TEST_OWNER(without_a_device_the_reason_is_told_and_memory_shared),
 		TEST_OWNER(any_call_that_fails_at_start_is_done_without),
+		TEST(asks_under_way_count_once),
+		TEST_WITHOUT_WINDOWS(asks_under_way_count_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

@@ -1025,6 +1025,81 @@ static void a_broken_queue_pair_without_a_guard_is_found_by_its_event(void **sta
 	end_frames();
 }
 
+static const struct verbs_ops *plain_ops;
+static unsigned rights_given;
+
+/* A peer that offers more READs than any device of ours has. */
+static int offer_much(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *mask)
+{
+	int status = plain_ops->init_qp_attr(id, attr, mask);
+
+	attr->max_dest_rd_atomic = 200;
+	attr->max_rd_atomic = 200;
+	return status;
+}
+
+static int watch_modify(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
+{
+	if (mask & IBV_QP_ACCESS_FLAGS)
+		rights_given |= attr->qp_access_flags;
+	if (mask & IBV_QP_MAX_DEST_RD_ATOMIC)
+		assert_int_equal(attr->max_dest_rd_atomic, 16);
+	if (mask & IBV_QP_MAX_QP_RD_ATOMIC)
+		assert_int_equal(attr->max_rd_atomic, 16);
+	return plain_ops->modify_qp(qp, attr, mask);
+}
+
+static void a_peer_gets_the_right_to_read_and_no_more_reads_than_the_device_has(void **state)
+{
+	struct verbs_ops ops;
+
+	(void)state;
+	plain_ops = fake_verbs_new(&one_device);
+	ops = *plain_ops;
+	ops.init_qp_attr = offer_much;
+	ops.modify_qp = watch_modify;
+	rights_given = 0;
+	open_node(&server, &ops, 7, secret);
+	open_node(&client, &ops, 0, secret);
+	listen_at(&server);
+	assert_int_equal(link_reads_max(connect_ready()), 16);
+	assert_int_equal(rights_given, IBV_ACCESS_REMOTE_READ);
+	end();
+}
+
+static void the_deadline_itself_is_too_late(void **state)
+{
+	struct link *link;
+
+	(void)state;
+	begin(&one_device, secret, secret);
+	fake_verbs_cut(true);
+	link = connect_to(server.bound);
+	turn(999);
+	assert_int_equal(link_state(link), LINK_CONNECTING);
+	assert_int_equal(link_hub_due_ns(client.hub), now_ns + STEP_NS);
+	turn(1);
+	assert_int_equal(link_state(link), LINK_ENDED);
+	end();
+}
+
+static void an_ended_link_is_not_found_by_its_proof(void **state)
+{
+	uint8_t proof[LINK_PROOF_SIZE];
+	struct link *link;
+
+	(void)state;
+	begin(&one_device, secret, secret);
+	link = connect_ready();
+	link_proof(link, proof);
+	assert_ptr_equal(link_find(server.hub, proof), server.last);
+	link_close(link);
+	turn(2);
+	assert_int_equal(server.last_state, LINK_ENDED);
+	assert_null(link_find(server.hub, proof));
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1059,6 +1134,10 @@ int main(void)
 		cmocka_unit_test(faults_of_completions_end_in_an_ended_link_or_none),
 		cmocka_unit_test(frames_come_out_of_the_shared_queue_after_the_handshake),
 		cmocka_unit_test(a_broken_queue_pair_without_a_guard_is_found_by_its_event),
+		cmocka_unit_test(
+			a_peer_gets_the_right_to_read_and_no_more_reads_than_the_device_has),
+		cmocka_unit_test(the_deadline_itself_is_too_late),
+		cmocka_unit_test(an_ended_link_is_not_found_by_its_proof),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

@@ -104,6 +104,8 @@ static void a_node_that_is_not_there_is_noted(void **state)
 		assert_int_equal(memory_init(&options, &memory), 0);
 		assert_false(memory.bound);
 		assert_non_null(strstr(memory.note, "not bound"));
+		/* No kernel has as many: that is not asked of it. */
+		assert_int_equal(strstr(memory.note, "no such") != NULL, nodes[i] >= 1024);
 		memory_deinit(&memory);
 	}
 }
@@ -147,6 +149,8 @@ static void nobody_writes_to_what_is_sealed(void **state)
 	memory.start[0] = 5;
 	assert_int_equal(memory_seal(&memory), 0);
 	assert_int_equal(descriptor_count(), before);
+	assert_int_equal(fcntl(memory.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_true(fcntl(memory.fd, F_GET_SEALS) & F_SEAL_SEAL);
 	status = status_of_write(memory.start);
 	assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	/* Neither through the descriptor, nor through one that was opened for writing. */
@@ -209,6 +213,20 @@ static void memory_that_could_change_is_not_attached(void **state)
 	close(pipes[1]);
 }
 
+/* That nobody may write, now or later, is more than was asked for. */
+static void memory_with_the_stronger_seal_is_attached(void **state)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	int fd = memfd_create("stronger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct memory peer;
+
+	assert_int_equal(ftruncate(fd, MEMORY_PAGE_SIZE), 0);
+	assert_int_equal(fallocate(fd, 0, 0, MEMORY_PAGE_SIZE), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	assert_int_equal(memory_attach(fd, MEMORY_PAGE_SIZE, &peer), 0);
+	memory_deinit(&peer);
+}
+
 /* A file with holes, which a hostile peer could pass: they are filled at once, or it is refused. */
 static void holes_are_filled_when_it_is_attached(void **state)
 {
@@ -238,6 +256,7 @@ int main(void)
 		cmocka_unit_test(nobody_writes_to_what_is_sealed),
 		cmocka_unit_test(a_peer_reads_what_was_sealed),
 		cmocka_unit_test(memory_that_could_change_is_not_attached),
+		cmocka_unit_test(memory_with_the_stronger_seal_is_attached),
 		cmocka_unit_test(holes_are_filled_when_it_is_attached),
 	};
 

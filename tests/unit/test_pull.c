@@ -247,6 +247,48 @@ static void a_lease_that_ends_meanwhile_loses_the_fetch(void **state)
 	fetch_close(fetch);
 }
 
+static void corrupt_is_said_when_nothing_writes_to_the_memory_any_more(void **state)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		const struct pull_range range = {0, 1000, 1};
+		struct fetch *fetch = open_fetch(REGION_MAX, seed, 0);
+		struct pull *pull = open_pull(REGION_MAX, &range, 1);
+
+		assert_int_equal(pull_attach(pull, fetch), 0);
+		assert_int_equal(run(pull), PULL_E_CORRUPT);
+		assert_int_equal(fetch->under_way, 0);
+		pull_free(pull);
+		fetch_close(fetch);
+	}
+}
+
+static void memory_beyond_the_fetchs_is_not_attached(void **state)
+{
+	struct {
+		size_t from, size;
+		int result;
+	} const memories[] = {{0, 1064, 0},        {0, 1063, -EINVAL}, {64, 1000, 0},
+			      {65, 2000, -EINVAL}, {64, 999, -EINVAL}, {0, 10, -EINVAL}};
+
+	for (unsigned i = 0; i < ARRAY_COUNT(memories); i++) {
+		const struct fetch_local_options options = {
+			.start = region,
+			.size = 1000,
+			.memory = memory + memories[i].from,
+			.memory_size = memories[i].size,
+		};
+		const struct pull_options wanted = {.memory = memory + 64, .size = 1000};
+		struct fetch *fetch;
+		struct pull *pull;
+
+		assert_int_equal(fetch_local_open(&options, &fetch), 0);
+		assert_int_equal(pull_new(&wanted, &pull), 0);
+		assert_int_equal(pull_attach(pull, fetch), memories[i].result);
+		pull_free(pull);
+		fetch_close(fetch);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +300,8 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_pulled_is_refused),
 		cmocka_unit_test(a_fetch_that_is_too_small_is_not_attached),
 		cmocka_unit_test(a_lease_that_ends_meanwhile_loses_the_fetch),
+		cmocka_unit_test(corrupt_is_said_when_nothing_writes_to_the_memory_any_more),
+		cmocka_unit_test(memory_beyond_the_fetchs_is_not_attached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

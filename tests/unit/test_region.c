@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MS   UINT64_C(1000000)
 #define SIZE UINT64_C(65536)
@@ -379,6 +380,7 @@ static void a_link_that_ends_before_the_key_works_gets_an_error(void **state)
 		region_link_closed(region, owner_side);
 		assert_true(grant.done);
 		assert_int_equal(grant.error, -ENOTCONN);
+		assert_int_equal(region_stats(region).leases_cut, 0);
 		link_close(owner_side);
 		rig_turn(&rig, 20);
 		assert_int_equal(region_stats(region).leases, 0);
@@ -542,6 +544,145 @@ static void sealed_memory_can_be_registered(void **state)
 	end();
 }
 
+static int rights;
+
+static struct ibv_mr *watch_reg(struct ibv_pd *pd, void *start, size_t size, int access)
+{
+	if ((uint8_t *)start >= memory && (uint8_t *)start < memory + SIZE)
+		rights |= access;
+	return spied_ops->reg_mr(pd, start, size, access);
+}
+
+static int watch_post(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
+{
+	for (const struct ibv_send_wr *each = wr; each; each = each->next)
+		if (each->opcode == IBV_WR_BIND_MW)
+			rights |= (int)each->bind_mw.bind_info.mw_access_flags;
+	return spied_ops->post_send(qp, wr, bad);
+}
+
+static void no_key_gives_the_right_to_write(void **state)
+{
+	static const struct fake_verbs_config *const configs[] = {&with_windows, &without_windows};
+
+	for (size_t i = 0; i < ARRAY_COUNT(configs); i++) {
+		struct verbs_ops ops;
+
+		spied_ops = fake_verbs_new(configs[i]);
+		ops = *spied_ops;
+		ops.reg_mr = watch_reg;
+		ops.post_send = watch_post;
+		rights = 0;
+		rig_open(&rig, &ops, /* real= */ false);
+		assert_int_equal(region_register(rig.owner.device, memory, SIZE, &rig.regions[0],
+						 error, sizeof(error)),
+				 0);
+		rig_granted(&rig, rig.regions[0], rig_owner_side(&rig, rig_connect(&rig)), 0, SIZE,
+			    1000);
+		assert_true(rights & IBV_ACCESS_REMOTE_READ);
+		assert_int_equal(rights & ~(IBV_ACCESS_REMOTE_READ | IBV_ACCESS_MW_BIND), 0);
+		end();
+	}
+}
+
+static void a_lease_is_over_at_its_very_end(void **state)
+{
+	struct region *region = begin(&with_windows);
+	struct lease_info lease =
+		rig_granted(&rig, region, rig_owner_side(&rig, rig_connect(&rig)), 0, SIZE, 5000);
+
+	region_tick(region, lease.expires_ns - 1);
+	assert_int_equal(region_stats(region).leases_expired, 0);
+	assert_true(region_due_ns(region) == lease.expires_ns);
+	region_tick(region, lease.expires_ns);
+	assert_int_equal(region_stats(region).leases_expired, 1);
+	rig.now_ns = lease.expires_ns;
+	end();
+}
+
+static void a_lease_that_is_revoked_twice_counts_once(void **state)
+{
+	struct region *region = begin(&with_windows);
+	struct link *owner_side = rig_owner_side(&rig, rig_connect(&rig));
+	struct lease_info lease = rig_granted(&rig, region, owner_side, 0, SIZE, 5000);
+	struct rig_grant grant;
+
+	/* Numbers go up: the next one is known before its key works. */
+	assert_int_equal(rig_grant(&rig, region, owner_side, 0, SIZE, 5000, &grant), 0);
+	assert_true(region_revoke(region, lease.id + 1));
+	(void)region_revoke(region, lease.id + 1);
+	assert_int_equal(region_stats(region).leases_revoked, 1);
+	rig_turn(&rig, 5);
+	assert_true(grant.done);
+	assert_int_equal(grant.error, -ECANCELED);
+	assert_int_equal(region_stats(region).leases, 1);
+	end();
+}
+
+static void a_bind_that_is_flushed_says_that_the_link_has_ended(void **state)
+{
+	check_fault(&(struct fake_verbs_faults){.error = 1000, .status = IBV_WC_WR_FLUSH_ERR}, true,
+		    -ENOTCONN);
+}
+
+static void a_clock_that_goes_back_does_not_spare_the_grace(void **state)
+{
+	struct region *region = begin(&with_windows);
+
+	region_end(region, rig.now_ns);
+	region_tick(region, rig.now_ns);
+	region_tick(region, rig.now_ns - 1);
+	assert_int_equal(region_state(region), REGION_ENDING);
+	end();
+}
+
+static bool is_writable(uint8_t *at)
+{
+	int ends[2];
+	ssize_t got;
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], at, 1), 1);
+	got = read(ends[0], at, 1);
+	close(ends[0]);
+	close(ends[1]);
+	return got == 1;
+}
+
+/* A kernel that pins for writing alone. */
+static struct ibv_mr *picky_reg(struct ibv_pd *pd, void *start, size_t size, int access)
+{
+	if (is_writable(start))
+		return spied_ops->reg_mr(pd, start, size, access);
+	errno = EFAULT;
+	return NULL;
+}
+
+static void memory_that_was_made_writable_to_be_pinned_is_read_only_again(void **state)
+{
+	const struct memory_options options = {.name = "test", .size = SIZE, .numa_node = -1};
+	struct memory sealed;
+	struct verbs_ops ops;
+
+	assert_int_equal(memory_init(&options, &sealed), 0);
+	memset(sealed.start, 7, SIZE);
+	assert_true(is_writable(sealed.start));
+	assert_int_equal(memory_seal(&sealed), 0);
+	assert_false(is_writable(sealed.start));
+	spied_ops = fake_verbs_new(&without_windows);
+	ops = *spied_ops;
+	ops.reg_mr = picky_reg;
+	rig_open(&rig, &ops, /* real= */ false);
+	assert_int_equal(region_register(rig.owner.device, sealed.start, SIZE, &rig.regions[0],
+					 error, sizeof(error)),
+			 0);
+	assert_false(is_writable(sealed.start));
+	rig_granted(&rig, rig.regions[0], rig_owner_side(&rig, rig_connect(&rig)), 0, SIZE, 1000);
+	assert_false(is_writable(sealed.start));
+	end();
+	memory_deinit(&sealed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -568,6 +709,12 @@ int main(void)
 		cmocka_unit_test(the_program_may_end_with_leases_out),
 		cmocka_unit_test(what_fails_at_registration_leaves_nothing_behind),
 		cmocka_unit_test(sealed_memory_can_be_registered),
+		cmocka_unit_test(no_key_gives_the_right_to_write),
+		cmocka_unit_test(a_lease_is_over_at_its_very_end),
+		cmocka_unit_test(a_lease_that_is_revoked_twice_counts_once),
+		cmocka_unit_test(a_bind_that_is_flushed_says_that_the_link_has_ended),
+		cmocka_unit_test(a_clock_that_goes_back_does_not_spare_the_grace),
+		cmocka_unit_test(memory_that_was_made_writable_to_be_pinned_is_read_only_again),
 	};
 
 	for (size_t i = 0; i < SIZE; i++)

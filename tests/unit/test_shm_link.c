@@ -512,6 +512,40 @@ static void another_version_is_told_so(void **state)
 	assert_int_equal(close(listen_fd), 0);
 }
 
+/* An owner that lends before it has proved itself, and one before it has the reader's proof. */
+static void memory_that_is_lent_out_of_turn_is_closed_and_ends_the_link(void **state)
+{
+	const struct shm_link_config config = {.secret = secret};
+	const unsigned before = count_fds();
+
+	for (unsigned proves = 0; proves < 2; proves++) {
+		struct shm_wire_packet hello, answer = {.kind = SHM_WIRE_ANSWER};
+		struct shm_wire_packet pass = {.kind = SHM_WIRE_PASS, .lease = 1, .size = 8};
+		struct shm_wire_parties parties = {0};
+		struct addr addr = address();
+		struct shm_link_news news;
+		struct shm_link *link;
+		int listen_fd, fd, memory_fd;
+
+		assert_int_equal(shm_link_listen(&addr, &listen_fd, error, sizeof(error)), 0);
+		assert_int_equal(shm_link_connect(&addr, &config, 0, &link, error, sizeof(error)),
+				 0);
+		assert_int_equal(shm_socket_accept(listen_fd, &fd), 0);
+		assert_int_equal(shm_socket_receive(fd, &hello, &memory_fd), 0);
+		memcpy(parties.reader_nonce, hello.nonce, sizeof(hello.nonce));
+		shm_wire_prove(secret, SHM_WIRE_OWNER, &parties, answer.proof);
+		if (proves)
+			assert_int_equal(shm_socket_send(fd, &answer, -1), 0);
+		assert_int_equal(shm_socket_send(fd, &pass, listen_fd), 0);
+		assert_int_equal(next(link, &news), SHM_LINK_IS_OVER);
+		assert_non_null(strstr(shm_link_error(link), "out of turn"));
+		shm_link_close(link);
+		assert_int_equal(close(fd), 0);
+		assert_int_equal(close(listen_fd), 0);
+		assert_int_equal(count_fds(), before);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -532,6 +566,7 @@ int main(void)
 		cmocka_unit_test(hostile_owners_end_their_link_and_leak_nothing),
 		cmocka_unit_test(a_proof_does_not_serve_the_other_side),
 		cmocka_unit_test(another_version_is_told_so),
+		cmocka_unit_test(memory_that_is_lent_out_of_turn_is_closed_and_ends_the_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
