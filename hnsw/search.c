@@ -1085,8 +1085,7 @@ static void edges_step(struct search *search)
 	take_row(search, node, next);
 	if (!chosen && !saturated)
 		chosen = late = beam_expand(&search->beam, &next);
-	/* Only now from a remote, which may give it the slot of the row at hand. */
-	if (late || (chosen && search->remote))
+	if (late)
 		prefetch_row(search, next, search->segment->row_stride);
 	search->node = next;
 	if (chosen)

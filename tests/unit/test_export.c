@@ -385,6 +385,7 @@ static void a_lease_that_is_returned_ends_and_nobody_elses(void **state)
 	struct shm_link *other = connect_ready(fixture);
 	uint64_t id = lease(fixture, link, 5000)->lease_id;
 
+	assert_true(id >> 63); /* no lease by verbs has that bit */
 	assert_int_equal(shm_link_return(other, id), 0);
 	turn(fixture);
 	assert_int_equal(stats(fixture).leases, 1);
@@ -532,6 +533,7 @@ static void who_does_not_prove_itself_is_cut_off(void **state)
 	fixture->now_ns += SHM_LINK_PROVE_NS;
 	turn(fixture);
 	assert_int_equal(stats(fixture).links, 0);
+	assert_int_equal(stats(fixture).links_ended, 0); /* it was none yet */
 	assert_int_equal(stats(fixture).proofs_refused, 1);
 	assert_int_equal(recv(fd, &byte, 1, 0), 0);
 	close(fd);

@@ -254,6 +254,10 @@ static void a_full_send_queue_is_busy_until_a_batch_completes(void **state)
 	wait_for_each(fetch, 1, 2, 0);
 	assert_int_equal(post_pieces(fetch, FETCH_PIECE_MAX, 8, 3), 0);
 	wait_for_each(fetch, 3, 1, 0);
+	/* There is no more room than at first. */
+	assert_int_equal(post_pieces(fetch, FETCH_VERBS_DEPTH_MIN, 8, 4), 0);
+	assert_int_equal(post_pieces(fetch, 1, 8, 5), FETCH_E_BUSY);
+	wait_for_each(fetch, 4, 1, 0);
 	fetch_close(fetch);
 	finish();
 }
@@ -624,7 +628,10 @@ static void what_cannot_be_fetched_is_refused_at_once(void **state)
 	assert_int_equal(fetch_verbs_open(&options, &fetch), -EINVAL);
 	options.memory = memory + 1;
 	assert_int_equal(fetch_verbs_open(&options, &fetch), -EINVAL);
-	options.memory_size = sizeof(memory) - 2;
+	options.memory = memory + 2;
+	options.memory_size = sizeof(memory) - 2; /* ends behind it, and is as large */
+	assert_int_equal(fetch_verbs_open(&options, &fetch), -EINVAL);
+	options.memory = memory + 1;
 	assert_int_equal(fetch_verbs_open(&options, &fetch), 0);
 	fetch_close(fetch);
 	assert_int_equal(ops.dereg_mr(mr), 0);

@@ -157,6 +157,7 @@ static void a_refusal_has_its_reason_and_no_number(void **state)
 	finish(fixture);
 	assert_reason(call, STATUS_OK, REGION_NOT_MEMBER);
 	assert_int_equal(stats_of(fixture).refused_reason, 1);
+	assert_int_equal(stats_of(fixture).granted, 0);
 }
 
 static void the_asking_wakes_the_thread_and_its_answer_the_core(void **state)

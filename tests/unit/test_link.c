@@ -224,6 +224,7 @@ static void a_wrong_proof_is_refused_by_the_listening_side(void **state)
 		expect_refusal(server.bound, "ended the connection");
 		assert_int_equal(link_hub_stats(server.hub).refused_secret, i + 1);
 	}
+	assert_int_equal(link_hub_stats(server.hub).ended, 0); /* they were never ready */
 	assert_int_equal(server.changes, 0);
 	fake_verbs_mangle_send(NULL, NULL);
 	(void)connect_ready();
@@ -1026,7 +1027,7 @@ static void a_broken_queue_pair_without_a_guard_is_found_by_its_event(void **sta
 }
 
 static const struct verbs_ops *plain_ops;
-static unsigned rights_given;
+static unsigned rights_given, disconnects;
 
 /* A peer that offers more READs than any device of ours has. */
 static int offer_much(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *mask)
@@ -1042,11 +1043,34 @@ static int watch_modify(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 {
 	if (mask & IBV_QP_ACCESS_FLAGS)
 		rights_given |= attr->qp_access_flags;
+	if ((mask & IBV_QP_STATE) && attr->qp_state == IBV_QPS_RTS)
+		assert_true((mask & IBV_QP_TIMEOUT) && attr->timeout > 0);
 	if (mask & IBV_QP_MAX_DEST_RD_ATOMIC)
 		assert_int_equal(attr->max_dest_rd_atomic, 16);
 	if (mask & IBV_QP_MAX_QP_RD_ATOMIC)
 		assert_int_equal(attr->max_rd_atomic, 16);
 	return plain_ops->modify_qp(qp, attr, mask);
+}
+
+static int count_disconnect(struct rdma_cm_id *id)
+{
+	disconnects++;
+	return plain_ops->disconnect(id);
+}
+
+/* One that asks for few, and a listener that may not answer with more. */
+static int ask_for_few(struct rdma_cm_id *id, struct rdma_conn_param *param)
+{
+	param->responder_resources = 3;
+	param->initiator_depth = 2;
+	return plain_ops->connect(id, param);
+}
+
+static int watch_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
+{
+	assert_int_equal(param->responder_resources, 2);
+	assert_int_equal(param->initiator_depth, 3);
+	return plain_ops->accept(id, param);
 }
 
 static void a_peer_gets_the_right_to_read_and_no_more_reads_than_the_device_has(void **state)
@@ -1064,6 +1088,28 @@ static void a_peer_gets_the_right_to_read_and_no_more_reads_than_the_device_has(
 	listen_at(&server);
 	assert_int_equal(link_reads_max(connect_ready()), 16);
 	assert_int_equal(rights_given, IBV_ACCESS_REMOTE_READ);
+	end();
+}
+
+static void a_listener_offers_no_more_reads_than_it_is_asked_for(void **state)
+{
+	struct verbs_ops ops;
+	struct link *link;
+
+	(void)state;
+	plain_ops = fake_verbs_new(&one_device);
+	ops = *plain_ops;
+	ops.connect = ask_for_few;
+	ops.accept = watch_accept;
+	ops.disconnect = count_disconnect;
+	disconnects = 0;
+	open_node(&server, &ops, 7, secret);
+	open_node(&client, &ops, 0, secret);
+	listen_at(&server);
+	link = connect_ready();
+	/* The peer is told of the end, and doesn't have to find out. */
+	link_close(link);
+	assert_int_equal(disconnects, 1);
 	end();
 }
 
@@ -1136,6 +1182,7 @@ int main(void)
 		cmocka_unit_test(a_broken_queue_pair_without_a_guard_is_found_by_its_event),
 		cmocka_unit_test(
 			a_peer_gets_the_right_to_read_and_no_more_reads_than_the_device_has),
+		cmocka_unit_test(a_listener_offers_no_more_reads_than_it_is_asked_for),
 		cmocka_unit_test(the_deadline_itself_is_too_late),
 		cmocka_unit_test(an_ended_link_is_not_found_by_its_proof),
 	};

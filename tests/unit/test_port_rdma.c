@@ -243,6 +243,20 @@ static void credits_ride_on_answers(void **state)
 	close_both();
 }
 
+/* Half a window at a time: neither a message a frame, nor a sender that waits for the last one. */
+static void credits_come_by_halves_of_the_window_when_nothing_goes_back(void **state)
+{
+	open_both();
+	for (unsigned i = 0; i < 80; i++) {
+		send_text(&client, &server.queue->local, "told");
+		expect_text(&server, "told", NULL);
+	}
+	assert_int_equal(port_rdma_stats(server.queue).credit_messages, 80 / 4);
+	assert_int_equal(port_rdma_stats(client.queue).credit_messages, 0);
+	assert_int_equal(port_rdma_stats(client.queue).credit_waits, 0);
+	close_both();
+}
+
 static void held_frames_stay_valid_and_hold_back_only_their_sender(void **state)
 {
 	struct end other = {0};
@@ -493,9 +507,22 @@ static void what_was_sent_before_closing_arrives(void **state)
 
 static void silent_links_are_ended(void **state)
 {
+	struct end other = {0};
+	struct port_rdma_config config = client_config();
+
 	open_both();
+	config.seed = 3;
+	open_end(&other, device_ops(client.device), config);
 	send_text(&client, &server.queue->local, "hello");
 	expect_text(&server, "hello", NULL);
+	send_text(&other, &server.queue->local, "from another");
+	for (unsigned i = 0; i < 50; i++) {
+		step();
+		(void)port_wait_fd(other.queue);
+		port_flush(other.queue);
+	}
+	expect_text(&server, "from another", NULL);
+	assert_int_equal(port_rdma_stats(server.queue).links, 2);
 	now_ns += PORT_RDMA_SILENCE_NS;
 	step();
 	now_ns += PORT_RDMA_SILENCE_NS;
@@ -505,6 +532,7 @@ static void silent_links_are_ended(void **state)
 	assert_int_equal(port_rdma_stats(client.queue).links, 0);
 	send_text(&client, &server.queue->local, "again");
 	expect_text(&server, "again", NULL);
+	close_end(&other);
 	close_both();
 }
 
@@ -957,6 +985,7 @@ int main(void)
 		cmocka_unit_test(bursts_wait_for_credits_and_nobody_is_told_not_ready),
 		cmocka_unit_test(a_batch_is_one_doorbell),
 		cmocka_unit_test(credits_ride_on_answers),
+		cmocka_unit_test(credits_come_by_halves_of_the_window_when_nothing_goes_back),
 		cmocka_unit_test(held_frames_stay_valid_and_hold_back_only_their_sender),
 		cmocka_unit_test(what_does_not_fit_is_dropped_and_counted),
 		cmocka_unit_test(frames_that_wait_for_a_peer_are_bounded),

@@ -655,6 +655,87 @@ static void an_ended_remote_wants_nothing(void **state)
 	free(rows);
 }
 
+/* Goes on until it has to wait with at least that many candidates before it, and nothing asked. */
+static void walk_into(struct fixture *fixture, struct search *search, unsigned hops)
+{
+	struct source *source = &fixture->source;
+
+	while (search_stats(search).hops < hops || !search_waits(search)) {
+		assert_false(search_step(search));
+		if (!search_waits(search) || search_stats(search).hops >= hops)
+			continue;
+		source_fill(source);
+		while (source->count > 0)
+			assert_int_equal(source_bring(source), 0);
+	}
+}
+
+static void foresight_asks_as_broadly_as_it_is_told_and_leaves_room(void **state)
+{
+	float *rows = rows_of(&edges_kind, 21);
+	const unsigned breadths[] = {1, 3, 1000};
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	for (unsigned i = 0; i < ARRAY_COUNT(breadths); i++) {
+		struct search *search = index_search(&fixture.local);
+		struct remote *remote;
+		uint64_t before, asked;
+
+		assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+		remote = fixture.source.remote;
+		search_begin(search, remote_segment(remote), rows,
+			     &(struct search_params){.k = 10, .ef = 200});
+		walk_into(&fixture, search, 8);
+		before = remote_stats(remote).rows;
+		search_foresee(search, breadths[i]);
+		asked = remote_stats(remote).rows - before;
+		assert_true(asked > 0 && asked <= breadths[i]);
+		assert_true(asked <= REMOTE_SLOT_MIN / 4);
+		search_abandon(search);
+		search_free(search);
+		close_remote(&fixture);
+	}
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
+/* The vectors that the best are compared by at last cost no more rows. */
+static void comparing_exactly_asks_for_vectors_alone(void **state)
+{
+	static const struct kind compact = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					    BUILD_LAYOUT_PLAIN};
+	float *rows = rows_of(&compact, 23);
+	struct fixture fixture;
+	struct source *source = &fixture.source;
+	struct search *search;
+	uint64_t walked = 0;
+
+	(void)state;
+	fixture_init(&fixture, &compact, rows);
+	assert_int_equal(open_remote(&fixture, REMOTE_SLOT_MIN), 0);
+	search = index_search(&fixture.local);
+	search_begin(search, remote_segment(source->remote), rows,
+		     &(struct search_params){.k = 100, .ef = 200});
+	while (!search_step(search)) {
+		if (remote_stats(source->remote).vectors == 0)
+			walked = remote_stats(source->remote).rows;
+		if (!search_waits(search))
+			continue;
+		remote_forget(source->remote);
+		source_fill(source);
+		while (source->count > 0)
+			assert_int_equal(source_bring(source), 0);
+	}
+	assert_true(remote_stats(source->remote).vectors >= 100);
+	assert_int_equal(remote_stats(source->remote).rows, walked);
+	search_free(search);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -672,6 +753,8 @@ int main(void)
 		cmocka_unit_test(foresight_takes_a_quarter_of_the_slots_at_most),
 		cmocka_unit_test(the_number_of_slots_has_limits),
 		cmocka_unit_test(an_ended_remote_wants_nothing),
+		cmocka_unit_test(foresight_asks_as_broadly_as_it_is_told_and_leaves_room),
+		cmocka_unit_test(comparing_exactly_asks_for_vectors_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

@@ -590,6 +590,44 @@ static void saving_into_no_folder_fails_and_leaves_nothing(void **state)
 	assert_int_equal(build_image_save(&fixture->image, "/tmp/no such folder/one.seg"), -ENOENT);
 }
 
+/* Though the header's and the body's are right: a reader of the outline alone sees no other. */
+static void a_wrong_checksum_of_the_outline_is_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+	uint8_t *copy = copy_of(fixture);
+
+	store_le32(copy + LAYOUT_AT_OUTLINE_CRC, load_le32(copy + LAYOUT_AT_OUTLINE_CRC) + 1);
+	store_le32(copy + LAYOUT_AT_HEADER_CRC, crc32c(copy, LAYOUT_AT_HEADER_CRC));
+	assert_int_equal(attach(copy, fixture->image.size), SEGMENT_E_CORRUPT);
+	free(copy);
+}
+
+static void landmarks_that_are_no_nodes_are_refused(void **state)
+{
+	static const uint32_t values[] = {ROWS, ROWS + 1, UINT32_MAX};
+	const struct build_options options = {.metric = METRIC_L2,
+					      .rows = BUILD_ROWS_COMPACT,
+					      .layout = BUILD_LAYOUT_EDGES,
+					      .m = 8,
+					      .seed = 7};
+	const struct fixture *fixture = *state;
+	struct fixture edges = {0};
+	uint64_t landmarks;
+
+	index_build_as(fixture->rows, NULL, ROWS, DIM, &options, &edges.image, &edges.segment);
+	landmarks = load_le64((uint8_t *)edges.image.bytes + LAYOUT_AT_LANDMARKS);
+	assert_true(load_le32((uint8_t *)edges.image.bytes + LAYOUT_AT_LANDMARK_COUNT) > 0);
+	for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+		uint8_t *copy = copy_of(&edges);
+
+		store_le32(copy + landmarks, values[i]);
+		reseal(copy, edges.image.size);
+		assert_int_equal(attach(copy, edges.image.size), SEGMENT_E_CORRUPT);
+		free(copy);
+	}
+	build_image_free(&edges.image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,6 +649,8 @@ int main(void)
 		cmocka_unit_test(a_numa_node_that_is_not_there_is_an_error),
 		cmocka_unit_test(what_is_no_segment_does_not_open),
 		cmocka_unit_test(saving_into_no_folder_fails_and_leaves_nothing),
+		cmocka_unit_test(a_wrong_checksum_of_the_outline_is_refused),
+		cmocka_unit_test(landmarks_that_are_no_nodes_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown) != 0;
