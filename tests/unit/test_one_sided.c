@@ -704,6 +704,39 @@ static void the_next_lease_is_asked_for_at_half_of_this_one_and_not_over_and_ove
 	teardown(&fixture);
 }
 
+/* It still borrows the buffers that the next one would. */
+static void a_request_that_was_given_up_is_not_repeated_before_its_answer(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	learn_place(&fixture);
+	fixture.owner.silent = true;
+	assert_false(wait_ready(&fixture));
+	fixture.now_ns += ONE_SIDED_STEP_NS;
+	for (unsigned i = 0; i < 10; i++) {
+		turn(&fixture);
+		fixture.now_ns += ONE_SIDED_PAUSE_MAX_NS;
+	}
+	assert_int_equal(fixture.asks.count, 1);
+	assert_int_equal(one_sided_info(fixture.one_sided, fixture.shard).failed, 1);
+	fixture.owner.silent = false;
+	assert_true(wait_ready(&fixture));
+	teardown(&fixture);
+}
+
+static void directories_that_are_too_large_are_not_read(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	fixture.owner.directory_size = directory_size(DIRECTORY_SEGMENT_MAX) + 1;
+	assert_true(fixture.owner.directory_size <= fixture.owner.directory.size);
+	assert_refused(&fixture, "a directory of");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -726,6 +759,8 @@ int main(void)
 		cmocka_unit_test(pauses_grow_to_their_limit_and_begin_anew_after_success),
 		cmocka_unit_test(
 			the_next_lease_is_asked_for_at_half_of_this_one_and_not_over_and_over),
+		cmocka_unit_test(a_request_that_was_given_up_is_not_repeated_before_its_answer),
+		cmocka_unit_test(directories_that_are_too_large_are_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

@@ -516,6 +516,7 @@ static void rows_above_level_0_are_there_at_once_and_for_good(void **state)
 	struct fixture fixture;
 	struct remote *remote;
 	uint32_t kept;
+	bool was_kept[COUNT];
 
 	(void)state;
 	fixture_init(&fixture, &plain_kind, rows);
@@ -524,11 +525,15 @@ static void rows_above_level_0_are_there_at_once_and_for_good(void **state)
 	kept = kept_rows(remote);
 	assert_true(kept > 0);
 	assert_int_equal(remote_stats(remote).rows, kept);
+	for (uint32_t node = 0; node < COUNT; node++)
+		was_kept[node] = remote_slot(remote, REMOTE_ROWS, node) != UINT32_MAX;
 	cycle_slots(&fixture.source, 0);
 	cycle_slots(&fixture.source, COUNT / 2);
 	assert_true(kept_rows(remote) > kept);
 	remote_forget(remote);
-	assert_int_equal(kept_rows(remote), kept);
+	for (uint32_t node = 0; node < COUNT; node++)
+		assert_int_equal(remote_slot(remote, REMOTE_ROWS, node) != UINT32_MAX,
+				 was_kept[node]);
 	close_remote(&fixture);
 	fixture_deinit(&fixture);
 	free(rows);
@@ -736,6 +741,63 @@ static void comparing_exactly_asks_for_vectors_alone(void **state)
 	free(rows);
 }
 
+/* One word that breaks it, in each part that all searches follow, behind right checksums. */
+static void outlines_that_lead_astray_are_refused(void **state)
+{
+	float *rows = rows_of(&edges_kind, 25);
+	struct fixture fixture;
+	uint8_t *image, *good;
+
+	(void)state;
+	fixture_init(&fixture, &edges_kind, rows);
+	image = fixture.image.bytes;
+	good = malloc(fixture.image.size);
+	assert_non_null(good);
+	{
+		const uint64_t owners = load_le64(image + LAYOUT_AT_OWNERS);
+		const uint64_t upper = load_le64(image + LAYOUT_AT_UPPER);
+		const uint64_t twins = load_le64(image + LAYOUT_AT_TWINS);
+		const uint64_t landmarks = load_le64(image + LAYOUT_AT_LANDMARKS);
+		/* A record that the entry isn't. */
+		const uint64_t other = owners + (fixture.local.entry_record == 0 ? 8 : 0);
+		const struct {
+			uint64_t at;
+			uint32_t value;
+			bool unlinked; /* without any link above level 0, which would tell too */
+		} words[] = {
+			{LAYOUT_AT_ENTRY, COUNT, false},
+			{LAYOUT_AT_ENTRY, UINT32_MAX, false},
+			{LAYOUT_AT_ENTRY_RECORD, UINT32_MAX, false},
+			{other, COUNT, true},
+			{other, UINT32_MAX, true},
+			{other + 4, SEGMENT_LEVEL_MAX + 1, true},
+			{upper + 4, UINT32_MAX - 1, false},
+			{upper + 4, fixture.local.upper_count, false},
+			{twins + 4 * (COUNT - 1), COUNT, false},
+			{landmarks, COUNT, false},
+			{load_le64(image + LAYOUT_AT_LABELS), UINT32_MAX, false},
+		};
+
+		assert_int_not_equal(load_le32(image + upper), LAYOUT_NONE);
+		memcpy(good, image, fixture.image.size);
+		for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+			for (uint32_t j = 0; words[i].unlinked && j < fixture.local.upper_count;
+			     j++)
+				store_le32(image + upper + j * fixture.local.upper_stride,
+					   LAYOUT_NONE);
+			store_le32(image + words[i].at, words[i].value);
+			reseal(image, fixture.image.size);
+			if (open_remote(&fixture, REMOTE_SLOT_MIN) != SEGMENT_E_CORRUPT)
+				fail_msg("word %u was accepted", i);
+			close_remote(&fixture);
+			memcpy(image, good, fixture.image.size);
+		}
+	}
+	free(good);
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -755,6 +817,7 @@ int main(void)
 		cmocka_unit_test(an_ended_remote_wants_nothing),
 		cmocka_unit_test(foresight_asks_as_broadly_as_it_is_told_and_leaves_room),
 		cmocka_unit_test(comparing_exactly_asks_for_vectors_alone),
+		cmocka_unit_test(outlines_that_lead_astray_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
