@@ -315,6 +315,29 @@ static void a_question_is_not_waited_for_beyond_its_deadline(void **state)
 	tear_down(&rig);
 }
 
+/* Whoever sleeps until it is due must not sleep while a shard is being opened. */
+static void a_client_is_due_at_once_while_shards_are_being_opened(void **state)
+{
+	struct client_question question = {.collection = FAKE_NODE_COLLECTION,
+					   .vector = vector,
+					   .dim = DIM,
+					   .k = K,
+					   .deadline_ns = clock_now_ns() + 20 * NS_PER_S};
+	struct client_result result;
+	struct far_stats stats;
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig, true);
+	assert_int_equal(client_submit(rig.client, &question, clock_now_ns()), 0);
+	do {
+		assert_int_equal(client_poll(rig.client, &result, 1, clock_now_ns()), 0);
+		assert_true(client_far(rig.client, &stats));
+	} while (stats.shards < SHARDS);
+	assert_true(client_due_ns(rig.client) <= clock_now_ns());
+	tear_down(&rig);
+}
+
 static void what_cannot_be_searched_from_here_is_asked_at_once(void **state)
 {
 	static const uint8_t all[] = {0x3A, 0x30, 0,  0, 1, 0, 0, 0, 0, 0,
@@ -351,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_shard_that_cannot_be_read_is_waited_for_once),
 		cmocka_unit_test(owners_that_lend_nothing_are_asked),
 		cmocka_unit_test(a_question_is_not_waited_for_beyond_its_deadline),
+		cmocka_unit_test(a_client_is_due_at_once_while_shards_are_being_opened),
 		cmocka_unit_test(what_cannot_be_searched_from_here_is_asked_at_once),
 	};
 
