@@ -6,9 +6,9 @@
 #include "client/cmd.h"
 #include "client/cmd_vectors.h"
 #include "client/machine.h"
+#include "client/adapter.h"
 #include "hnsw/dist.h"
 
-#include <infiniband/verbs.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,8 @@ struct info {
 	struct topo_summary summary;
 	uint32_t affine_count;
 	struct machine machine;
+	struct adapter adapters[MACHINE_RDMA_MAX];
+	unsigned adapter_count;
 };
 
 static const char about[] =
@@ -59,26 +61,35 @@ static bool is_affine(const struct topo_core *core)
 	return core->allowed && core->affine;
 }
 
-/* Asks libibverbs which devices it opens, and then looks at the rest of the machine. */
+/* Looks at the RDMA devices, and then at the rest of the machine. */
 static void look(struct info *info)
 {
-	const char *names[MACHINE_RDMA_MAX];
-	int count = 0;
-	struct ibv_device **devices = ibv_get_device_list(&count);
+	struct machine_verbs verbs[MACHINE_RDMA_MAX];
 	struct machine_options options = {
 		.root = "",
 		.driver_folder = TERN_DPDK_FOLDER,
 		.memlock = memlock(),
-		.verbs = names,
+		.verbs = verbs,
 		.isolated_count = count_cores(info, is_isolated),
 	};
 
-	/* NULL when the kernel has no RDMA at all: then there is nothing to open. */
-	for (int i = 0; devices && i < MIN(count, MACHINE_RDMA_MAX); i++)
-		names[options.verbs_count++] = ibv_get_device_name(devices[i]);
+	info->adapter_count = adapter_look(real_verbs_ops(), info->adapters, MACHINE_RDMA_MAX);
+	options.verbs_count = info->adapter_count;
+	for (unsigned i = 0; i < info->adapter_count; i++)
+		verbs[i] = (struct machine_verbs){
+			.name = info->adapters[i].name,
+			.why_not = info->adapters[i].opens ? NULL : info->adapters[i].why_not,
+		};
 	machine_look(&options, &info->machine);
-	if (devices)
-		ibv_free_device_list(devices);
+}
+
+/* What libibverbs has of a device of the machine, or NULL. */
+static const struct adapter *adapter_of(const struct info *info, const char *name)
+{
+	for (unsigned i = 0; i < info->adapter_count; i++)
+		if (strcmp(info->adapters[i].name, name) == 0)
+			return &info->adapters[i];
+	return NULL;
 }
 
 static json_t *cores_json(const struct info *info)
@@ -148,16 +159,58 @@ static json_t *interfaces_json(const struct machine *machine)
 	return list;
 }
 
-static json_t *devices_json(const struct machine *machine)
+static json_t *gids_json(const struct adapter *adapter)
 {
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < adapter->gid_count; i++) {
+		const struct device_gid *gid = &adapter->gids[i];
+		char text[ADAPTER_GID_TEXT_MAX];
+
+		json_array_append_new(
+			list, json_pack("{s:I, s:s, s:s, s:s}", "index", (json_int_t)gid->index,
+					"type", device_transport_name(gid->transport), "address",
+					adapter_gid_text(gid->gid, text), "netdev", gid->netdev));
+	}
+	return list;
+}
+
+/* What is there of a device that opens. */
+static void add_adapter_json(json_t *device, const struct adapter *adapter)
+{
+	const struct device_info *info = &adapter->info;
+	char text[ADAPTER_GID_TEXT_MAX];
+
+	json_object_update_new(
+		device,
+		json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o}",
+			  "port", info->port, "netdev", info->netdev, "type",
+			  device_transport_name(info->transport), "address",
+			  adapter_gid_text(info->gid, text), "gid_index",
+			  (json_int_t)info->gid_index, "mtu", (json_int_t)info->mtu,
+			  "reads_out_max", (json_int_t)info->read_out_max, "reads_in_max",
+			  (json_int_t)info->read_in_max, "queue_pairs_max",
+			  (json_int_t)info->qp_max, "queue_depth_max", (json_int_t)info->wr_max,
+			  "windows", info->has_windows, "region_bytes_max",
+			  (json_int_t)MIN(info->mr_size_max, (uint64_t)INT64_MAX), "gids",
+			  gids_json(adapter)));
+}
+
+static json_t *devices_json(const struct info *info)
+{
+	const struct machine *machine = &info->machine;
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < machine->rdma_count; i++) {
 		const struct machine_rdma *rdma = &machine->rdma[i];
+		const struct adapter *adapter = adapter_of(info, rdma->name);
+		json_t *device = json_pack("{s:s, s:s, s:b, s:s}", "name", rdma->name, "state",
+					   rdma->state, "usable", rdma->usable, "why_not",
+					   adapter ? adapter->why_not : "");
 
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:b}", "name", rdma->name, "state",
-						rdma->state, "usable", rdma->usable));
+		if (adapter && adapter->opens)
+			add_adapter_json(device, adapter);
+		json_array_append_new(list, device);
 	}
 	return list;
 }
@@ -186,7 +239,7 @@ static void print_json(const struct info *info)
 			   "l3_bytes", (json_int_t)summary->l3_size, "memory", memory_json(info),
 			   "isa", isa_json(), "dpdk_drivers", drivers_json(&info->machine),
 			   "interfaces", interfaces_json(&info->machine), "rdma",
-			   devices_json(&info->machine), "missing", findings_json(&info->machine)));
+			   devices_json(info), "missing", findings_json(&info->machine)));
 }
 
 static void print_memory(const struct machine *machine)
@@ -211,6 +264,44 @@ static void print_isa(void)
 	printf(")\n");
 }
 
+static void print_adapter(const struct adapter *adapter)
+{
+	const struct device_info *info = &adapter->info;
+	char text[ADAPTER_GID_TEXT_MAX];
+
+	printf("%12s %-10s port %u, MTU %" PRIu32 "; READs under way %" PRIu32 " out, %" PRIu32
+	       " in; queue pairs %" PRIu32 ", %" PRIu32 " deep; memory windows %s\n",
+	       "", "", info->port, info->mtu, info->read_out_max, info->read_in_max, info->qp_max,
+	       info->wr_max, info->has_windows ? "yes" : "no: a registration for each lease");
+	for (unsigned i = 0; i < adapter->gid_count; i++) {
+		const struct device_gid *gid = &adapter->gids[i];
+
+		printf("%12s %-10s GID %" PRIu32 " %s, %s%s%s%s\n", "", "", gid->index,
+		       device_transport_name(gid->transport), adapter_gid_text(gid->gid, text),
+		       *gid->netdev ? ", " : "", gid->netdev,
+		       gid->index == info->gid_index ? " (taken unless told otherwise)" : "");
+	}
+}
+
+static void print_rdma(const struct info *info)
+{
+	const struct machine *machine = &info->machine;
+
+	if (!machine->rdma_count)
+		printf("rdma         no device\n");
+	for (uint32_t i = 0; i < machine->rdma_count; i++) {
+		const struct machine_rdma *rdma = &machine->rdma[i];
+		const struct adapter *adapter = adapter_of(info, rdma->name);
+
+		printf("%-12s %-10s %s, %s\n", i ? "" : "rdma", rdma->name, rdma->state,
+		       rdma->usable ? "usable" : "not usable");
+		if (adapter && adapter->opens)
+			print_adapter(adapter);
+		else if (adapter)
+			printf("%12s %-10s %s\n", "", "", adapter->why_not);
+	}
+}
+
 static void print_devices(const struct machine *machine)
 {
 	for (unsigned i = 0; i < MACHINE_DRIVER_COUNT; i++)
@@ -223,11 +314,6 @@ static void print_devices(const struct machine *machine)
 		       interface->name, interface->up ? "up" : "down",
 		       *interface->driver ? interface->driver : "-", interface->numa_node);
 	}
-	if (!machine->rdma_count)
-		printf("rdma         no device\n");
-	for (uint32_t i = 0; i < machine->rdma_count; i++)
-		printf("%-12s %-10s %s, %s\n", i ? "" : "rdma", machine->rdma[i].name,
-		       machine->rdma[i].state, machine->rdma[i].usable ? "usable" : "not usable");
 }
 
 static void print_text(const struct info *info)
@@ -247,6 +333,7 @@ static void print_text(const struct info *info)
 	print_memory(machine);
 	print_isa();
 	print_devices(machine);
+	print_rdma(info);
 	if (machine->finding_count)
 		printf("\nWhat is missing, and what mends it:\n");
 	for (uint32_t i = 0; i < machine->finding_count; i++)
@@ -260,7 +347,7 @@ int cmd_info(int argc, char **argv)
 	const struct cmd_option options[] = {
 		{"json", NULL, "print one JSON object", .flag = &json},
 	};
-	struct info info = {0};
+	static struct info info;
 	int status, result;
 
 	if (!cmd_options("info", about, options, ARRAY_COUNT(options), argc, argv, &status))

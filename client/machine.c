@@ -240,18 +240,21 @@ static void add_interface(struct look *look, const char *name)
 		 slash ? slash + 1 : target);
 }
 
-static bool opened_by_verbs(const struct machine_options *options, const char *name)
+/* What libibverbs has of a device, or NULL. */
+static const struct machine_verbs *find_verbs(const struct machine_options *options,
+					      const char *name)
 {
 	for (uint32_t i = 0; i < options->verbs_count; i++)
-		if (strcmp(options->verbs[i], name) == 0)
-			return true;
-	return false;
+		if (strcmp(options->verbs[i].name, name) == 0)
+			return &options->verbs[i];
+	return NULL;
 }
 
 static void add_rdma(struct look *look, const char *name)
 {
 	struct machine *machine = look->machine;
 	struct machine_rdma *rdma;
+	const struct machine_verbs *verbs = find_verbs(look->options, name);
 	char file[128], line[64];
 	const char *state;
 
@@ -264,12 +267,13 @@ static void add_rdma(struct look *look, const char *name)
 	read_line(look, file, line, sizeof(line));
 	state = strchr(line, ' ');
 	snprintf(rdma->state, sizeof(rdma->state), "%s", state ? state + 1 : "unknown");
-	rdma->usable = strcmp(rdma->state, "ACTIVE") == 0 && opened_by_verbs(look->options, name);
+	rdma->usable = strcmp(rdma->state, "ACTIVE") == 0 && verbs && !verbs->why_not;
 }
 
 static void look_at_rdma(struct look *look)
 {
 	struct machine *machine = look->machine;
+	const struct machine_verbs *verbs;
 	struct machine_finding *finding;
 
 	each_entry(look, look->options->root, "/sys/class/infiniband", add_rdma);
@@ -281,9 +285,16 @@ static void look_at_rdma(struct look *look)
 		say(finding->why, "there is no device: no one-sided reads between hosts");
 		say(finding->mend, "modprobe rdma_rxe && rdma link add rxe0 type rxe netdev IFACE "
 				   "(Debian: linux-image-amd64, not the cloud kernel)");
-	} else if (!opened_by_verbs(look->options, machine->rdma[0].name)) {
+		return;
+	}
+	verbs = find_verbs(look->options, machine->rdma[0].name);
+	if (!verbs) {
 		say(finding->why, "%s has no user-space side here", machine->rdma[0].name);
 		say(finding->mend, "apt-get install ibverbs-providers && modprobe ib_uverbs");
+	} else if (strcmp(machine->rdma[0].state, "ACTIVE") == 0) {
+		/* "device mlx5_0 can't be opened: ...", as a whole: it says what to do. */
+		say(finding->why, "%s can't be used", machine->rdma[0].name);
+		say(finding->mend, "%.180s", verbs->why_not);
 	} else {
 		say(finding->why, "%s is %s", machine->rdma[0].name, machine->rdma[0].state);
 		say(finding->mend, "ip link set IFACE up (rdma link show names its interface)");

@@ -49,7 +49,7 @@ struct machine_interface {
 struct machine_rdma {
 	char name[MACHINE_NAME_MAX];
 	char state[MACHINE_NAME_MAX]; /* of port 1: "ACTIVE", "DOWN", ... */
-	bool usable;                  /* active, and its user-space side is there */
+	bool usable;                  /* active, and its user-space side opens it */
 };
 
 struct machine_finding {
@@ -77,11 +77,17 @@ struct machine {
 	uint32_t finding_count;
 };
 
+/* An RDMA device that libibverbs knows. */
+struct machine_verbs {
+	const char *name;
+	const char *why_not; /* it can't be used: why, and what to do; NULL: it can */
+};
+
 struct machine_options {
 	const char *root;          /* in front of every path; "" for this machine */
 	const char *driver_folder; /* has DPDK's pmds-VERSION folder */
 	uint64_t memlock;          /* RLIMIT_MEMLOCK, bytes; UINT64_MAX: no limit */
-	const char *const *verbs;  /* names of the RDMA devices that libibverbs opens */
+	const struct machine_verbs *verbs;
 	uint32_t verbs_count;
 	uint32_t isolated_count; /* cores kept free by the kernel */
 };

@@ -63,16 +63,21 @@ static int gid_rank(const struct ibv_gid_entry *entry)
 	return link_local ? rank : rank + 1;
 }
 
-static void take_gid(struct device_info *info, const struct ibv_gid_entry *entry)
+static void name_netdev(const struct ibv_gid_entry *entry, char to[DEVICE_NAME_MAX])
 {
 	char name[IF_NAMESIZE] = "";
 
+	if (entry->ndev_ifindex)
+		(void)if_indextoname(entry->ndev_ifindex, name);
+	snprintf(to, DEVICE_NAME_MAX, "%s", name);
+}
+
+static void take_gid(struct device_info *info, const struct ibv_gid_entry *entry)
+{
 	info->transport = gid_transport(entry);
 	info->gid_index = entry->gid_index;
 	memcpy(info->gid, entry->gid.raw, sizeof(info->gid));
-	if (entry->ndev_ifindex)
-		(void)if_indextoname(entry->ndev_ifindex, name);
-	snprintf(info->netdev, sizeof(info->netdev), "%s", name);
+	name_netdev(entry, info->netdev);
 }
 
 /* Takes the GID that is wanted, or the best. Returns 0 or -ENODEV. */
@@ -332,6 +337,30 @@ bool device_addr(const struct device *device, uint16_t port, struct addr *ret_ad
 	memcpy(ret_addr->ip, device->info.gid, sizeof(ret_addr->ip));
 	ret_addr->port = port;
 	return true;
+}
+
+unsigned device_gids(const struct device *device, struct device_gid *gids, unsigned count)
+{
+	const struct verbs_ops *ops = device->ops;
+	struct ibv_port_attr attr = {0};
+	unsigned found = 0;
+
+	if (ops->query_port(device->context, device->info.port, &attr) != 0)
+		return 0;
+	for (int i = 0; i < MIN(attr.gid_tbl_len, DEVICE_GID_MAX) && found < count; i++) {
+		struct device_gid *gid = &gids[found];
+		struct ibv_gid_entry entry = {0};
+
+		if (ops->query_gid_ex(device->context, device->info.port, (uint32_t)i, &entry, 0) !=
+		    0)
+			continue;
+		gid->index = entry.gid_index;
+		gid->transport = gid_transport(&entry);
+		memcpy(gid->gid, entry.gid.raw, sizeof(gid->gid));
+		name_netdev(&entry, gid->netdev);
+		found++;
+	}
+	return found;
 }
 
 /* What to do when memory can't be pinned: nearly always the limit of locked memory. */

@@ -84,6 +84,17 @@ struct ibv_pd *device_pd(struct device *device);
  */
 bool device_addr(const struct device *device, uint16_t port, struct addr *ret_addr);
 
+/* A GID of a port. */
+struct device_gid {
+	uint32_t index;
+	enum device_transport transport;
+	uint8_t gid[16];
+	char netdev[DEVICE_NAME_MAX]; /* "" when it has none */
+};
+
+/* All GIDs of the device's port. Returns how many; those beyond 'count' are not told of. */
+unsigned device_gids(const struct device *device, struct device_gid *gids, unsigned count);
+
 /*
  * Registers [start, start + size), which is borrowed until the registration ends by dereg_mr.
  * Returns 0 or a negative errno, with 'error' saying what to do (-ENOMEM: memlock).

@@ -181,6 +181,30 @@ static void the_list_has_all_devices(void **state)
 	assert_int_equal(fake_verbs_live(), 0);
 }
 
+static void all_gids_of_the_port_are_told_and_the_best_is_among_them(void **state)
+{
+	const struct verbs_ops *ops = fake_verbs_new(&(struct fake_verbs_config){.devices = 1});
+	const struct device_options options = {.gid_index = -1};
+	struct device_gid gids[8];
+	struct device *device;
+	unsigned count, best = 0;
+
+	(void)state;
+	assert_int_equal(device_open(ops, &options, &device, error, sizeof(error)), 0);
+	count = device_gids(device, gids, ARRAY_COUNT(gids));
+	assert_in_range(count, 1, ARRAY_COUNT(gids) - 1);
+	for (unsigned i = 0; i < count; i++)
+		if (gids[i].index == device_info(device)->gid_index) {
+			assert_memory_equal(gids[i].gid, device_info(device)->gid, 16);
+			assert_int_equal(gids[i].transport, device_info(device)->transport);
+			best++;
+		}
+	assert_int_equal(best, 1);
+	assert_int_equal(device_gids(device, gids, 1), 1);
+	device_close(device);
+	assert_int_equal(fake_verbs_live(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +216,7 @@ int main(void)
 		cmocka_unit_test(a_registration_refused_names_the_limit),
 		cmocka_unit_test(events_tell_of_ports_and_removal),
 		cmocka_unit_test(the_list_has_all_devices),
+		cmocka_unit_test(all_gids_of_the_port_are_told_and_the_best_is_among_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

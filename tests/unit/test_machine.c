@@ -71,14 +71,17 @@ static void put_good_machine(void)
 	snprintf(drivers, sizeof(drivers), "%s/pmds", root);
 }
 
+/* What libibverbs says of the device. */
+static const char *verbs_why_not;
+
 static void look(struct machine *machine, uint64_t memlock, uint32_t verbs, uint32_t isolated)
 {
-	static const char *const names[] = {"mlx5_0"};
+	const struct machine_verbs devices[] = {{.name = "mlx5_0", .why_not = verbs_why_not}};
 	const struct machine_options options = {
 		.root = root,
 		.driver_folder = drivers,
 		.memlock = memlock,
-		.verbs = names,
+		.verbs = devices,
 		.verbs_count = verbs,
 		.isolated_count = isolated,
 	};
@@ -201,6 +204,13 @@ static void an_rdma_device_that_is_down_or_unknown_to_verbs_is_not_usable(void *
 	assert_false(machine.rdma[0].usable);
 	assert_string_equal(machine.rdma[0].state, "DOWN");
 	assert_true(finds(&machine, "RDMA", "ip link set"));
+
+	put("/sys/class/infiniband/mlx5_0/ports/1/state", "4: ACTIVE\n");
+	verbs_why_not = "device mlx5_0 port 1 has no GID: give its network interface an address";
+	look(&machine, UINT64_MAX, 1, 1);
+	verbs_why_not = NULL;
+	assert_false(machine.rdma[0].usable);
+	assert_true(finds(&machine, "RDMA", "an address"));
 }
 
 static int make_root(void **state)
