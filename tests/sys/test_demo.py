@@ -57,6 +57,14 @@ class Demo(unittest.TestCase):
         recalls = [row["recall"] for row in line["routed"]] + [line["recall"]]
         self.assertEqual(recalls, sorted(recalls))
         self.assertTrue(all(row["qps"] > 0 for row in line["routed"]))
+        read = line["one_sided"]
+        self.assertIn(read["transport"], ("verbs", "shm"))
+        self.assertEqual(read["recall"], read["asked"]["recall"])
+        for name in ("qps", "p50_us", "reads", "bytes", "round_trips", "opening_bytes"):
+            self.assertGreater(read[name], 0)
+        # The owner has no part in it. What else it did: answers to status, and the client's session staying alive.
+        self.assertEqual(read["owner"]["vector_searches"], 0)
+        self.assertGreater(read["asked"]["owner"]["vector_searches"], 0)
         self.assertEqual(leftovers(self.folder), set())
 
     def test_the_socket_port_and_the_plot(self):
