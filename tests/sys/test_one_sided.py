@@ -15,6 +15,7 @@ import ternd  # noqa: E402
 
 QUERY = os.path.join(ternd.DATA, "words100_query.fbin")
 SHARDS = 4
+READ_TRIES = 4
 TIMEOUT_MS = 20000  # nothing here takes long, but other programs may have the processor
 EXTRA = "auth: none\n"
 
@@ -45,10 +46,18 @@ class OneSided(unittest.TestCase):
         events = [line for line in lines if line["event"] == "one_sided"]
         return [line for line in lines if line["event"] == "result"], events[0] if events else None
 
+    def read(self, servers, *more, shards=SHARDS, **which):
+        """As ask(), one-sided; again when this machine was too busy to open all shards in time."""
+        for _ in range(READ_TRIES):
+            lines, event = self.ask(servers, "--one-sided", *more, **which)
+            if {line["one_sided"] for line in lines} == {shards}:
+                break
+        return lines, event
+
     def compare(self, node, *more, shards=SHARDS, **which):
         """Asks all queries both ways. Returns the line of the reading."""
         owners, _ = self.ask(node.server, *more, **which)
-        here, event = self.ask(node.server, "--one-sided", *more, **which)
+        here, event = self.read(node.server, *more, shards=shards, **which)
         self.assertEqual(len(here), count_of(which.get("query", QUERY)))
         self.assertEqual([line["hits"] for line in here], [line["hits"] for line in owners])
         self.assertEqual({line["one_sided"] for line in owners}, {0})
@@ -76,7 +85,7 @@ class OneSided(unittest.TestCase):
         with ternd.Ternd(self.data, extra=EXTRA) as node:
             self.compare(node)
             self.compare(node, "--k", 100, "--ef", 200, query=self.some)
-            lines, event = self.ask(node.server, "--one-sided", "--probe", 2, "--row", 0)
+            lines, event = self.read(node.server, "--probe", 2, "--row", 0, shards=2)
             self.assertEqual((lines[0]["one_sided"], event["shards"]), (2, 2))
 
     def test_so_are_those_of_other_layouts_and_of_bytes(self):
@@ -92,13 +101,16 @@ class OneSided(unittest.TestCase):
 
     def test_the_owner_searches_nothing_meanwhile(self):
         with ternd.Ternd(self.data, extra=EXTRA) as node:
-            self.ask(node.server, "--one-sided", "--row", 0)
-            _, before = self.export_of(node)
-            self.ask(node.server, "--one-sided", query=self.some)
-            export, after = self.export_of(node)
+            for _ in range(READ_TRIES):
+                first, before = self.export_of(node)
+                lines, _ = self.ask(node.server, "--one-sided", query=self.some)
+                export, after = self.export_of(node)
+                if {line["one_sided"] for line in lines} == {SHARDS}:
+                    break
             self.assertEqual(after, before)
-            # Each run had two leases of each shard: of its directory and of its segment.
-            self.assertEqual((export["leases_granted"], export["links_opened"]), (2 * 2 * SHARDS, 2 * SHARDS))
+            # Two leases of each shard: of its directory and of its segment.
+            self.assertEqual([export[name] - first[name] for name in ("leases_granted", "links_opened")],
+                             [2 * SHARDS, SHARDS])
 
     def test_a_query_with_a_filter_is_its_owners(self):
         path = os.path.join(self.folder, "filter")
@@ -164,7 +176,7 @@ class OneSided(unittest.TestCase):
     def test_a_verbs_device_that_is_not_there_leaves_shared_memory(self):
         with ternd.Ternd(self.data, extra=EXTRA) as node:
             for name in ("none", "nodevice7"):
-                lines, event = self.ask(node.server, "--one-sided", "--verbs", name, "--row", 0)
+                lines, event = self.read(node.server, "--verbs", name, "--row", 0)
                 self.assertEqual((lines[0]["one_sided"], event["transport"]), (SHARDS, "shm"))
 
     def test_only_members_read(self):
@@ -174,7 +186,7 @@ class OneSided(unittest.TestCase):
                 file.write(f"{i + 1:02x}" * 32)
             os.chmod(path, 0o600)
         with ternd.Ternd(self.data, extra=f"secret_file: {secrets[0]}\n") as node:
-            lines, event = self.ask(node.server, "--one-sided", "--row", 0, "--secret", secrets[0])
+            lines, event = self.read(node.server, "--row", 0, "--secret", secrets[0])
             self.assertEqual((lines[0]["one_sided"], event["transport"]), (SHARDS, "shm"))
             granted = self.export_of(node)[0]["leases_granted"]
             for more in (("--secret", secrets[1]), ()):
