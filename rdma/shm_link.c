@@ -100,11 +100,17 @@ static void refuse(struct shm_link *link, enum shm_wire_reason reason, const cha
 	end(link, -EACCES, why);
 }
 
-/* One packet, and the descriptor that came with a PASS (else -1). Ends the link with what is none.
+/*
+ * One packet, and the descriptor that came with a PASS (else -1), which only an owner that has
+ * proved itself can send. Ends the link with what is none.
  */
 static bool receive(struct shm_link *link, struct shm_wire_packet *ret_packet, int *ret_fd)
 {
-	int error = shm_socket_receive(link->fd, ret_packet, ret_fd);
+	bool takes_fd = !link->is_owner && link->state == READY;
+	int error;
+
+	*ret_fd = -1;
+	error = shm_socket_receive(link->fd, ret_packet, takes_fd ? ret_fd : NULL);
 
 	if (error == SHM_SOCKET_E_VERSION && link->is_owner)
 		refuse(link, SHM_WIRE_BY_VERSION, "the peer speaks another version");
@@ -224,8 +230,6 @@ static enum shm_link_event take(struct shm_link *link, const struct shm_wire_pac
 				struct shm_link_news *ret_news)
 {
 	if (!is_due(link, packet->kind)) {
-		if (fd >= 0)
-			(void)close(fd);
 		end(link, -EPROTO, "the peer sent a packet out of turn");
 		return SHM_LINK_NO_NEWS;
 	}

@@ -202,14 +202,16 @@ int shm_socket_receive(int fd, struct shm_wire_packet *ret_packet, int *ret_memo
 	uint8_t bytes[SHM_WIRE_SIZE_MAX];
 	union control control;
 	struct iovec part = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	struct shm_wire_packet packet;
 	ssize_t size;
 	unsigned fds;
 	int memory_fd, error;
+
+	if (ret_memory_fd) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+	}
 
 	do
 		size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -225,6 +227,7 @@ int shm_socket_receive(int fd, struct shm_wire_packet *ret_packet, int *ret_memo
 		return error;
 	}
 	*ret_packet = packet;
-	*ret_memory_fd = memory_fd;
+	if (ret_memory_fd)
+		*ret_memory_fd = memory_fd;
 	return 0;
 }

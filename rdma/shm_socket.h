@@ -40,7 +40,12 @@ bool shm_socket_is_trusted(int fd);
 int shm_socket_send(int fd, const struct shm_wire_packet *packet, int memory_fd);
 
 /*
- * Takes one packet. '*ret_memory_fd' is then the caller's if it is a PASS, else -1. Returns 0,
- * SHM_SOCKET_E_* or a negative errno (-ECONNRESET: the peer has closed the connection).
+ * Takes one packet. '*ret_memory_fd' is then the caller's if it is a PASS, else -1.
+ *
+ * With NULL no descriptor gets into this process, and a packet with one is SHM_SOCKET_E_CORRUPT.
+ * Closing a stranger's descriptor isn't harmless: it may block (a file system of the stranger's
+ * own), and takes this process's locks off a file that is ours.
+ *
+ * Returns 0, SHM_SOCKET_E_* or a negative errno (-ECONNRESET: the peer has closed the connection).
  */
 int shm_socket_receive(int fd, struct shm_wire_packet *ret_packet, int *ret_memory_fd);
