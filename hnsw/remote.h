@@ -18,7 +18,7 @@
  * Records lie in slots, which are taken in turn: so the latest are kept, and those
  * of a burst of searches are shared. What a search waits for is pinned until it has it all; other
  * records may be lost to later ones, and are then asked for again. So that searches don't wait for
- * each other's slots there must be at least 2 * m of them, and k, for each search at a time.
+ * each other's slots there must be at least 2 * SEGMENT_M_MAX of them for each search at a time.
  *
  * Nothing that comes from the other side is believed: the outline is checked as a
  * file is, a row when it arrives. A bad row ends the remote (remote_error()); searches then

@@ -167,7 +167,8 @@ struct search {
 	uint32_t first_batch;
 	uint32_t batch_count;
 	struct batch batches[SEARCH_LAG];
-	uint32_t rerank_next; /* RERANK: the first key not compared again */
+	uint32_t rerank_next; /* the first key not compared again, or ROWS_OF_BEST: not looked at */
+	float best_scale;     /* the largest of those looked at */
 	uint32_t rerank_count;
 
 	/* While descending: the nearest node, its record at this level, the level. */
@@ -712,32 +713,39 @@ static const struct rows_factors *factors_of(const struct search *search, uint32
  * proportion to both sides' scales, so a query that is longer than what it finds errs
  * as much more.
  */
-static float error_of_query(const struct search *search, uint32_t count)
+static float error_of_query(const struct search *search)
 {
-	float scale = search->from.factors.scale, largest = 0;
+	float scale = search->from.factors.scale, largest = search->best_scale;
 
-	for (uint32_t i = 0; i < count; i++) {
-		float row = factors_of(search, beam_key_node(search->beam.keys[i]))->scale;
-
-		largest = row > largest ? row : largest;
-	}
 	return search->segment->row_error * (scale > largest ? scale / largest : 1);
 }
 
-/* The best's factors, which are in their rows, are looked at once more. */
-static bool best_are_here(struct search *search, uint32_t count)
+/*
+ * Finds the largest scale of the first 'count'. Where it is in their rows, these are looked at
+ * once more, a part at a time and each part once: the first may be gone when the last have come.
+ * Returns false while some are under way.
+ */
+static bool find_scale(struct search *search, uint32_t count)
 {
 	uint32_t nodes[2 * SEGMENT_M_MAX];
-	bool here = true;
 
-	for (uint32_t i = 0; here && i < count;) {
-		uint32_t part = 0;
+	while (search->rerank_next < count) {
+		const uint64_t *keys = search->beam.keys + search->rerank_next;
+		uint32_t part = MIN(count - search->rerank_next, (uint32_t)ARRAY_COUNT(nodes));
 
-		while (i < count && part < ARRAY_COUNT(nodes))
-			nodes[part++] = beam_key_node(search->beam.keys[i++]);
-		here = all_here(search, REMOTE_ROWS, nodes, part);
+		for (uint32_t i = 0; i < part; i++)
+			nodes[i] = beam_key_node(keys[i]);
+		if (search->segment->codes.bits && !all_here(search, REMOTE_ROWS, nodes, part))
+			return false;
+		for (uint32_t i = 0; i < part; i++) {
+			float scale = factors_of(search, nodes[i])->scale;
+
+			search->best_scale =
+				scale > search->best_scale ? scale : search->best_scale;
+		}
+		search->rerank_next += part;
 	}
-	return here;
+	return true;
 }
 
 static void rerank_begin(struct search *search)
@@ -750,11 +758,15 @@ static void rerank_begin(struct search *search)
 		finish(search);
 		return;
 	}
+	if (search->state != STATE_ROWS_OF_BEST) {
+		search->state = STATE_ROWS_OF_BEST;
+		search->rerank_next = 0;
+		search->best_scale = 0;
+	}
 	count = last_answered(search) + 1;
-	search->state = STATE_ROWS_OF_BEST;
-	if (search->remote && search->segment->codes.bits && !best_are_here(search, count))
+	if (!find_scale(search, count))
 		return;
-	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * error_of_query(search, count);
+	farthest = beam_key_distance(beam->keys[count - 1]) + 2 * error_of_query(search);
 	while (count < beam->count && beam_key_distance(beam->keys[count]) <= farthest)
 		count++;
 	search->rerank_count = count;

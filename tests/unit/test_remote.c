@@ -21,6 +21,8 @@
 #define QUERIES 16
 #define WINDOW  64 /* wants under way */
 
+#define ANSWER_MAX 1024
+
 /* A fetcher that brings wants late and out of order. */
 struct source {
 	const uint8_t *image;
@@ -134,7 +136,7 @@ static void run_remote(struct source *source, struct search **searches, unsigned
 
 static void assert_same_answer(const struct search *a, const struct search *b, unsigned k)
 {
-	struct search_hit left[128], right[128];
+	struct search_hit left[ANSWER_MAX], right[ANSWER_MAX];
 	unsigned count = search_hits(a, left, k);
 
 	assert_int_equal(count, search_hits(b, right, k));
@@ -248,6 +250,27 @@ static void filters_and_deep_answers_are_the_owners(void **state)
 		free(queries);
 	}
 	filter_free(filter);
+}
+
+/* Each needs more rows for its last comparisons than there are slots for all. */
+static void answers_larger_than_the_memory_are_the_owners(void **state)
+{
+	static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					 BUILD_LAYOUT_EDGES};
+	const struct search_params params = {.k = 500};
+	float *rows = rows_of(&kind, 8), *queries = kinds_vectors(kind.type, QUERIES, DIM, 9);
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, &kind, rows);
+	assert_int_equal(open_remote(&fixture, 2 * REMOTE_SLOT_MIN), 0);
+	compare(&fixture, queries, &params, 2, 4);
+	/* Some rows are asked for again, but not without end. */
+	assert_true(fixture.source.fetched < (uint64_t)QUERIES * COUNT * 4);
+	close_remote(&fixture);
+	fixture_deinit(&fixture);
+	free(rows);
+	free(queries);
 }
 
 /* Candidates asked for ahead spare round trips, and codes of edges spare reads. */
@@ -803,6 +826,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_answers_as_its_owner_does),
 		cmocka_unit_test(filters_and_deep_answers_are_the_owners),
+		cmocka_unit_test(answers_larger_than_the_memory_are_the_owners),
 		cmocka_unit_test(foresight_spares_round_trips),
 		cmocka_unit_test(an_empty_segment_has_no_answer),
 		cmocka_unit_test(hostile_bytes_end_in_an_error_or_an_answer),
