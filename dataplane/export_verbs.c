@@ -278,6 +278,8 @@ bool export_verbs_turn(struct export_verbs *verbs, uint64_t now_ns)
 	for (unsigned i = 0; i < LOOK_MAX; i++) {
 		bool any = link_hub_turn(verbs->hub, now_ns);
 
+		if (link_hub_is_removed(verbs->hub))
+			return false;
 		tick_regions(verbs, now_ns);
 		/* What completed before arming wakes nobody: hence the next look. */
 		if (!any && armed)

@@ -150,6 +150,12 @@ bool link_hub_turn(struct link_hub *hub, uint64_t now_ns);
  */
 int link_hub_fd(const struct link_hub *hub);
 
+/*
+ * Is the device going, or gone? All links are ended then, and no other is made. A kernel may wait
+ * for this hub, and for the device to be closed, before it lets go of the device.
+ */
+bool link_hub_is_removed(const struct link_hub *hub);
+
 /* When link_hub_turn() has to run next at the latest; UINT64_MAX: when link_hub_fd() says so. */
 uint64_t link_hub_due_ns(const struct link_hub *hub);
 

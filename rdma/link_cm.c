@@ -315,6 +315,7 @@ static void ended(struct link *link, const struct cm_event *event)
 			  text);
 		break;
 	case RDMA_CM_EVENT_DEVICE_REMOVAL:
+		link->hub->removed = true;
 		link->connected = false;
 		link_fail(link, "device %s was removed", device);
 		break;

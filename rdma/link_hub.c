@@ -477,6 +477,11 @@ static void drain_wakeups(struct link_hub *hub)
 	hub->armed = false;
 }
 
+bool link_hub_is_removed(const struct link_hub *hub)
+{
+	return hub->removed || device_is_removed(hub->device);
+}
+
 bool link_hub_turn(struct link_hub *hub, uint64_t now_ns)
 {
 	uint32_t qp_errors = device_qp_errors(hub->device);
@@ -495,7 +500,7 @@ bool link_hub_turn(struct link_hub *hub, uint64_t now_ns)
 		hub->qp_errors = qp_errors;
 		find_broken(hub);
 	}
-	if (hub->removed || device_is_removed(hub->device))
+	if (link_hub_is_removed(hub))
 		end_all(hub);
 	if (hub->broken)
 		end_flushed(hub);

@@ -262,6 +262,13 @@ void fake_verbs_remove(const char *name)
 	fake_verbs_event(name, IBV_EVENT_DEVICE_FATAL);
 }
 
+void fake_verbs_remove_waiting(const char *name)
+{
+	for (unsigned i = 0; i < fake_world.config.devices; i++)
+		if (strcmp(fake_world.devices[i].name, name) == 0)
+			fake_cm_remove(i);
+}
+
 /*
  * Memory
  */

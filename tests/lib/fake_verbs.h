@@ -79,6 +79,9 @@ void fake_verbs_event(const char *name, enum ibv_event_type type);
 /* The device goes: events for it and for all its connections; its queue pairs are in error. */
 void fake_verbs_remove(const char *name);
 
+/* As a kernel that waits for its users before the device goes: only their connections are told. */
+void fake_verbs_remove_waiting(const char *name);
+
 /*
  * What a peer that isn't Tern could do: changes the private data of the next connection request or
  * answer. Called with what was sent; returns the new size, at most 255.

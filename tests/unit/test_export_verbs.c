@@ -317,14 +317,13 @@ static void an_ask_is_answered_though_the_device_does_not(void **state)
 	assert_int_equal(stats(fixture).refusals, 1);
 }
 
-static void a_device_that_goes_leaves_shared_memory(void **state)
+static void leave_shared_memory(struct fixture *fixture, void (*remove)(const char *name))
 {
-	struct fixture *fixture = *state;
 	struct link *link = connect_ready(fixture);
 	struct export_ask wanted = ask_of(fixture, link, REGION_KIND_SEGMENT);
 
 	assert_true(ask(fixture, &wanted).available);
-	fake_verbs_remove("fake0");
+	remove("fake0");
 	for (unsigned i = 0; i < 10; i++)
 		turn(fixture);
 	assert_int_equal(stats(fixture).regions, 0);
@@ -338,6 +337,17 @@ static void a_device_that_goes_leaves_shared_memory(void **state)
 	turn(fixture);
 	assert_non_null(export_take(export_desk(fixture->export, 0)));
 	assert_refused(fixture->ask.answer, REGION_UNSUPPORTED);
+}
+
+static void a_device_that_goes_leaves_shared_memory(void **state)
+{
+	leave_shared_memory(*state, fake_verbs_remove);
+}
+
+/* The kernel tells listeners and links, and waits until they are gone. */
+static void a_device_that_is_to_go_is_let_go_of(void **state)
+{
+	leave_shared_memory(*state, fake_verbs_remove_waiting);
 }
 
 static void an_ask_under_way_is_refused_when_the_device_goes(void **state)
@@ -531,6 +541,7 @@ int main(void)
 		TEST_WITHOUT_WINDOWS(the_end_takes_every_key_back_before_memory_goes),
 		TEST(an_ask_is_answered_though_the_device_does_not),
 		TEST(a_device_that_goes_leaves_shared_memory),
+		TEST(a_device_that_is_to_go_is_let_go_of),
 		TEST(an_ask_under_way_is_refused_when_the_device_goes),
 		TEST_OWNER(without_a_device_the_reason_is_told_and_memory_shared),
 		TEST_OWNER(any_call_that_fails_at_start_is_done_without),
