@@ -279,6 +279,15 @@ static void set_shelves(struct remote *remote)
 	vectors->slot_count = REMOTE_VECTOR_SLOTS;
 }
 
+static uint64_t ranges_size(const struct remote *remote)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < LAYOUT_OUTLINE_RANGES; i++)
+		size += remote->ranges[i].size;
+	return size;
+}
+
 /* The header at its place in an image without contents. */
 static int map_image(struct remote *remote, const uint8_t *header)
 {
@@ -301,6 +310,13 @@ static int open_header(struct remote *remote, const uint8_t *header, char *error
 	result = layout_check_header(copy, remote->image_size, &remote->layout, error, error_size);
 	if (result)
 		return result;
+	layout_outline(&remote->layout, remote->ranges);
+	if (ranges_size(remote) > REMOTE_OUTLINE_MAX) {
+		snprintf(error, error_size, "its outline of %llu bytes is larger than %llu",
+			 (unsigned long long)ranges_size(remote),
+			 (unsigned long long)REMOTE_OUTLINE_MAX);
+		return SEGMENT_E_CORRUPT;
+	}
 	result = map_image(remote, copy);
 	if (result) {
 		snprintf(error, error_size, "no room for an image of %llu bytes",
@@ -308,7 +324,6 @@ static int open_header(struct remote *remote, const uint8_t *header, char *error
 		return result;
 	}
 	layout_view(remote->image, &remote->segment);
-	layout_outline(&remote->layout, remote->ranges);
 	set_shelves(remote);
 	return 0;
 }
@@ -344,15 +359,6 @@ void remote_free(struct remote *remote)
 	if (remote->image)
 		munmap(remote->image, remote->image_size);
 	free(remote);
-}
-
-static uint64_t ranges_size(const struct remote *remote)
-{
-	uint64_t size = 0;
-
-	for (unsigned i = 0; i < LAYOUT_OUTLINE_RANGES; i++)
-		size += remote->ranges[i].size;
-	return size;
 }
 
 uint64_t remote_memory(const struct remote *remote, uint32_t slot_count)

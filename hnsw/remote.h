@@ -49,6 +49,12 @@
 /* Bytes of one piece of the outline. */
 #define REMOTE_PIECE_MAX (UINT32_C(1) << 18)
 
+/*
+ * Bytes of an outline, the rows aside, which have their slots: labels of 250 million nodes, say.
+ * What an owner claims is taken before it can be checked.
+ */
+#define REMOTE_OUTLINE_MAX (UINT64_C(1) << 30)
+
 /* Bytes of remote_error(). */
 #define REMOTE_ERROR_MAX 256
 

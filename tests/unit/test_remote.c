@@ -273,6 +273,34 @@ static void answers_larger_than_the_memory_are_the_owners(void **state)
 	free(queries);
 }
 
+/* An owner can claim any count; the reader's memory would be filled before the rest is seen. */
+static void an_outline_without_measure_is_refused(void **state)
+{
+	static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT,
+					 BUILD_LAYOUT_PLAIN};
+	_Alignas(SEGMENT_ALIGN) uint8_t header[REMOTE_HEADER_SIZE];
+	float *rows = rows_of(&kind, 8);
+	struct layout_shape shape;
+	struct fixture fixture;
+	struct remote *remote;
+	struct layout layout;
+	char error[256] = "";
+
+	(void)state;
+	fixture_init(&fixture, &kind, rows);
+	memcpy(header, fixture.image.bytes, sizeof(header));
+	store_le32(header + LAYOUT_AT_COUNT, SEGMENT_COUNT_MAX - 1);
+	shape = layout_shape_of(header);
+	layout = layout_of(&shape);
+	layout_store(&layout, header);
+	store_le32(header + LAYOUT_AT_HEADER_CRC, crc32c(header, LAYOUT_AT_HEADER_CRC));
+	assert_int_equal(remote_new(header, layout.size, &remote, error, sizeof(error)),
+			 SEGMENT_E_CORRUPT);
+	assert_non_null(strstr(error, "outline"));
+	fixture_deinit(&fixture);
+	free(rows);
+}
+
 /* Candidates asked for ahead spare round trips, and codes of edges spare reads. */
 static uint64_t rounds(struct fixture *fixture, const float *query, unsigned breadth)
 {
@@ -827,6 +855,7 @@ int main(void)
 		cmocka_unit_test(every_kind_answers_as_its_owner_does),
 		cmocka_unit_test(filters_and_deep_answers_are_the_owners),
 		cmocka_unit_test(answers_larger_than_the_memory_are_the_owners),
+		cmocka_unit_test(an_outline_without_measure_is_refused),
 		cmocka_unit_test(foresight_spares_round_trips),
 		cmocka_unit_test(an_empty_segment_has_no_answer),
 		cmocka_unit_test(hostile_bytes_end_in_an_error_or_an_answer),
