@@ -32,7 +32,7 @@ static void link_changed(void *context, struct link *link)
 	(void)link;
 }
 
-/* No device is no failure. */
+/* No device is no failure, unless it was asked for by its name. */
 static void open_verbs(struct far *far, const struct far_config *config)
 {
 	const struct device_options device = {.name = config->device, .gid_index = -1};
@@ -80,6 +80,10 @@ int far_new(const struct far_config *config, struct far **ret_far)
 		one_sided.secret = far->secret;
 	}
 	open_verbs(far, config);
+	if (config->ops && config->device && !far->device) {
+		far_free(far);
+		return -ENODEV;
+	}
 	one_sided.hub = far->hub;
 	result = one_sided_new(&one_sided, &far->one_sided);
 	if (result) {
@@ -98,6 +102,7 @@ void far_free(struct far *far)
 	if (far->hub)
 		link_hub_free(far->hub);
 	device_close(far->device);
+	explicit_bzero(far->secret, sizeof(far->secret));
 	free(far);
 }
 

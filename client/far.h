@@ -45,7 +45,7 @@ struct far_config {
 
 /*
  * Opens the verbs device if there is one; without it there is shared memory.
- * Returns 0 or a negative errno.
+ * Returns 0 or a negative errno: -ENODEV when the device that was named can't be opened.
  */
 int far_new(const struct far_config *config, struct far **ret_far);
 

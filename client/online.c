@@ -140,7 +140,10 @@ static int open_client(const struct online_options *options, const struct peers 
 	if (options->one_sided)
 		config.far = &far;
 	result = client_new(&config, &online->client);
-
+	if (result == -ENODEV)
+		return cmd_fail("--verbs %s: there is no such device, or it can't be opened; "
+				"`tern info` lists them",
+				options->verbs);
 	return result < 0 ? cmd_fail("no client: %s", strerror(-result)) : CMD_DONE;
 }
 
@@ -217,6 +220,11 @@ void online_report(const struct online_options *options, const struct online *on
 	if (!client_far(online->client, &stats))
 		return;
 	searches = stats.searches ? (double)stats.searches : 1;
+	if (!options->json && stats.shards == 0) {
+		fprintf(stderr, "tern: owners were asked: filters, and k over %d, are theirs\n",
+			READER_K_MAX);
+		return;
+	}
 	if (options->json) {
 		printf("{\"event\":\"one_sided\",\"shards\":%u,\"ready\":%u,\"opened\":%u,"
 		       "\"transport\":\"%s\","

@@ -50,6 +50,7 @@ struct shard {
 	struct reader *reader;
 	struct fetch_stats fetched; /* by fetches that are gone */
 	struct reader_stats read;   /* by readers that are gone */
+	bool is_lost; /* nobody knows yet where the shard is */
 	bool is_renewing;
 	bool has_grant; /* an answer that no fetch was made of yet */
 	struct region_answer grant;
@@ -288,7 +289,8 @@ static void connect_step(struct one_sided *one_sided, struct shard *shard,
 	struct tether_room room;
 	struct addr owner;
 
-	if (now_ns < shard->due_ns || !place) /* whoever asks the shard learns where it is */
+	shard->is_lost = !place; /* whoever asks the shard learns where it is */
+	if (now_ns < shard->due_ns || !place)
 		return;
 	if (one_sided->transport_count == 0) {
 		fail(one_sided, shard, now_ns, "neither verbs nor shared memory is to be used");
@@ -670,6 +672,9 @@ uint64_t one_sided_due_ns(const struct one_sided *one_sided, uint64_t now_ns)
 	for (uint32_t i = 0; i < one_sided->count; i++) {
 		const struct shard *shard = &one_sided->shards[i];
 
+		/* An answer, or a place that is learnt, brings the caller back by itself. */
+		if (shard->state == SHARD_WAITING && (shard->is_lost || shard->is_asked))
+			continue;
 		if (shard->state == SHARD_WAITING)
 			due_ns = MIN(due_ns, MAX(shard->due_ns, now_ns));
 		else if (shard->state != SHARD_READY || shard->is_renewing ||

@@ -31,8 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Questions under way at a time. */
-#define READER_IN_FLIGHT_MAX 64
+/* Questions under way at a time: what they wait for fits REMOTE_VECTOR_SLOTS. */
+#define READER_IN_FLIGHT_MAX 32
 
 /* Of answers; more are asked of the owner. */
 #define READER_K_MAX 1000

@@ -43,7 +43,7 @@
 #define REMOTE_SLOT_MIN 256
 #define REMOTE_SLOT_MAX (UINT32_C(1) << 24)
 
-/* Vectors kept for the last comparisons of compact rows. */
+/* Vectors kept for the last comparisons of compact rows: 32 for each of 32 searches at a time. */
 #define REMOTE_VECTOR_SLOTS 1024
 
 /* Bytes of one piece of the outline. */

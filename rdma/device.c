@@ -299,12 +299,18 @@ int device_open(const struct verbs_ops *ops, const struct device_options *option
 	return 0;
 }
 
+void device_given_back(const struct device *device, int result)
+{
+	CHECK(result == 0 || result == EIO || (result == -1 && errno == EIO) ||
+	      device_is_removed(device));
+}
+
 void device_close(struct device *device)
 {
 	if (!device)
 		return;
 	if (device->pd)
-		CHECK(device->ops->dealloc_pd(device->pd) == 0);
+		device_given_back(device, device->ops->dealloc_pd(device->pd));
 	if (device->context)
 		(void)device->ops->close_device(device->context);
 	free(device);

@@ -108,6 +108,12 @@ const char *device_transport_name(enum device_transport transport);
 /* All devices, opened for a moment. Returns how many; those beyond 'count' are not told of. */
 unsigned device_list(const struct verbs_ops *ops, struct device_info *infos, unsigned count);
 
+/*
+ * What a verb that gives something of the device back returned. It can't fail, unless the device is
+ * gone, and with it what was given back: the kernel then says EIO to everything.
+ */
+void device_given_back(const struct device *device, int result);
+
 enum device_event {
 	DEVICE_EVENT_NONE,    /* nothing waits */
 	DEVICE_EVENT_PORT,    /* the port went up or down: device_info() has changed */

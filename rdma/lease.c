@@ -47,10 +47,12 @@ static void give_back(struct lease *lease)
 
 void lease_drop_key(struct lease *lease)
 {
+	const struct device *device = lease->region->device;
+
 	if (lease->window)
-		CHECK(ops_of(lease)->dealloc_mw(lease->window) == 0);
+		device_given_back(device, ops_of(lease)->dealloc_mw(lease->window));
 	if (lease->mr)
-		CHECK(ops_of(lease)->dereg_mr(lease->mr) == 0);
+		device_given_back(device, ops_of(lease)->dereg_mr(lease->mr));
 	lease->window = NULL;
 	lease->mr = NULL;
 }

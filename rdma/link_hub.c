@@ -176,15 +176,15 @@ void link_hub_free(struct link_hub *hub)
 		if (hub->links[i].used)
 			link_close(&hub->links[i]);
 	if (hub->listener)
-		CHECK(hub->ops->destroy_id(hub->listener) == 0);
+		device_given_back(hub->device, hub->ops->destroy_id(hub->listener));
 	if (hub->channel)
 		hub->ops->destroy_event_channel(hub->channel);
 	if (hub->cq)
-		CHECK(hub->ops->destroy_cq(hub->cq) == 0);
+		device_given_back(hub->device, hub->ops->destroy_cq(hub->cq));
 	if (hub->comp_channel)
-		CHECK(hub->ops->destroy_comp_channel(hub->comp_channel) == 0);
+		device_given_back(hub->device, hub->ops->destroy_comp_channel(hub->comp_channel));
 	if (hub->slots_mr)
-		CHECK(hub->ops->dereg_mr(hub->slots_mr) == 0);
+		device_given_back(hub->device, hub->ops->dereg_mr(hub->slots_mr));
 	if (hub->epoll_fd >= 0)
 		close(hub->epoll_fd);
 	free(hub->slots);

@@ -51,7 +51,7 @@ int region_pin(const struct region *region, uint64_t offset, uint64_t size, int 
 
 static void unpin(struct region *region, struct ibv_mr *mr)
 {
-	CHECK(device_ops(region->device)->dereg_mr(mr) == 0);
+	device_given_back(region->device, device_ops(region->device)->dereg_mr(mr));
 }
 
 /*
