@@ -50,7 +50,7 @@ struct shard {
 	struct reader *reader;
 	struct fetch_stats fetched; /* by fetches that are gone */
 	struct reader_stats read;   /* by readers that are gone */
-	bool is_lost; /* nobody knows yet where the shard is */
+	bool is_lost;               /* nobody knows yet where the shard is */
 	bool is_renewing;
 	bool has_grant; /* an answer that no fetch was made of yet */
 	struct region_answer grant;
