@@ -840,12 +840,19 @@ def crc32c(data):
     return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
+def outline(whole):
+    """Everything but header, rows and vectors."""
+    rows, labels, factors, vectors = (int.from_bytes(whole[at:at + 8], "little") for at in (64, 88, 160, 168))
+    return whole[256:rows] + (whole[factors:vectors or labels] if factors else b"") + whole[labels:]
+
+
 def other_segment(whole):
     """One that is good by itself, and not the manifest's: its last label is one more (docs/format/segment.md)."""
     other = bytearray(whole)
     count, labels = int.from_bytes(whole[40:44], "little"), int.from_bytes(whole[88:96], "little")
     last = labels + 4 * (count - 1)
     other[last:last + 4] = (int.from_bytes(whole[last:last + 4], "little") + 1).to_bytes(4, "little")
+    other[228:232] = crc32c(outline(other))
     other[248:252] = crc32c(other[256:])
     other[252:256] = crc32c(other[:252])
     return other

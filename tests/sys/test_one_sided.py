@@ -173,11 +173,13 @@ class OneSided(unittest.TestCase):
         with ternd.Ternd(self.data, extra=EXTRA) as node:
             self.falls_back(node, "--one-sided-memory", 4, why="it takes 4224320 at least")
 
-    def test_a_verbs_device_that_is_not_there_leaves_shared_memory(self):
+    def test_no_verbs_leave_shared_memory_and_a_device_that_is_not_there_is_an_error(self):
         with ternd.Ternd(self.data, extra=EXTRA) as node:
-            for name in ("none", "nodevice7"):
-                lines, event = self.read(node.server, "--verbs", name, "--row", 0)
-                self.assertEqual((lines[0]["one_sided"], event["transport"]), (SHARDS, "shm"))
+            lines, event = self.read(node.server, "--verbs", "none", "--row", 0)
+            self.assertEqual((lines[0]["one_sided"], event["transport"]), (SHARDS, "shm"))
+            run = ternd.run_tern(*self.command(node.server, "--one-sided", "--verbs", "nodevice7"))
+            self.assertEqual((run.returncode, run.stdout), (1, ""))
+            self.assertIn("--verbs nodevice7: there is no such device", run.stderr)
 
     def test_only_members_read(self):
         secrets = [os.path.join(self.folder, name) for name in ("right", "wrong")]
