@@ -188,19 +188,6 @@ static uint32_t choose(struct growing_graph *graph, uint64_t *keys, uint32_t cou
 	return chosen;
 }
 
-/* For the few keys of a list; they are half in order as a rule. */
-static void sort_keys(uint64_t *keys, uint32_t count)
-{
-	for (uint32_t i = 1; i < count; i++) {
-		uint64_t key = keys[i];
-		uint32_t j = i;
-
-		for (; j > 0 && key < keys[j - 1]; j--)
-			keys[j] = keys[j - 1];
-		keys[j] = key;
-	}
-}
-
 /*
  * Takes a node that would be lost into the list that was chosen: at its end, or, when it is full,
  * in the place of the farthest that another list has too. Returns false when all would be lost.
@@ -234,7 +221,7 @@ static void cut_list(struct growing_graph *graph, uint32_t target, uint32_t leve
 		merged[i] = beam_key(rows_distance(&from, &graph->compared, graph->met[i]),
 				     graph->met[i]);
 	merged[listed] = key;
-	sort_keys(merged, listed + 1);
+	beam_sort(merged, listed + 1); /* a few keys, half in order as a rule */
 	chosen = choose(graph, merged, listed + 1, max);
 	others = listed + 1 - chosen;
 	for (uint32_t i = 0; level == 0 && i < others; i++) {
