@@ -40,29 +40,14 @@ static void walk_meet(struct walk *walk, uint32_t number)
 		walk->queue[walk->count++] = number;
 }
 
-static const struct layout_owner *owners_of(const struct segment *segment)
-{
-	return (const void *)(segment->image + load_le64(segment->image + LAYOUT_AT_OWNERS));
-}
-
 static uint32_t degree_of(const struct segment *segment, uint32_t node)
 {
-	const uint32_t *links = layout_row(segment, node);
-	uint32_t degree = 0;
-
-	while (degree < 2 * segment->m && links[degree] != LAYOUT_NONE)
-		degree++;
-	return degree;
+	return layout_degree(layout_row(segment, node), 2 * segment->m);
 }
 
 static uint32_t upper_degree_of(const struct segment *segment, uint32_t record)
 {
-	const struct layout_link *links = layout_record(segment, record);
-	uint32_t degree = 0;
-
-	while (degree < segment->m && links[degree].node != LAYOUT_NONE)
-		degree++;
-	return degree;
+	return layout_upper_degree(layout_record(segment, record), segment->m);
 }
 
 /* Follows the lists of level 0 from all that has been met. */
@@ -80,7 +65,7 @@ static void follow(const struct segment *segment, struct walk *nodes)
 /* From a record a search goes to those it links to, and to the same node's a level below. */
 static void follow_records(const struct segment *segment, struct walk *records)
 {
-	const struct layout_owner *owners = owners_of(segment);
+	const struct layout_owner *owners = layout_owners(segment);
 
 	for (uint32_t i = 0; i < records->count; i++) {
 		uint32_t record = records->queue[i], degree = upper_degree_of(segment, record);
@@ -96,7 +81,7 @@ static void follow_records(const struct segment *segment, struct walk *records)
 /* Counts those that can be reached by level 0 alone, and as searches do. */
 static int count_reached(const struct segment *segment, struct census *census)
 {
-	const struct layout_owner *owners = owners_of(segment);
+	const struct layout_owner *owners = layout_owners(segment);
 	struct walk nodes, records;
 
 	if (walk_init(&nodes, segment->count))
@@ -122,7 +107,7 @@ static int count_reached(const struct segment *segment, struct census *census)
 	return 0;
 }
 
-static int compare_counts(const void *a, const void *b)
+static int compare_words(const void *a, const void *b)
 {
 	const uint32_t *left = a, *right = b;
 
@@ -138,7 +123,7 @@ static void count_in(const struct segment *segment, const uint8_t *is_twin, uint
 	for (uint32_t node = 0; node < segment->count; node++)
 		if (!is_twin[node])
 			in[kept++] = in[node];
-	qsort(in, kept, sizeof(in[0]), compare_counts);
+	qsort(in, kept, sizeof(in[0]), compare_words);
 	census->in_least = in[0];
 	census->in_median = in[kept / 2];
 	census->in_most = in[kept - 1];
@@ -164,13 +149,6 @@ static void count_nodes(const struct segment *segment, const uint8_t *is_twin, u
 	census->graph_count = segment->count - census->twin_count;
 }
 
-static int compare_nodes(const void *a, const void *b)
-{
-	const uint32_t *left = a, *right = b;
-
-	return (*left > *right) - (*left < *right);
-}
-
 /* Where in the image the rows of each list are. */
 static void count_places(const struct segment *segment, const uint8_t *is_twin,
 			 struct census *census)
@@ -182,7 +160,7 @@ static void count_places(const struct segment *segment, const uint8_t *is_twin,
 		uint64_t page = UINT64_MAX;
 
 		memcpy(links, layout_row(segment, node), degree * sizeof(links[0]));
-		qsort(links, degree, sizeof(links[0]), compare_nodes);
+		qsort(links, degree, sizeof(links[0]), compare_words);
 		census->links += degree;
 		for (uint32_t i = 0; i < degree; i++) {
 			uint64_t begin = (uint64_t)(segment->compared.first - segment->image) +
@@ -197,7 +175,7 @@ static void count_places(const struct segment *segment, const uint8_t *is_twin,
 
 static void count_levels(const struct segment *segment, struct census *census)
 {
-	const struct layout_owner *owners = owners_of(segment);
+	const struct layout_owner *owners = layout_owners(segment);
 
 	census->level_counts[0] = census->graph_count;
 	for (uint32_t i = 0; i < segment->upper_count; i++) {

@@ -39,15 +39,10 @@ bool edges_can(enum vector_type type, uint32_t dim, uint32_t bits)
 	       bits <= rotate_size(dim);
 }
 
-static const struct layout_owner *owners_of(const struct segment *segment)
-{
-	return (const void *)(segment->image + load_le64(segment->image + LAYOUT_AT_OWNERS));
-}
-
 /* Nodes of each level; landmarks are those of the lowest level whose codes are few enough. */
 static uint32_t landmark_level(const struct segment *segment, uint32_t bits, uint32_t *ret_count)
 {
-	const struct layout_owner *owners = owners_of(segment);
+	const struct layout_owner *owners = layout_owners(segment);
 	uint32_t counts[SEGMENT_LEVEL_MAX + 2] = {0}, level = 1;
 
 	for (uint32_t i = 0; i < segment->upper_count; i++)
@@ -183,13 +178,10 @@ static void fill_links(const struct segment *from, uint32_t node, uint32_t *link
 	const uint32_t max = 2 * from->m;
 	uint64_t keys[4 * SEGMENT_M_MAX] = {0};
 	struct beam beam = {.keys = keys};
-	uint32_t count = 0, listed;
+	uint32_t count = layout_degree(links, max), listed = count;
 
-	while (count < max && links[count] != LAYOUT_NONE)
-		count++;
 	beam_reset(&beam, 2 * max); /* half of them can be listed already */
 	find_second(from, node, &beam);
-	listed = count;
 	for (uint32_t i = 0; i < beam.count && count < max; i++) {
 		uint32_t other = beam_key_node(beam.keys[i]), j = 0;
 
@@ -235,7 +227,7 @@ static void write_landmarks(const struct edges *edges)
 {
 	const struct segment *from = edges->from;
 	const struct codes_space *space = &edges->to.codes;
-	const struct layout_owner *owners = owners_of(from);
+	const struct layout_owner *owners = layout_owners(from);
 	uint32_t *nodes = (void *)(edges->image + edges->layout.landmarks);
 	uint32_t count, at = 0, level = landmark_level(from, space->bits, &count);
 	uint8_t *codes = (uint8_t *)nodes + layout_landmark_ids(count);
@@ -280,7 +272,7 @@ static void copy_sections(const struct edges *edges)
 	memcpy(image + layout->labels, from->labels, words);
 	if (layout->twins)
 		memcpy(image + layout->twins, from->twins, words);
-	memcpy(image + layout->owners, owners_of(from),
+	memcpy(image + layout->owners, layout_owners(from),
 	       from->upper_count * sizeof(struct layout_owner));
 	memcpy(image + layout->upper, from->upper, from->upper_count * from->upper_stride);
 }

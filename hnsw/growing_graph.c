@@ -58,20 +58,11 @@ static uint32_t list_max(const struct growing_graph *graph, uint32_t level)
 static uint32_t list_read(const struct growing_graph *graph, uint32_t node, uint32_t level,
 			  uint32_t *to)
 {
-	uint32_t max = list_max(graph, level), count = 0;
+	uint32_t max = list_max(graph, level);
 
-	if (level == 0) {
-		const uint32_t *links = row_of(graph, node);
-
-		for (; count < max && links[count] != LAYOUT_NONE; count++)
-			to[count] = links[count];
-	} else {
-		const struct layout_link *links = record_of(graph, node, level);
-
-		for (; count < max && links[count].node != LAYOUT_NONE; count++)
-			to[count] = links[count].node;
-	}
-	return count;
+	if (level == 0)
+		return layout_list(row_of(graph, node), max, to);
+	return layout_upper_list(record_of(graph, node, level), max, to);
 }
 
 static void list_put(struct growing_graph *graph, uint32_t node, uint32_t level, uint32_t index,

@@ -261,6 +261,53 @@ static inline const struct layout_link *layout_record(const struct segment *segm
 	return (const void *)(segment->upper + record * segment->upper_stride);
 }
 
+/* Whose each record above level 0 is. Of an image, not of a growing index. */
+static inline const struct layout_owner *layout_owners(const struct segment *segment)
+{
+	return (const void *)(segment->image + load_le64(segment->image + LAYOUT_AT_OWNERS));
+}
+
+/* Neighbours in a list of level 0 that holds up to 'max'. */
+static inline uint32_t layout_degree(const uint32_t *links, uint32_t max)
+{
+	uint32_t degree = 0;
+
+	while (degree < max && links[degree] != LAYOUT_NONE)
+		degree++;
+	return degree;
+}
+
+/* The same above level 0. */
+static inline uint32_t layout_upper_degree(const struct layout_link *links, uint32_t max)
+{
+	uint32_t degree = 0;
+
+	while (degree < max && links[degree].node != LAYOUT_NONE)
+		degree++;
+	return degree;
+}
+
+/* Copies the neighbours of a list of level 0. Returns how many there are. */
+static inline uint32_t layout_list(const uint32_t *links, uint32_t max, uint32_t *to)
+{
+	uint32_t count = 0;
+
+	for (; count < max && links[count] != LAYOUT_NONE; count++)
+		to[count] = links[count];
+	return count;
+}
+
+/* The same above level 0. */
+static inline uint32_t layout_upper_list(const struct layout_link *links, uint32_t max,
+					 uint32_t *to)
+{
+	uint32_t count = 0;
+
+	for (; count < max && links[count].node != LAYOUT_NONE; count++)
+		to[count] = links[count].node;
+	return count;
+}
+
 /*
  * Word 'index' of a list of neighbours or of twins. Relaxed: whoever reads a list that changes
  * keeps to nodes below a count that it has acquired, which orders all of their bytes.

@@ -39,11 +39,6 @@ struct order {
 	uint32_t count;    /* numbers that are given */
 };
 
-static const struct layout_owner *owners_of(const struct segment *segment)
-{
-	return (const void *)(segment->image + load_le64(segment->image + LAYOUT_AT_OWNERS));
-}
-
 static void queue_put(struct queue *queue, uint32_t node, uint32_t count)
 {
 	uint32_t first = queue->firsts[count];
@@ -162,7 +157,7 @@ static int number_nodes(struct order *order)
 static void number_records(struct order *order)
 {
 	const struct segment *from = order->from;
-	const struct layout_owner *owners = owners_of(from);
+	const struct layout_owner *owners = layout_owners(from);
 	struct layout_owner *to = (void *)(order->image + order->layout.owners);
 	uint32_t count = 0;
 

@@ -426,11 +426,6 @@ static int check_labels(const struct check *check)
 	return 0;
 }
 
-static const struct layout_owner *owners_of(const struct check *check)
-{
-	return (const void *)(check->image + check->layout.owners);
-}
-
 static bool is_taken(const uint8_t *taken, uint32_t node)
 {
 	return taken[node / 8] & 1u << node % 8;
@@ -459,7 +454,7 @@ static int check_twin(const struct check *check, uint8_t *taken, uint32_t node)
 /* A twin is answered with the first of its chain; one that is met beside it would be twice. */
 static int check_unlinked(const struct check *check, const uint8_t *taken)
 {
-	const struct layout_owner *owners = owners_of(check);
+	const struct layout_owner *owners = layout_owners(&check->segment);
 	const struct segment *segment = &check->segment;
 
 	for (uint32_t node = 0; !check->is_remote && node < segment->count; node++) {
@@ -504,7 +499,7 @@ static int check_twins(const struct check *check)
 /* Records are in order of (node, level), each node's from level 1 on without a gap. */
 static int check_owners(const struct check *check)
 {
-	const struct layout_owner *owners = owners_of(check);
+	const struct layout_owner *owners = layout_owners(&check->segment);
 	const struct segment *segment = &check->segment;
 
 	for (uint32_t i = 0; i < segment->upper_count; i++) {
@@ -523,7 +518,7 @@ static int check_owners(const struct check *check)
 
 static int check_records(const struct check *check)
 {
-	const struct layout_owner *owners = owners_of(check);
+	const struct layout_owner *owners = layout_owners(&check->segment);
 	const struct segment *segment = &check->segment;
 
 	for (uint32_t i = 0; i < segment->upper_count; i++) {
@@ -546,7 +541,7 @@ static int check_records(const struct check *check)
 static int check_entry(const struct check *check)
 {
 	const struct segment *segment = &check->segment;
-	const struct layout_owner *owners = owners_of(check);
+	const struct layout_owner *owners = layout_owners(&check->segment);
 	uint32_t record = segment->entry_record;
 
 	if (segment->count == 0)

@@ -646,14 +646,8 @@ static double mean_degree(const struct segment *segment)
 {
 	uint64_t links = 0;
 
-	for (uint32_t node = 0; node < segment->count; node++) {
-		const uint32_t *row = layout_row(segment, node);
-		uint32_t i = 0;
-
-		while (i < 2 * segment->m && row[i] != LAYOUT_NONE)
-			i++;
-		links += i;
-	}
+	for (uint32_t node = 0; node < segment->count; node++)
+		links += layout_degree(layout_row(segment, node), 2 * segment->m);
 	return (double)links / segment->count;
 }
 
