@@ -208,17 +208,16 @@ static void copy_slice(void *context, uint32_t worker, uint32_t slice)
 /* Takes memory for the largest image there can be and puts the vectors in place. */
 static int take_image(struct build *build)
 {
-	uint8_t *image;
+	struct layout_image image;
+	int error;
 
 	build->shape.upper_count = count_records(build);
 	build->layout = layout_of(&build->shape);
-	build->image_size = build->layout.size;
-	image = mmap(NULL, build->image_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		     -1, 0);
-	if (image == MAP_FAILED)
-		return -ENOMEM;
-	(void)madvise(image, build->image_size, MADV_HUGEPAGE);
-	build->image = image;
+	error = layout_image_new(build->layout.size, &image);
+	if (error)
+		return error;
+	build->image = image.bytes;
+	build->image_size = image.size;
 	workers_run(build->workers, slices(build), copy_slice, build);
 	return 0;
 }
@@ -469,11 +468,11 @@ static int tune(const struct build *build, uint8_t *image, struct segment *ret_s
 			    build->workers, ret_tuned);
 }
 
-static void take_new_image(struct build *build, uint8_t *image, size_t size)
+static void take_new_image(struct build *build, struct layout_image image)
 {
 	munmap(build->image, build->image_size);
-	build->image = image;
-	build->image_size = size;
+	build->image = image.bytes;
+	build->image_size = image.size;
 }
 
 /* Puts codes into the rows if that was asked for, or makes searches cheaper. */
@@ -483,7 +482,7 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 	const bool compact = options->rows == BUILD_ROWS_COMPACT;
 	const uint32_t bits = edge_bits(build);
 	struct tune_result edges_tuned;
-	struct edges_image image;
+	struct layout_image image;
 	struct segment edges;
 	int error;
 
@@ -498,7 +497,7 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 		munmap(image.bytes, image.size);
 		return error;
 	}
-	take_new_image(build, image.bytes, image.size);
+	take_new_image(build, image);
 	*tuned = edges_tuned;
 	return 0;
 }
@@ -506,7 +505,7 @@ static int add_edges(struct build *build, const struct segment *plain, struct tu
 /* Nodes are numbered for locality last of all, so that nothing else depends on it. */
 static int number_nodes(struct build *build)
 {
-	struct order_image image;
+	struct layout_image image;
 	struct segment segment;
 	int error;
 
@@ -515,7 +514,7 @@ static int number_nodes(struct build *build)
 	layout_view(build->image, &segment);
 	error = order_make(&segment, build->workers, &image);
 	if (!error)
-		take_new_image(build, image.bytes, image.size);
+		take_new_image(build, image);
 	return error;
 }
 

@@ -278,31 +278,29 @@ static void copy_sections(const struct edges *edges)
 }
 
 int edges_make(const struct segment *segment, uint32_t bits, bool compact, struct workers *workers,
-	       struct edges_image *ret_image)
+	       struct layout_image *ret_image)
 {
 	const struct layout_shape shape = shape_of(segment, bits, compact);
 	struct edges edges = {.from = segment, .layout = layout_of(&shape)};
-	const size_t size = edges.layout.size;
-	uint8_t *image =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct layout_image image;
 	int error;
 
 	CHECK(edges_can(segment->type, segment->dim, bits) && !segment->codes.bits &&
 	      !segment->sorted);
-	if (image == MAP_FAILED)
-		return -ENOMEM;
-	(void)madvise(image, size, MADV_HUGEPAGE);
-	edges.image = image;
+	error = layout_image_new(edges.layout.size, &image);
+	if (error)
+		return error;
+	edges.image = image.bytes;
 	write_header(&edges, &shape);
 	error = write_mean(&edges);
 	if (error) {
-		munmap(image, size);
+		munmap(image.bytes, image.size);
 		return error;
 	}
-	layout_view(image, &edges.to);
+	layout_view(image.bytes, &edges.to);
 	copy_sections(&edges);
 	write_landmarks(&edges);
 	workers_run(workers, (segment->count + EDGES_SLICE - 1) / EDGES_SLICE, write_slice, &edges);
-	*ret_image = (struct edges_image){image, size};
+	*ret_image = image;
 	return 0;
 }

@@ -17,16 +17,10 @@
 #include "hnsw/workers.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* What the codes of all landmarks take at most: they are read for every search. */
 #define EDGES_LANDMARKS_SIZE 32768
-
-struct edges_image {
-	uint8_t *bytes; /* owned: munmap() */
-	size_t size;
-};
 
 /* Bits of an edge's code that suit most vectors of 'dim' values. */
 uint32_t edges_bits(uint32_t dim);
@@ -45,4 +39,4 @@ uint64_t edges_size(const struct layout_shape *plain, uint32_t bits, bool compac
  * Returns 0 or -ENOMEM.
  */
 int edges_make(const struct segment *segment, uint32_t bits, bool compact, struct workers *workers,
-	       struct edges_image *ret_image);
+	       struct layout_image *ret_image);

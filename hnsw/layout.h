@@ -385,6 +385,15 @@ static inline void layout_code_vector(enum metric metric, enum vector_type type,
 		memcpy(to, from, dim * sizeof(float));
 }
 
+/* Memory of an image that is being made. */
+struct layout_image {
+	uint8_t *bytes; /* owned: munmap() */
+	size_t size;
+};
+
+/* Zeroed, and of huge pages where there are any. Returns 0 or -ENOMEM. */
+int layout_image_new(size_t size, struct layout_image *ret_image);
+
 /* Fills in a segment from a header whose fields are right. */
 void layout_view(const uint8_t *image, struct segment *ret_segment);
 

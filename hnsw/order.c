@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Nodes or records that a worker copies at a time. */
 #define ORDER_SLICE 256
@@ -310,33 +309,23 @@ static int take_arrays(struct order *order)
 	return order->nodes && order->numbers && order->firsts && order->records ? 0 : -ENOMEM;
 }
 
-static int take_image(struct order *order)
-{
-	void *image = mmap(NULL, order->layout.size, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (image == MAP_FAILED)
-		return -ENOMEM;
-	(void)madvise(image, order->layout.size, MADV_HUGEPAGE);
-	order->image = image;
-	return 0;
-}
-
 int order_make(const struct segment *segment, struct workers *workers,
-	       struct order_image *ret_image)
+	       struct layout_image *ret_image)
 {
 	const struct layout_shape shape = shape_of(segment);
 	struct order order = {.from = segment, .layout = layout_of(&shape)};
+	struct layout_image image;
 	int error = take_arrays(&order);
 
 	CHECK(!segment->sorted && !segment->growing);
 	if (!error)
 		error = number_nodes(&order);
 	if (!error)
-		error = take_image(&order);
+		error = layout_image_new(order.layout.size, &image);
 	if (!error) {
+		order.image = image.bytes;
 		write_image(&order, workers);
-		*ret_image = (struct order_image){order.image, order.layout.size};
+		*ret_image = image;
 	}
 	free(order.nodes);
 	free(order.numbers);

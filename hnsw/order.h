@@ -19,16 +19,10 @@
 #include "hnsw/segment.h"
 #include "hnsw/workers.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* More nodes than stand on a page are counted for nothing. */
 #define ORDER_WINDOW 16
-
-struct order_image {
-	uint8_t *bytes; /* owned: munmap() */
-	size_t size;
-};
 
 /*
  * Makes the image of 'segment', whose nodes are numbered by label, with nodes numbered for
@@ -37,7 +31,7 @@ struct order_image {
  * Returns 0 or -ENOMEM. Depends on the segment alone.
  */
 int order_make(const struct segment *segment, struct workers *workers,
-	       struct order_image *ret_image);
+	       struct layout_image *ret_image);
 
 /* Bytes that it takes beside the two images, at most. */
 uint64_t order_memory(const struct layout_shape *shape);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /*
  * Checks go from the outside in: the header's own checksum, its fields, the
@@ -170,6 +171,17 @@ void layout_view(const uint8_t *image, struct segment *ret_segment)
 	view_codes(&shape, &layout, image, ret_segment);
 	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++)
 		ret_segment->ef_tuned[i] = field32(image, LAYOUT_AT_EF_TUNED + 4 * i);
+}
+
+int layout_image_new(size_t size, struct layout_image *ret_image)
+{
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (bytes == MAP_FAILED)
+		return -ENOMEM;
+	(void)madvise(bytes, size, MADV_HUGEPAGE);
+	*ret_image = (struct layout_image){bytes, size};
+	return 0;
 }
 
 static uint32_t outline_crc(const uint8_t *image)
