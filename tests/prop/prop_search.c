@@ -4,6 +4,7 @@
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/truth.h"
+#include "tests/lib/filters.h"
 #include "tests/lib/index.h"
 
 #include <math.h>
@@ -87,18 +88,11 @@ static void scene_deinit(struct scene *scene)
 static void fill_filter(struct filter *filter, struct rand *rand, double share)
 {
 	roaring_bitmap_t *bitmap = roaring_bitmap_create();
-	size_t size;
-	char *bytes;
 
 	for (uint32_t label = 0; label <= LABEL_MAX; label++)
 		if (rand_unit(rand) < share)
 			roaring_bitmap_add(bitmap, label);
-	size = roaring_bitmap_portable_size_in_bytes(bitmap);
-	bytes = malloc(size);
-	assert_non_null(bytes);
-	roaring_bitmap_portable_serialize(bitmap, bytes);
-	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
-	free(bytes);
+	filters_read(filter, bitmap);
 	roaring_bitmap_free(bitmap);
 }
 

@@ -7,6 +7,7 @@
 #include "hnsw/search.h"
 #include "hnsw/truth.h"
 #include "tests/lib/dataset.h"
+#include "tests/lib/filters.h"
 
 #include <roaring/roaring.h>
 #include <stdbool.h>
@@ -103,17 +104,6 @@ static void sort_rows(struct fixture *fixture, const float *query)
 	qsort(fixture->rows, base->count, sizeof(fixture->rows[0]), compare_rows);
 }
 
-static void read_filter(struct filter *filter, const roaring_bitmap_t *bitmap)
-{
-	size_t size = roaring_bitmap_portable_size_in_bytes(bitmap);
-	char *bytes = malloc(size);
-
-	assert_non_null(bytes);
-	roaring_bitmap_portable_serialize(bitmap, bytes);
-	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
-	free(bytes);
-}
-
 /* 'share' of the rows, drawn from all of them or from twice as many at one end. */
 static void fill_filter(struct fixture *fixture, enum mask mask, double share, struct rand *rand)
 {
@@ -128,7 +118,7 @@ static void fill_filter(struct fixture *fixture, enum mask mask, double share, s
 	for (uint32_t i = first; i < end; i++)
 		if (rand_unit(rand) < share * count / (end - first))
 			roaring_bitmap_add(bitmap, fixture->rows[i].label);
-	read_filter(fixture->filter, bitmap);
+	filters_read(fixture->filter, bitmap);
 	roaring_bitmap_free(bitmap);
 }
 

@@ -8,8 +8,8 @@
 #include "hnsw/segment.h"
 #include "hnsw/truth.h"
 #include "tests/lib/dataset.h"
+#include "tests/lib/filters.h"
 
-#include <roaring/roaring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,20 +259,6 @@ static void the_inner_product_finds_the_neighbours(void **state)
 	check_words(METRIC_IP, 0.99);
 }
 
-/* Reads a set of labels into the filter, as a request would bring it. */
-static void set_filter(struct filter *filter, const uint32_t *allowed, uint32_t count)
-{
-	roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(count, allowed);
-	size_t size = roaring_bitmap_portable_size_in_bytes(bitmap);
-	char *bytes = malloc(size);
-
-	assert_non_null(bytes);
-	roaring_bitmap_portable_serialize(bitmap, bytes);
-	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
-	free(bytes);
-	roaring_bitmap_free(bitmap);
-}
-
 /* Allows each row with the given chance. */
 static uint32_t choose_rows(uint32_t *allowed, uint32_t count, double share, struct rand *rand)
 {
@@ -302,7 +288,7 @@ static void check_filters(struct fixture *fixture, const char *name, double floo
 		uint32_t count = choose_rows(allowed, fixture->set.base.count, shares[i], &rand);
 
 		assert_true(count > 0);
-		set_filter(filter, allowed, count);
+		filters_set(filter, allowed, count);
 		ask_all(fixture, &fixture->segment, EF, filter, labels);
 		snprintf(what, sizeof(what), "%s, filter %.1f%%", name, shares[i] * 100);
 		expect_recall(what, exact_recall(fixture, allowed, count, labels), floor);

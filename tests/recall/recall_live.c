@@ -6,8 +6,8 @@
 #include "hnsw/live_search.h"
 #include "hnsw/truth.h"
 #include "tests/lib/dataset.h"
+#include "tests/lib/filters.h"
 
-#include <roaring/roaring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,22 +267,6 @@ static double exact_recall(const struct fixture *fixture, const uint32_t *rows, 
 	return (double)right / (DELETE_QUERIES * K);
 }
 
-static struct filter *filter_of(const uint32_t *labels, uint32_t count, uint32_t label_max)
-{
-	roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(count, labels);
-	size_t size = roaring_bitmap_portable_size_in_bytes(bitmap);
-	char *bytes = malloc(size);
-	struct filter *filter;
-
-	assert_non_null(bytes);
-	roaring_bitmap_portable_serialize(bitmap, bytes);
-	assert_int_equal(filter_new(label_max, &filter), 0);
-	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
-	free(bytes);
-	roaring_bitmap_free(bitmap);
-	return filter;
-}
-
 /* Shares of the dead on both sides of where searches begin to go about it in another way. */
 static void what_is_left_after_deletes_is_found(void **state)
 {
@@ -306,7 +290,7 @@ static void what_is_left_after_deletes_is_found(void **state)
 		plain = exact_recall(&fixture, left, count - gone);
 		/* A third of those that are left, and as many of the dead. */
 		allowed = (count - gone) / 3;
-		filter = filter_of(left - MIN(gone, allowed), allowed + MIN(gone, allowed), count);
+		filter = filters_of(left - MIN(gone, allowed), allowed + MIN(gone, allowed), count);
 		ask_all(&fixture, fixture.search, 64, filter, DELETE_QUERIES);
 		filtered = exact_recall(&fixture, left, allowed);
 		filter_free(filter);

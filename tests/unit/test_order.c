@@ -4,10 +4,10 @@
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/census.h"
+#include "tests/lib/filters.h"
 #include "tests/lib/index.h"
 #include "tests/lib/kinds.h"
 
-#include <roaring/roaring.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,22 +78,6 @@ static void pair_deinit(struct pair *pair)
 	free(pair->rows);
 }
 
-static struct filter *filter_of(const uint32_t *labels, uint32_t count)
-{
-	roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(count, labels);
-	size_t size = roaring_bitmap_portable_size_in_bytes(bitmap);
-	char *bytes = malloc(size);
-	struct filter *filter;
-
-	assert_non_null(bytes);
-	roaring_bitmap_portable_serialize(bitmap, bytes);
-	assert_int_equal(filter_new(COUNT - 1, &filter), 0);
-	assert_int_equal(filter_read(filter, (const uint8_t *)bytes, size), 0);
-	free(bytes);
-	roaring_bitmap_free(bitmap);
-	return filter;
-}
-
 /* Every 'step'th label. */
 static struct filter *filter_every(uint32_t step)
 {
@@ -101,7 +85,7 @@ static struct filter *filter_every(uint32_t step)
 
 	for (uint32_t label = 0; label < COUNT; label += step)
 		labels[count++] = label;
-	return filter_of(labels, count);
+	return filters_of(labels, count, COUNT - 1);
 }
 
 static void expect_same_hits(const struct pair *pair, const struct search_params *params)

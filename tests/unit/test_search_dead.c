@@ -4,6 +4,7 @@
 #include "base/defs.h"
 #include "base/rand.h"
 #include "hnsw/truth.h"
+#include "tests/lib/filters.h"
 #include "tests/lib/index.h"
 
 #include <roaring/roaring.h>
@@ -72,19 +73,16 @@ static void kill_some(struct fixture *fixture, double share, struct rand *rand)
 static void allow_some(struct fixture *fixture, double share, struct rand *rand)
 {
 	roaring_bitmap_t *bitmap = roaring_bitmap_create();
-	char bytes[65536];
-	size_t size;
 
 	for (uint32_t node = 0; node < ROWS; node++) {
 		fixture->allowed[node] = rand_unit(rand) < share;
 		if (fixture->allowed[node])
 			roaring_bitmap_add(bitmap, fixture->labels[node]);
 	}
-	size = roaring_bitmap_portable_serialize(bitmap, bytes);
-	roaring_bitmap_free(bitmap);
 	if (!fixture->filter)
 		assert_int_equal(filter_new(2 * ROWS, &fixture->filter), 0);
-	assert_int_equal(filter_read(fixture->filter, (const uint8_t *)bytes, size), 0);
+	filters_read(fixture->filter, bitmap);
+	roaring_bitmap_free(bitmap);
 }
 
 static bool may_be_answered(const struct fixture *fixture, uint32_t node, bool filtered)
