@@ -90,12 +90,9 @@ static void end(struct fetch_verbs *verbs, int error)
 /* Ends the queue pair, so that the device gives back what it has, and the link learns of it. */
 static void break_link(struct fetch_verbs *verbs, int error)
 {
-	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};
-
 	end(verbs, error);
-	/* Fails when the queue pair has ended by itself. */
 	if (verbs->link)
-		(void)verbs->ops->modify_qp(link_qp(verbs->link), &attr, IBV_QP_STATE);
+		link_break(verbs->link);
 }
 
 /* --- completions --- */

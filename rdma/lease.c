@@ -73,21 +73,13 @@ static void tell(const struct lease *lease, int error)
 	lease->done(lease->context, error ? NULL : lease, error);
 }
 
-/* So that all that is posted there completes, and the link's owner sees it end. */
-static void break_link(struct lease *lease)
-{
-	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};
-
-	(void)ops_of(lease)->modify_qp(link_qp(lease->link), &attr, IBV_QP_STATE);
-	lease->region->stats.links_broken++;
-}
-
 /* The queue pair first: a request that meets a window that is gone would break it anyway. */
 static void lose(struct lease *lease)
 {
 	bool binding = lease->state == LEASE_BINDING;
 
-	break_link(lease);
+	link_break(lease->link);
+	lease->region->stats.links_broken++;
 	lease_drop_key(lease);
 	lease->state = LEASE_LOST;
 	lease->due_ns = UINT64_MAX;

@@ -401,9 +401,16 @@ static void count_end(struct link *link)
 		stats->failed++;
 }
 
-void link_fail(struct link *link, const char *format, ...)
+void link_break(struct link *link)
 {
 	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};
+
+	/* Fails when the queue pair has ended by itself. */
+	(void)link->hub->ops->modify_qp(link->qp, &attr, IBV_QP_STATE);
+}
+
+void link_fail(struct link *link, const char *format, ...)
+{
 	va_list arguments;
 
 	if (link->state == LINK_ENDED)
@@ -412,9 +419,9 @@ void link_fail(struct link *link, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(link->error, sizeof(link->error), format, arguments);
 	va_end(arguments);
-	/* So that what is posted completes, and its poster learns of the end. */
+	/* So that who has posted something learns of the end. */
 	if (link->qp)
-		(void)link->hub->ops->modify_qp(link->qp, &attr, IBV_QP_STATE);
+		link_break(link);
 	link_change(link, LINK_ENDED);
 }
 

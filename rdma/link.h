@@ -171,6 +171,9 @@ uint32_t link_reads_max(const struct link *link); /* READs under way that both s
 struct ibv_qp *link_qp(struct link *link);
 struct device *link_device(struct link *link);
 
+/* Ends its queue pair: what is posted there completes, and the hub sees the link end. */
+void link_break(struct link *link);
+
 /* The value that binds a region request to this link; both sides compute the same. LINK_READY only.
  */
 void link_proof(const struct link *link, uint8_t ret_proof[LINK_PROOF_SIZE]);
