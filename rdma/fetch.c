@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/fetch.h"
 
-#include <stdbool.h>
-
-/* Is [at, at + part) within [start, start + size)? Says so without a sum that could overflow. */
-static bool is_within(uint64_t at, uint64_t part, uint64_t start, uint64_t size)
-{
-	return at >= start && at - start <= size && part <= size - (at - start);
-}
-
 int fetch_check(const struct fetch *fetch, const struct fetch_piece *pieces, unsigned count)
 {
 	uint64_t memory = (uintptr_t)fetch->memory;
@@ -21,8 +13,8 @@ int fetch_check(const struct fetch *fetch, const struct fetch_piece *pieces, uns
 		const struct fetch_piece *piece = &pieces[i];
 
 		if (!piece->size || piece->size > FETCH_PIECE_SIZE_MAX ||
-		    !is_within(piece->offset, piece->size, 0, fetch->size) ||
-		    !is_within((uintptr_t)piece->to, piece->size, memory, fetch->memory_size))
+		    !fetch_is_within(piece->offset, piece->size, 0, fetch->size) ||
+		    !fetch_is_within((uintptr_t)piece->to, piece->size, memory, fetch->memory_size))
 			return -EINVAL;
 	}
 	return 0;

@@ -28,6 +28,7 @@
  */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -120,6 +121,12 @@ static inline void fetch_close(struct fetch *fetch)
 {
 	if (fetch)
 		fetch->ops->close(fetch);
+}
+
+/* Is [at, at + part) within [start, start + size)? Says so without a sum that could overflow. */
+static inline bool fetch_is_within(uint64_t at, uint64_t part, uint64_t start, uint64_t size)
+{
+	return at >= start && at - start <= size && part <= size - (at - start);
 }
 
 /* --- for the kinds --- */

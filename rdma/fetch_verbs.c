@@ -245,16 +245,11 @@ static const struct fetch_ops fetch_verbs_ops = {
 
 static bool is_sane(const struct fetch_verbs_options *options)
 {
-	uintptr_t start = (uintptr_t)options->memory;
-
 	if (options->depth < FETCH_VERBS_DEPTH_MIN || !options->size ||
 	    options->remote_addr > UINT64_MAX - options->size)
 		return false;
-	if (!options->mr)
-		return true;
-	return start >= (uintptr_t)options->mr->addr &&
-	       start - (uintptr_t)options->mr->addr <= options->mr->length &&
-	       options->memory_size <= options->mr->length - (start - (uintptr_t)options->mr->addr);
+	return !options->mr || fetch_is_within((uintptr_t)options->memory, options->memory_size,
+					       (uintptr_t)options->mr->addr, options->mr->length);
 }
 
 /* What stays the same from post to post. */

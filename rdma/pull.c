@@ -170,11 +170,10 @@ int pull_turn(struct pull *pull, uint64_t now_ns)
 
 int pull_attach(struct pull *pull, struct fetch *fetch)
 {
-	size_t before = (size_t)(pull->memory - fetch->memory);
-
 	CHECK(!pull->fetch && !pull->under_way);
-	if (fetch->size < pull->size || pull->memory < fetch->memory ||
-	    before > fetch->memory_size || pull->size > fetch->memory_size - before)
+	if (fetch->size < pull->size ||
+	    !fetch_is_within((uintptr_t)pull->memory, pull->size, (uintptr_t)fetch->memory,
+			     fetch->memory_size))
 		return -EINVAL;
 	pull->fetch = fetch;
 	pull->cursor = pull->prefix;
@@ -200,8 +199,7 @@ static bool is_sane(const struct pull_options *options, uint32_t piece_size)
 	for (unsigned i = 0; i < options->range_count; i++) {
 		const struct pull_range *range = &options->ranges[i];
 
-		if (!range->size || range->offset > options->size ||
-		    range->size > options->size - range->offset)
+		if (!range->size || !fetch_is_within(range->offset, range->size, 0, options->size))
 			return false;
 	}
 	return true;
