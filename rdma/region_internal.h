@@ -4,13 +4,17 @@
 /*
  * Region_internal - what region.c and lease.c share
  *
- *                    windows                              registrations
+ * With windows:
  *
- *   free --grant--> binding --completion--> active   free --grant--> made --tick--> active
- *                      |                      |                                       |
- *                      | no answer            | time, revoked                         | time,
- * revoked v                      v                                       v lost <--no answer---
- * unbinding --completion--> free             free
+ *      free --grant--> binding --completion--> active
+ *                         |                      |
+ *                         | no answer            | time, revoked
+ *                         v                      v
+ *                       lost <--no answer--- unbinding --completion--> free
+ *
+ * With registrations:
+ *
+ *      free --grant--> made --tick--> active --time, revoked--> free
  *
  * Any state --region_link_closed--> free. A lost lease has no key any more; its place is kept for
  * the completion that the device still owes.
