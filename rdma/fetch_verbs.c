@@ -272,15 +272,16 @@ static void make_lists(struct fetch_verbs *verbs, uint32_t rkey)
 
 static int register_memory(struct fetch_verbs *verbs, const struct fetch_verbs_options *options)
 {
+	char error[DEVICE_ERROR_MAX];
+	int result;
+
 	verbs->mr = options->mr;
 	if (verbs->mr)
 		return 0;
-	verbs->mr = verbs->ops->reg_mr(device_pd(link_device(options->link)), options->memory,
-				       options->memory_size, IBV_ACCESS_LOCAL_WRITE);
-	if (!verbs->mr)
-		return errno ? -errno : -EIO;
-	verbs->owns_mr = true;
-	return 0;
+	result = device_register(link_device(options->link), options->memory, options->memory_size,
+				 IBV_ACCESS_LOCAL_WRITE, &verbs->mr, error, sizeof(error));
+	verbs->owns_mr = result == 0;
+	return result;
 }
 
 int fetch_verbs_open(const struct fetch_verbs_options *options, struct fetch **ret_fetch)
