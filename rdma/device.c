@@ -119,9 +119,7 @@ static void take_limits(struct device_info *info, const struct ibv_device_attr *
 	info->wr_max = (uint32_t)MAX(attr->max_qp_wr, 0);
 	info->cqe_max = (uint32_t)MAX(attr->max_cqe, 0);
 	info->srq_wr_max = attr->max_srq > 0 ? (uint32_t)MAX(attr->max_srq_wr, 0) : 0;
-	info->mr_max = (uint32_t)MAX(attr->max_mr, 0);
 	info->mr_size_max = attr->max_mr_size;
-	info->mw_max = (uint32_t)MAX(attr->max_mw, 0);
 	info->has_windows = (attr->device_cap_flags & IBV_DEVICE_MEM_WINDOW_TYPE_2B) != 0;
 }
 

@@ -46,11 +46,9 @@ struct device_info {
 	uint32_t wr_max;  /* work requests of a queue */
 	uint32_t cqe_max; /* completions of a queue */
 	uint32_t srq_wr_max;
-	uint32_t mr_max;
 	uint64_t mr_size_max; /* bytes */
-	uint32_t mw_max;
-	bool has_windows; /* memory windows of type 2B */
-	bool active;      /* the port is up */
+	bool has_windows;     /* memory windows of type 2B */
+	bool active;          /* the port is up */
 };
 
 struct device_options {

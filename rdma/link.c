@@ -108,9 +108,8 @@ static int qp_init(struct link *link)
 int link_post_guard(struct link *link)
 {
 	struct link_hub *hub = link->hub;
-	size_t slot = (size_t)(link - hub->links) * LINK_SLOT_SIZE + LINK_SLOT_RECV;
 	struct ibv_sge sge = {
-		.addr = (uintptr_t)hub->slots + slot,
+		.addr = (uintptr_t)link_slot(link) + LINK_SLOT_RECV,
 		.length = LINK_SLOT_SIZE - LINK_SLOT_RECV,
 		.lkey = hub->slots_mr->lkey,
 	};
@@ -190,7 +189,7 @@ int link_qp_open(struct link *link)
 int link_send_first(struct link *link, enum link_first first, const uint8_t *proof)
 {
 	struct link_hub *hub = link->hub;
-	uint8_t *slot = hub->slots + (size_t)(link - hub->links) * LINK_SLOT_SIZE;
+	uint8_t *slot = link_slot(link);
 	struct ibv_sge sge = {
 		.addr = (uintptr_t)slot,
 		.length = LINK_FIRST_SIZE,
@@ -238,7 +237,6 @@ static void send_done(struct link_work *work, struct link *link, const struct ib
 
 static void receive_done(struct link_work *work, struct link *link, const struct ibv_wc *completion)
 {
-	struct link_hub *hub = link->hub;
 	uint8_t bytes[LINK_SLOT_SIZE - LINK_SLOT_RECV];
 
 	(void)work;
@@ -248,8 +246,7 @@ static void receive_done(struct link_work *work, struct link *link, const struct
 		link_fail(link, "the peer sent what this link isn't for");
 		return;
 	}
-	memcpy(bytes, hub->slots + (size_t)(link - hub->links) * LINK_SLOT_SIZE + LINK_SLOT_RECV,
-	       sizeof(bytes));
+	memcpy(bytes, link_slot(link) + LINK_SLOT_RECV, sizeof(bytes));
 	link_first_received(link, bytes, MIN(completion->byte_len, sizeof(bytes)));
 }
 

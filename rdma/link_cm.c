@@ -14,7 +14,6 @@
 #include "proto/session_proof.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 /* RNR retries and retries of what isn't acknowledged; 7 of the former is for ever. */
@@ -31,7 +30,6 @@
 struct cm_event {
 	enum rdma_cm_event_type type;
 	struct rdma_cm_id *id;
-	struct rdma_cm_id *listener;
 	int status;
 	uint8_t responder_resources;
 	uint8_t initiator_depth;
@@ -146,9 +144,8 @@ static void connect_response(struct link *link, const struct cm_event *event)
 	if (refusal != LINK_REFUSAL_NONE) {
 		refuse(hub, link->id, refusal);
 		link_fail(link, "%s: %s", text,
-			  refusal == LINK_REFUSAL_SECRET    ? link_refusal_text(refusal)
-			  : refusal == LINK_REFUSAL_VERSION ? link_refusal_text(refusal)
-							    : "what answers there isn't Tern");
+			  refusal == LINK_REFUSAL_MALFORMED ? "what answers there isn't Tern"
+							    : link_refusal_text(refusal));
 		return;
 	}
 	link_prove(hub->config.secret, LINK_ROLE_CONNECTING, link->connecting, link->listening,
@@ -284,20 +281,13 @@ static void rejected(struct link *link, const struct cm_event *event)
 		link_fail(link, "%s refused, reason %d", text, event->status);
 }
 
-/* A link of a peer that isn't ready has no other record than this. */
-static void gone(struct link *link)
-{
-	if (link->accepted && link->state < LINK_READY)
-		link->hub->stats.refused_gone++;
-}
-
 static void ended(struct link *link, const struct cm_event *event)
 {
 	const char *device = device_info(link->hub->device)->name;
 	char text[ADDR_TEXT_MAX];
 
 	addr_format(&link->peer, text);
-	gone(link);
+	link_count_gone(link);
 	switch (event->type) {
 	case RDMA_CM_EVENT_ADDR_ERROR:
 		link_fail(link,
@@ -370,7 +360,6 @@ static struct cm_event copy_event(const struct rdma_cm_event *from)
 	struct cm_event event = {
 		.type = from->event,
 		.id = from->id,
-		.listener = from->listen_id,
 		.status = from->status,
 		.responder_resources = from->param.conn.responder_resources,
 		.initiator_depth = from->param.conn.initiator_depth,

@@ -2,7 +2,6 @@
 #include "rdma/link_handshake.h"
 
 #include "base/byteorder.h"
-#include "base/check.h"
 #include "proto/session_proof.h"
 
 #include <string.h>

@@ -321,8 +321,7 @@ static void completion_failed(struct link *link, const struct ibv_wc *completion
 	char text[ADDR_TEXT_MAX];
 
 	addr_format(&link->peer, text);
-	if (link->accepted && link->state < LINK_READY)
-		link->hub->stats.refused_gone++;
+	link_count_gone(link);
 	switch (completion->status) {
 	case IBV_WC_RETRY_EXC_ERR:
 		link_fail(link, "%s has stopped to answer", text);
@@ -436,8 +435,7 @@ static void end_broken(struct link *link)
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (link->accepted && link->state < LINK_READY)
-		link->hub->stats.refused_gone++;
+	link_count_gone(link);
 	link_fail(link, "the queue pair to %s broke%s", addr_format(&link->peer, text),
 		  link->accepted ? ": its peer asked for what it may not have, or is gone" : "");
 }

@@ -124,6 +124,19 @@ static inline uint32_t link_completions(const struct link_hub *hub)
 	return hub->config.send_depth + LINK_OWN_SENDS + LINK_OWN_RECVS;
 }
 
+/* The handshake memory of a link. */
+static inline uint8_t *link_slot(const struct link *link)
+{
+	return link->hub->slots + (size_t)(link - link->hub->links) * LINK_SLOT_SIZE;
+}
+
+/* A link ends that its peer let go of: of a peer's that isn't ready there is no other record. */
+static inline void link_count_gone(struct link *link)
+{
+	if (link->accepted && link->state < LINK_READY)
+		link->hub->stats.refused_gone++;
+}
+
 /* Makes the queue pair, without remote access, with the RECV of the handshake. 0 or -errno. */
 int link_qp_make(struct link *link);
 

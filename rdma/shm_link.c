@@ -364,11 +364,6 @@ int shm_link_fd(const struct shm_link *link)
 	return link->fd;
 }
 
-bool shm_link_is_ready(const struct shm_link *link)
-{
-	return link->state == READY;
-}
-
 uint64_t shm_link_peer_node(const struct shm_link *link)
 {
 	if (link->state != READY)

@@ -107,7 +107,6 @@ enum shm_link_event shm_link_next(struct shm_link *link, uint64_t now_ns,
 /* Readable when there may be news. */
 int shm_link_fd(const struct shm_link *link);
 
-bool shm_link_is_ready(const struct shm_link *link);
 uint64_t shm_link_peer_node(const struct shm_link *link); /* 0 until it is ready */
 const char *shm_link_error(const struct shm_link *link);  /* "" until it is over */
 

@@ -2,11 +2,11 @@
 #include "rdma/shm_wire.h"
 
 #include "base/byteorder.h"
-#include "base/check.h"
 #include "proto/session_proof.h"
 
 #include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define MAGIC     UINT32_C(0x68534E54)
 #define HEAD_SIZE 8

@@ -494,19 +494,9 @@ unsigned fake_verbs_live(void)
 	return fake_world.live;
 }
 
-uint64_t fake_verbs_posted(void)
-{
-	return fake_world.posted;
-}
-
 uint64_t fake_verbs_not_ready(void)
 {
 	return fake_world.not_ready;
-}
-
-uint64_t fake_verbs_read_bytes(void)
-{
-	return fake_world.read_bytes;
 }
 
 void fake_verbs_fail_at(unsigned n)

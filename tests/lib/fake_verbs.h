@@ -42,10 +42,6 @@ const struct verbs_ops *fake_verbs_new(const struct fake_verbs_config *config);
 /* Objects that were made and not destroyed yet, of all kinds. */
 unsigned fake_verbs_live(void);
 
-/* Requests that were posted so far, and READ bytes that were carried. */
-uint64_t fake_verbs_posted(void);
-uint64_t fake_verbs_read_bytes(void);
-
 /* How often a SEND found no receive and had to wait ("receiver not ready"). */
 uint64_t fake_verbs_not_ready(void);
 

@@ -165,9 +165,7 @@ struct fake_world {
 	unsigned live;
 	unsigned calls;
 	unsigned fail_at;
-	uint64_t posted;
 	uint64_t not_ready;
-	uint64_t read_bytes;
 	uint32_t next_key;
 	uint16_t next_port;
 	struct fake_context *contexts;
