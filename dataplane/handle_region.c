@@ -209,11 +209,6 @@ unsigned handle_region_run(struct handle_region *handler, uint64_t now_ns)
 	return count;
 }
 
-uint32_t handle_region_waiting(const struct handle_region *handler)
-{
-	return handler->waiting;
-}
-
 void handle_region_register(struct handle_region *handler, struct dispatch *dispatch)
 {
 	dispatch_set(dispatch, MESSAGE_VECTOR_MEM_REGION_REQUEST, handle_region_request, handler);

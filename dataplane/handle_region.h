@@ -64,7 +64,4 @@ void handle_region_register(struct handle_region *handler, struct dispatch *disp
 /* Answers what has been decided. Returns the requests answered. */
 unsigned handle_region_run(struct handle_region *handler, uint64_t now_ns);
 
-/* Requests that wait for export's thread. */
-uint32_t handle_region_waiting(const struct handle_region *handler);
-
 const struct handle_region_stats *handle_region_stats(const struct handle_region *handler);
