@@ -58,11 +58,6 @@ struct export
 
 /* --- desks --- */
 
-void export_ask_refuse(struct export_ask *ask, const char *reason)
-{
-	ask->answer = (struct region_answer){.reason = {reason, (uint32_t)strlen(reason)}};
-}
-
 static void wake(int fd)
 {
 	/* It fails only when the counter is full of wake-ups, and then the sleeper wakes up. */
@@ -103,7 +98,7 @@ static void ask_answered(void *context, struct export_ask *ask)
 
 static void refuse(struct export *export, struct export_ask *ask, const char *reason)
 {
-	export_ask_refuse(ask, reason);
+	ask->answer = region_refusal(reason);
 	ask_answered(export, ask);
 }
 

@@ -180,9 +180,6 @@ static inline struct export_ask *export_take(struct export_desk *desk)
 /* Called when an ask has its answer. */
 typedef void (*export_answered_fn)(void *context, struct export_ask *ask);
 
-/* Gives 'ask' the answer that says no, for a constant 'reason'. */
-void export_ask_refuse(struct export_ask *ask, const char *reason);
-
 /* --- for tests: the thread's work by hand --- */
 
 /* One turn. Returns whether there was work. */

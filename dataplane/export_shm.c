@@ -339,7 +339,7 @@ uint64_t export_shm_due_ns(const struct export_shm *shm)
 
 static void refuse(struct export_shm *shm, struct export_ask *ask, const char *reason)
 {
-	export_ask_refuse(ask, reason);
+	ask->answer = region_refusal(reason);
 	shm->answered(shm->context, ask);
 }
 

@@ -204,7 +204,7 @@ static void give_up(struct export_verbs *verbs)
 	for (uint32_t i = 0; i < verbs->pending_max; i++) {
 		if (!verbs->pendings[i].ask)
 			continue;
-		export_ask_refuse(verbs->pendings[i].ask, REGION_UNSUPPORTED);
+		verbs->pendings[i].ask->answer = region_refusal(REGION_UNSUPPORTED);
 		pending_over(&verbs->pendings[i]);
 	}
 }
@@ -301,7 +301,7 @@ uint64_t export_verbs_due_ns(const struct export_verbs *verbs)
 
 static void refuse(struct export_verbs *verbs, struct export_ask *ask, const char *reason)
 {
-	export_ask_refuse(ask, reason);
+	ask->answer = region_refusal(reason);
 	verbs->answered(verbs->context, ask);
 }
 
@@ -323,7 +323,7 @@ static void granted(void *context, const struct lease *lease, int error)
 	struct export_ask *ask = pending->ask;
 
 	if (error) {
-		export_ask_refuse(ask, reason_of(error));
+		ask->answer = region_refusal(reason_of(error));
 	} else {
 		struct lease_info info = lease_info(lease);
 

@@ -72,15 +72,10 @@ static void answer_send(struct handle_region *handler, const struct dispatch_ite
 			now_ns);
 }
 
-static struct region_answer refusal(const char *reason)
-{
-	return (struct region_answer){.reason = {reason, (uint32_t)strlen(reason)}};
-}
-
 static void refuse(struct handle_region *handler, const struct dispatch_item *item, uint16_t status,
 		   uint32_t hint, const char *reason, uint64_t now_ns)
 {
-	struct region_answer answer = refusal(reason);
+	struct region_answer answer = region_refusal(reason);
 
 	answer_send(handler, item, status, hint, &answer, now_ns);
 }

@@ -128,6 +128,11 @@ int region_request_decode(const uint8_t *bytes, size_t size, struct region_reque
 	return 0;
 }
 
+struct region_answer region_refusal(const char *reason)
+{
+	return (struct region_answer){.reason = {reason, (uint32_t)strlen(reason)}};
+}
+
 size_t region_answer_encode(const struct region_answer *answer, uint8_t *to, size_t capacity)
 {
 	struct pack_writer writer = pack_writer(to, capacity);

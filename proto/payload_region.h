@@ -87,6 +87,9 @@ struct region_answer {
 	struct text_view reason; /* empty if, and only if, it is available */
 };
 
+/* The answer that says no, for a constant 'reason'. */
+struct region_answer region_refusal(const char *reason);
+
 /* Of one that isn't available only the reason is encoded: no key gets out by mistake. */
 size_t region_answer_encode(const struct region_answer *answer, uint8_t *to, size_t capacity);
 

@@ -71,7 +71,7 @@ static void decide(void *context, uint64_t now_ns)
 	while (count--) {
 		fixture->last = *asks[count];
 		if (fixture->refuses)
-			export_ask_refuse(asks[count], REGION_NOT_MEMBER);
+			asks[count]->answer = region_refusal(REGION_NOT_MEMBER);
 		else
 			asks[count]->answer = (struct region_answer){
 				.available = true,
