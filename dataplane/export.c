@@ -127,19 +127,14 @@ static void decide(struct export *export, struct export_ask *ask, uint64_t now_n
 		refuse(export, ask, REGION_UNSUPPORTED);
 }
 
-static bool take_asks(struct export *export, uint64_t now_ns)
+static void take_asks(struct export *export, uint64_t now_ns)
 {
-	bool any = false;
-
 	for (uint32_t i = 0; i < export->config.core_count; i++) {
 		struct export_ask *ask;
 
-		while ((ask = spsc_get_pointer(&export->desks[i].asks))) {
+		while ((ask = spsc_get_pointer(&export->desks[i].asks)))
 			decide(export, ask, now_ns);
-			any = true;
-		}
 	}
-	return any;
 }
 
 /* --- withdrawing --- */
@@ -245,19 +240,16 @@ static void lose_verbs(struct export *export)
 	export->verbs = NULL;
 }
 
-bool export_turn(struct export *export, uint64_t now_ns)
+void export_turn(struct export *export, uint64_t now_ns)
 {
-	bool any;
-
 	rest_wake_fd(export);
-	any = take_asks(export, now_ns);
+	take_asks(export, now_ns);
 	if (export->verbs && !export_verbs_turn(export->verbs, now_ns))
 		lose_verbs(export);
 	if (export->shm)
 		export_shm_turn(export->shm, now_ns);
 	withdraw(export, now_ns);
 	show_stats(export);
-	return any;
 }
 
 /* Milliseconds until something runs out, rounded up; -1: nothing does. */
@@ -284,7 +276,7 @@ static void *thread_main(void *argument)
 	pthread_setname_np(pthread_self(), "tern-export");
 	/* Acquire: pairs with export_close(). */
 	while (!atomic_load_explicit(&export->stopping, memory_order_acquire)) {
-		(void)export_turn(export, clock_now_ns());
+		export_turn(export, clock_now_ns());
 		/* Whoever has something looks for itself; interrupted is as good as woken. */
 		(void)epoll_wait(export->epoll_fd, events, EVENT_MAX,
 				 timeout_ms(export, clock_now_ns()));

@@ -182,5 +182,5 @@ typedef void (*export_answered_fn)(void *context, struct export_ask *ask);
 
 /* --- for tests: the thread's work by hand --- */
 
-/* One turn. Returns whether there was work. */
-bool export_turn(struct export *export, uint64_t now_ns);
+/* One turn. */
+void export_turn(struct export *export, uint64_t now_ns);

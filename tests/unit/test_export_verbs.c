@@ -46,7 +46,7 @@ static void turn(struct fixture *fixture)
 {
 	fixture->now_ns += NS_PER_MS;
 	if (fixture->export)
-		(void)export_turn(fixture->export, fixture->now_ns);
+		export_turn(fixture->export, fixture->now_ns);
 	if (fixture->reader.hub)
 		(void)link_hub_turn(fixture->reader.hub, fixture->now_ns);
 }
