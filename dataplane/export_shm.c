@@ -234,6 +234,7 @@ int export_shm_open(const struct export_config *config, const struct catalog *ca
 	struct export_shm *shm = calloc(1, sizeof(*shm));
 	int r = -ENOMEM;
 
+	snprintf(error, error_size, "no memory");
 	if (!shm)
 		return -ENOMEM;
 	*shm = (struct export_shm){
@@ -249,7 +250,6 @@ int export_shm_open(const struct export_config *config, const struct catalog *ca
 		.leases = calloc(config->lease_max, sizeof(struct shm_lease)),
 		.due_ns = UINT64_MAX,
 	};
-	snprintf(error, error_size, "no memory");
 	if (shm->peers && shm->leases)
 		r = start_listening(shm, config, error, error_size);
 	if (r) {

@@ -160,6 +160,7 @@ int export_verbs_open(const struct export_config *config, const struct catalog *
 	struct export_verbs *verbs = calloc(1, sizeof(*verbs));
 	int r = -ENOMEM;
 
+	snprintf(error, error_size, "no memory");
 	if (!verbs)
 		return -ENOMEM;
 	*verbs = (struct export_verbs){
@@ -172,7 +173,6 @@ int export_verbs_open(const struct export_config *config, const struct catalog *
 		.due_ns = UINT64_MAX,
 		.pendings = calloc(pending_max, sizeof(struct pending)),
 	};
-	snprintf(error, error_size, "no memory");
 	if (verbs->regions && verbs->links && verbs->pendings) {
 		pendings_init(verbs, pending_max);
 		r = open_device(verbs, config, error, error_size);
