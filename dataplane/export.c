@@ -359,13 +359,6 @@ static int open_shm(struct export *export)
 	return watch(export, export_shm_fd(export->shm));
 }
 
-static const char *transport_name(enum device_transport transport)
-{
-	return transport == DEVICE_ROCE_V2   ? "RoCEv2"
-	       : transport == DEVICE_ROCE_V1 ? "RoCEv1"
-					     : "InfiniBand";
-}
-
 /* Once, at start: what there is, and why something isn't. */
 static void tell(struct export *export)
 {
@@ -383,7 +376,7 @@ static void tell(struct export *export)
 		info->gid_index = device->gid_index;
 		log_info("exporting by verbs: device %s port %u, %s, gid %u %s, netdev %s, "
 			 "%s; %llu regions of %llu bytes registered",
-			 device->name, device->port, transport_name(device->transport),
+			 device->name, device->port, device_transport_name(device->transport),
 			 device->gid_index, info->gid, device->netdev,
 			 device->has_windows ? "a memory window a lease" : "a registration a lease",
 			 (unsigned long long)stats.regions,
