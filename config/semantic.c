@@ -51,19 +51,28 @@ static int check_ports(struct config *config, struct refusal *refusal)
 	return 0;
 }
 
-/* A socket's device, second address and routes are the kernel's business. */
-static int check_socket(struct config *config, struct refusal *refusal)
+static int refuse_for_dpdk(struct refusal *refusal, const char *key)
 {
-	const struct config_port *port = &config->port;
-	const char *key = port->device[0]          ? "port.device"
-			  : is_set(&port->ipv6)    ? "port.ipv6"
-			  : is_set(&port->gateway) ? "port.gateway"
-						   : NULL;
-
-	if (!key)
-		return 0;
 	return refusal_at(refusal, refusal_mark_of(refusal, key),
 			  "%s is for DPDK; take it out, or write port.kind: dpdk", key);
+}
+
+/* Where the kernel has addresses, second ones and routes are its business. */
+static int check_kernel_addresses(struct config *config, struct refusal *refusal)
+{
+	if (is_set(&config->port.ipv6))
+		return refuse_for_dpdk(refusal, "port.ipv6");
+	if (is_set(&config->port.gateway))
+		return refuse_for_dpdk(refusal, "port.gateway");
+	return 0;
+}
+
+/* So is a socket's device. */
+static int check_socket(struct config *config, struct refusal *refusal)
+{
+	if (config->port.device[0])
+		return refuse_for_dpdk(refusal, "port.device");
+	return check_kernel_addresses(config, refusal);
 }
 
 static int check_dpdk_addresses(struct config *config, struct refusal *refusal)
@@ -129,18 +138,14 @@ static int check_prefix(struct config *config, struct refusal *refusal)
 		"and no dot in front");
 }
 
-/* The addresses of a verbs device are the kernel's business too. */
 static int check_rdma(struct config *config, struct refusal *refusal)
 {
-	const struct config_port *port = &config->port;
-	const char *key = is_set(&port->ipv6)      ? "port.ipv6"
-			  : is_set(&port->gateway) ? "port.gateway"
-						   : NULL;
+	int error = check_kernel_addresses(config, refusal);
 
-	if (key)
-		return refusal_at(refusal, refusal_mark_of(refusal, key),
-				  "%s is for DPDK; take it out, or write port.kind: dpdk", key);
-	if (port->listen.port + config->core_count - 1 > UINT16_MAX - CONFIG_RDMA_PORT_OFFSET)
+	if (error)
+		return error;
+	if (config->port.listen.port + config->core_count - 1 >
+	    UINT16_MAX - CONFIG_RDMA_PORT_OFFSET)
 		return refusal_at(
 			refusal, refusal_mark_of(refusal, "port.listen"),
 			"RDMA listens %d above each core's port, past 65535 here; write a "
