@@ -76,19 +76,6 @@ uint32_t region_name_format(const struct region_name *name, char to[REGION_NAME_
 	return (uint32_t)length;
 }
 
-/* The version is looked at before the element count, which another version may change. */
-static int read_version(struct pack_reader *reader, uint32_t count)
-{
-	uint32_t found = pack_read_array(reader);
-	uint64_t version = pack_read_u64(reader);
-
-	if (reader->error)
-		return PAYLOAD_E_MALFORMED;
-	if (version != REGION_PAYLOAD_V)
-		return PAYLOAD_E_VERSION;
-	return found == count ? 0 : PAYLOAD_E_MALFORMED;
-}
-
 size_t region_request_encode(const struct region_request *request, uint8_t *to, size_t capacity)
 {
 	struct pack_writer writer = pack_writer(to, capacity);
@@ -107,7 +94,7 @@ int region_request_decode(const uint8_t *bytes, size_t size, struct region_reque
 {
 	struct pack_reader reader = pack_reader(bytes, size);
 	struct region_request request;
-	int error = read_version(&reader, REQUEST_COUNT);
+	int error = payload_read_head(&reader, REGION_PAYLOAD_V, REQUEST_COUNT);
 	uint32_t transport;
 
 	if (error)
@@ -167,7 +154,7 @@ int region_answer_decode(const uint8_t *bytes, size_t size, struct region_answer
 {
 	struct pack_reader reader = pack_reader(bytes, size);
 	struct region_answer answer;
-	int error = read_version(&reader, ANSWER_COUNT);
+	int error = payload_read_head(&reader, REGION_PAYLOAD_V, ANSWER_COUNT);
 
 	if (error)
 		return error;

@@ -218,18 +218,14 @@ int vector_answer_decode(const uint8_t *bytes, size_t size, struct vector_hit *h
 	return 0;
 }
 
-/*
- * The head of types 52 and 53: the array and its `v`. The version is looked at
- * before the element count, which another version may change.
- */
-static int read_version(struct pack_reader *reader, uint32_t count)
+int payload_read_head(struct pack_reader *reader, uint64_t version, uint32_t count)
 {
 	uint32_t found = pack_read_array(reader);
-	uint64_t version = pack_read_u64(reader);
+	uint64_t read = pack_read_u64(reader);
 
 	if (reader->error)
 		return PAYLOAD_E_MALFORMED;
-	if (version != VECTOR_PAYLOAD_V)
+	if (read != version)
 		return PAYLOAD_E_VERSION;
 	return found == count ? 0 : PAYLOAD_E_MALFORMED;
 }
@@ -249,7 +245,7 @@ int coarse_request_decode(const uint8_t *bytes, size_t size, struct coarse_reque
 {
 	struct pack_reader reader = pack_reader(bytes, size);
 	struct coarse_request request;
-	int error = read_version(&reader, COARSE_REQUEST_COUNT);
+	int error = payload_read_head(&reader, VECTOR_PAYLOAD_V, COARSE_REQUEST_COUNT);
 
 	if (error)
 		return error;
@@ -282,7 +278,7 @@ size_t coarse_answer_encode(const struct coarse_answer *answer, uint8_t *to, siz
 int coarse_answer_decode(const uint8_t *bytes, size_t size, struct coarse_answer *ret_answer)
 {
 	struct pack_reader reader = pack_reader(bytes, size);
-	int error = read_version(&reader, COARSE_ANSWER_COUNT);
+	int error = payload_read_head(&reader, VECTOR_PAYLOAD_V, COARSE_ANSWER_COUNT);
 	struct coarse_answer answer = {0};
 	struct bytes_view body;
 	uint32_t kind;

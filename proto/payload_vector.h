@@ -34,6 +34,12 @@ enum {
 	PAYLOAD_E_LIMIT,         /* well formed, but outside of one of the limits above */
 };
 
+/*
+ * The head of types 52, 53, 56 and 57: an array of 'count', and its `v`. The version is looked at
+ * before the element count, which another version may change. Returns 0 or PAYLOAD_E_*.
+ */
+int payload_read_head(struct pack_reader *reader, uint64_t version, uint32_t count);
+
 /* 50 */
 struct vector_scatter {
 	struct text_view collection;
