@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,28 @@ int addr_parse(const char *text, uint16_t default_port, struct addr *ret_addr)
 		return -EINVAL;
 	*ret_addr = addr;
 	return 0;
+}
+
+bool addr_from_sockaddr(const struct sockaddr *from, struct addr *ret_addr)
+{
+	if (from->sa_family == AF_INET) {
+		struct sockaddr_in v4;
+
+		memcpy(&v4, from, sizeof(v4));
+		memcpy(ret_addr->ip, ipv4_prefix, sizeof(ipv4_prefix));
+		memcpy(ret_addr->ip + sizeof(ipv4_prefix), &v4.sin_addr, 4);
+		ret_addr->port = ntohs(v4.sin_port);
+		return true;
+	}
+	if (from->sa_family == AF_INET6) {
+		struct sockaddr_in6 v6;
+
+		memcpy(&v6, from, sizeof(v6));
+		memcpy(ret_addr->ip, &v6.sin6_addr, sizeof(ret_addr->ip));
+		ret_addr->port = ntohs(v6.sin6_port);
+		return true;
+	}
+	return false;
 }
 
 const char *addr_format(const struct addr *addr, char to[ADDR_TEXT_MAX])

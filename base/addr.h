@@ -17,6 +17,8 @@
 /* "[" 45 characters "]:" 5 digits and the final zero, rounded up. */
 #define ADDR_TEXT_MAX 56
 
+struct sockaddr;
+
 struct addr {
 	uint8_t ip[16]; /* network order */
 	uint16_t port;  /* host order */
@@ -29,6 +31,9 @@ struct addr {
  * Returns 0, or -EINVAL and '*ret_addr' is as it was.
  */
 int addr_parse(const char *text, uint16_t default_port, struct addr *ret_addr);
+
+/* Of IPv4 or IPv6, with its port; false, and '*ret_addr' is as it was, when it is of neither. */
+bool addr_from_sockaddr(const struct sockaddr *from, struct addr *ret_addr);
 
 /* Writes what addr_parse() reads; returns 'to'. */
 const char *addr_format(const struct addr *addr, char to[ADDR_TEXT_MAX]);

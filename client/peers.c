@@ -64,26 +64,6 @@ static bool parse_port(const char *text, uint16_t *ret_port)
 	return true;
 }
 
-static bool from_sockaddr(const struct sockaddr *from, uint16_t port, struct addr *ret_addr)
-{
-	struct addr addr = {.port = port};
-
-	if (from->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-
-		addr.ip[10] = addr.ip[11] = 0xff;
-		memcpy(addr.ip + 12, &in->sin_addr, 4);
-	} else if (from->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-
-		memcpy(addr.ip, &in6->sin6_addr, 16);
-	} else {
-		return false;
-	}
-	*ret_addr = addr;
-	return true;
-}
-
 static bool add_server(struct peers *peers, const struct addr *addr)
 {
 	for (uint32_t i = 0; i < peers->server_count; i++)
@@ -120,7 +100,10 @@ static int resolve(struct peers *peers, const char *text, char *error, size_t er
 	for (const struct addrinfo *at = found; at; at = at->ai_next) {
 		struct addr addr;
 
-		if (from_sockaddr(at->ai_addr, port, &addr) && !add_server(peers, &addr)) {
+		if (!addr_from_sockaddr(at->ai_addr, &addr))
+			continue;
+		addr.port = port;
+		if (!add_server(peers, &addr)) {
 			snprintf(error, error_size, "more than %d servers", ROUTE_SERVER_MAX);
 			freeaddrinfo(found);
 			return -EINVAL;

@@ -6,14 +6,11 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-static const uint8_t ipv4_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 /* 0.0.0.0 or ::. */
 static bool is_everywhere(const struct addr *addr)
@@ -22,24 +19,6 @@ static bool is_everywhere(const struct addr *addr)
 
 	return memcmp(addr->ip, zeros, sizeof(zeros)) == 0 ||
 	       (addr_is_ipv4(addr) && memcmp(addr->ip + 12, zeros, 4) == 0);
-}
-
-/* Of an interface; false when it is of no family that a node can be reached by. */
-static bool from_sockaddr(const struct sockaddr *from, uint16_t port, struct addr *ret_addr)
-{
-	*ret_addr = (struct addr){.port = port};
-	if (from && from->sa_family == AF_INET) {
-		memcpy(ret_addr->ip, ipv4_prefix, sizeof(ipv4_prefix));
-		memcpy(ret_addr->ip + sizeof(ipv4_prefix),
-		       &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-		return true;
-	}
-	if (from && from->sa_family == AF_INET6) {
-		memcpy(ret_addr->ip, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
-		       sizeof(ret_addr->ip));
-		return true;
-	}
-	return false;
 }
 
 static int open_one(struct doors *doors, const struct addr *addr, char *error, size_t error_size)
@@ -77,8 +56,10 @@ static int open_all(struct doors *doors, const struct addr *listen, char *error,
 		struct addr addr;
 		uint32_t i = 0;
 
-		if (!from_sockaddr(one->ifa_addr, listen->port, &addr))
+		/* An interface can have none, or one of a family that no node is reached by. */
+		if (!one->ifa_addr || !addr_from_sockaddr(one->ifa_addr, &addr))
 			continue;
+		addr.port = listen->port;
 		while (i < doors->count && !addr_equal(&seen[i], &addr))
 			i++;
 		if (i < doors->count)

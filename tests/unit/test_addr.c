@@ -3,7 +3,9 @@
 #include "base/defs.h"
 #include "tests/lib/test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static void an_address_survives_parse_and_format(void **state)
@@ -105,6 +107,25 @@ static void loopback_is_127_and_one(void **state)
 	}
 }
 
+static void a_socket_address_is_one_of_ipv4_or_ipv6_or_none(void **state)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(7400)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(65535)};
+	struct sockaddr other = {.sa_family = AF_UNIX};
+	struct addr addr = {.port = 9}, expected;
+
+	assert_false(addr_from_sockaddr(&other, &addr));
+	assert_int_equal(addr.port, 9);
+	assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr), 1);
+	assert_true(addr_from_sockaddr((const struct sockaddr *)&v4, &addr));
+	assert_int_equal(addr_parse("192.0.2.1:7400", 0, &expected), 0);
+	assert_true(addr_equal(&addr, &expected));
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", &v6.sin6_addr), 1);
+	assert_true(addr_from_sockaddr((const struct sockaddr *)&v6, &addr));
+	assert_int_equal(addr_parse("[2001:db8::1]:65535", 0, &expected), 0);
+	assert_true(addr_equal(&addr, &expected));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +135,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_address_is_refused_and_leaves_the_result),
 		cmocka_unit_test(both_writings_of_an_ipv4_address_are_equal),
 		cmocka_unit_test(loopback_is_127_and_one),
+		cmocka_unit_test(a_socket_address_is_one_of_ipv4_or_ipv6_or_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
