@@ -5,6 +5,7 @@
 #include "base/defs.h"
 #include "base/log.h"
 #include "rdma/fetch_verbs.h"
+#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,6 +58,20 @@ static void open_verbs(struct far *far, const struct far_config *config)
 	}
 }
 
+struct far_config far_config_of(const char *verbs, uint64_t mib, const uint8_t *secret)
+{
+	bool has_verbs = !verbs || strcmp(verbs, "none") != 0;
+
+	return (struct far_config){
+		.ops = has_verbs ? real_verbs_ops() : NULL,
+		.device = verbs,
+		.shm = true,
+		.huge = true,
+		.memory_size = mib << 20,
+		.secret = secret,
+	};
+}
+
 int far_new(const struct far_config *config, struct far **ret_far)
 {
 	struct far *far = calloc(1, sizeof(*far));
@@ -68,8 +83,7 @@ int far_new(const struct far_config *config, struct far **ret_far)
 		.reader = {.in_flight = FAR_IN_FLIGHT,
 			   .ef_max = SEARCH_EF_MAX,
 			   .k_max = READER_K_MAX,
-			   .breadth = FAR_BREADTH,
-			   .recall_target = config->recall_target},
+			   .breadth = FAR_BREADTH},
 	};
 	int result;
 
@@ -228,24 +242,25 @@ uint32_t far_rest(const struct far_question *question, uint32_t *vshards)
 	return count;
 }
 
-/* As gather orders them. */
 static int compare_hits(const void *left, const void *right)
 {
-	const struct gather_hit *a = left, *b = right;
+	return gather_hit_before(left, right) ? -1 : gather_hit_before(right, left);
+}
 
-	if (a->distance != b->distance)
-		return a->distance < b->distance ? -1 : 1;
-	if (a->vector_id != b->vector_id)
-		return a->vector_id < b->vector_id ? -1 : 1;
-	return a->vshard < b->vshard ? -1 : a->vshard > b->vshard;
+/* Of the question's hits and 'count' behind them, keeps the k nearest. */
+static void keep_nearest(struct far_question *question, uint32_t count)
+{
+	uint32_t all = question->hit_count + count;
+
+	qsort(question->hits, all, sizeof(question->hits[0]), compare_hits);
+	question->hit_count = MIN(all, question->k);
 }
 
 uint32_t far_merge(struct far_question *question, const struct gather_hit *hits, uint32_t count)
 {
 	count = MIN(count, question->k);
 	memcpy(question->hits + question->hit_count, hits, count * sizeof(*hits));
-	qsort(question->hits, question->hit_count + count, sizeof(question->hits[0]), compare_hits);
-	question->hit_count = MIN(question->hit_count + count, question->k);
+	keep_nearest(question, count);
 	return question->hit_count;
 }
 
@@ -267,8 +282,7 @@ void far_answer(struct far_question *question, uint32_t shard, const struct read
 	for (uint32_t i = 0; i < count; i++)
 		to[i] = (struct gather_hit){answer->hits[i].distance, answer->hits[i].label,
 					    question->vshards[place]};
-	qsort(question->hits, question->hit_count + count, sizeof(question->hits[0]), compare_hits);
-	question->hit_count = MIN(question->hit_count + count, question->k);
+	keep_nearest(question, count);
 }
 
 /* --- all of them --- */

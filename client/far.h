@@ -40,8 +40,14 @@ struct far_config {
 	bool huge;                   /* readers' memory in huge pages */
 	uint64_t memory_size;        /* of each shard's reader; 0: FAR_MEMORY */
 	const uint8_t *secret;       /* LINK_SECRET_SIZE bytes, copied; NULL: none */
-	float recall_target;         /* the ef of questions with ef 0; 0: the segment's */
 };
+
+/*
+ * What a program's options say: 'verbs' is the device's name, NULL for the first that is up, or
+ * "none" for shared memory alone; 'mib' is each reader's memory, 0 for the default. Borrows both
+ * pointers.
+ */
+struct far_config far_config_of(const char *verbs, uint64_t mib, const uint8_t *secret);
 
 /*
  * Opens the verbs device if there is one; without it there is shared memory.

@@ -9,7 +9,6 @@
 #include "net/port_socket.h"
 #include "proto/status.h"
 #include "rdma/port_rdma.h"
-#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -124,15 +123,7 @@ static int open_client(const struct online_options *options, const struct peers 
 		.shard_count = (uint32_t)options->shards,
 		.secret = secret,
 	};
-	const bool has_verbs = !options->verbs || strcmp(options->verbs, "none") != 0;
-	const struct far_config far = {
-		.ops = has_verbs ? real_verbs_ops() : NULL,
-		.device = options->verbs,
-		.shm = true,
-		.huge = true,
-		.memory_size = options->one_sided_mib << 20,
-		.secret = secret,
-	};
+	const struct far_config far = far_config_of(options->verbs, options->one_sided_mib, secret);
 	int result;
 
 	if (!options->one_sided && (options->verbs || options->one_sided_mib))

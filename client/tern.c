@@ -14,7 +14,6 @@
 #include "client/peers.h"
 #include "net/port_socket.h"
 #include "proto/status.h"
-#include "rdma/verbs_ops.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -167,21 +166,6 @@ static int open_port(struct tern_client *tern, const struct tern_options *option
 	return TERN_OK;
 }
 
-/* How shards are read in their owners' memory. */
-static struct far_config far_of(const struct tern_options *options, const uint8_t *secret)
-{
-	bool has_verbs = !options->verbs || strcmp(options->verbs, "none") != 0;
-
-	return (struct far_config){
-		.ops = has_verbs ? real_verbs_ops() : NULL,
-		.device = options->verbs,
-		.shm = true,
-		.huge = true,
-		.memory_size = (uint64_t)options->one_sided_mib << 20,
-		.secret = secret,
-	};
-}
-
 static int open_client(struct tern_client *tern, const struct tern_options *options)
 {
 	uint8_t secret[SESSION_SECRET_SIZE];
@@ -210,7 +194,7 @@ static int open_client(struct tern_client *tern, const struct tern_options *opti
 	config.port = tern->queue;
 	config.servers = peers.servers;
 	config.server_count = peers.server_count;
-	far = far_of(options, config.secret);
+	far = far_config_of(options->verbs, options->one_sided_mib, config.secret);
 	if (options->one_sided)
 		config.far = &far;
 	result = client_new(&config, &tern->client);

@@ -209,15 +209,6 @@ void gather_run(struct gather *gather, struct route *route, const struct leg_ops
 	}
 }
 
-static bool nearer(const struct gather_hit *a, const struct gather_hit *b)
-{
-	if (a->distance != b->distance)
-		return a->distance < b->distance;
-	if (a->vector_id != b->vector_id)
-		return a->vector_id < b->vector_id;
-	return a->vshard < b->vshard;
-}
-
 /* Keeps the k nearest of what is there and of a leg's hits, both in order. */
 static void merge(struct gather *gather, const struct vector_hit *hits, uint32_t count,
 		  uint32_t vshard)
@@ -232,7 +223,8 @@ static void merge(struct gather *gather, const struct vector_hit *hits, uint32_t
 			hit.distance = hits[b].distance;
 			hit.vector_id = hits[b].vector_id;
 		}
-		if (b == count || (a < gather->hit_count && nearer(&gather->hits[a], &hit))) {
+		if (b == count ||
+		    (a < gather->hit_count && gather_hit_before(&gather->hits[a], &hit))) {
 			gather->merged[n++] = gather->hits[a++];
 		} else {
 			gather->merged[n++] = hit;

@@ -71,6 +71,16 @@ struct gather_hit {
 	uint32_t vshard;
 };
 
+/* Is 'a' answered before 'b'? */
+static inline bool gather_hit_before(const struct gather_hit *a, const struct gather_hit *b)
+{
+	if (a->distance != b->distance)
+		return a->distance < b->distance;
+	if (a->vector_id != b->vector_id)
+		return a->vector_id < b->vector_id;
+	return a->vshard < b->vshard;
+}
+
 struct gather_missing {
 	uint32_t vshard;
 	uint16_t status; /* why: enum status */

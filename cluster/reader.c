@@ -43,7 +43,6 @@ struct question {
 	int error;
 	uint32_t hit_count;
 	uint32_t rounds;
-	bool waits;
 };
 
 enum opening {
@@ -61,7 +60,6 @@ struct reader {
 	struct reader_config config;
 	enum reader_state state;
 	enum opening opening;
-	int error; /* FAILED */
 	char text[READER_ERROR_MAX];
 	struct remote *remote; /* owned */
 	struct question questions[READER_IN_FLIGHT_MAX];
@@ -93,7 +91,6 @@ static void fail(struct reader *reader, int error, const char *what, const char 
 	if (reader->state == READER_FAILED)
 		return;
 	reader->state = READER_FAILED;
-	reader->error = error;
 	reader->stats.failures++;
 	snprintf(reader->text, sizeof(reader->text), "%s: %s", what, why);
 	for (unsigned i = 0; i < reader->config.in_flight; i++) {
@@ -306,6 +303,7 @@ static bool poll_fetch(struct reader *reader, uint64_t now_ns)
 	return count > 0;
 }
 
+/* A batch that isn't under way, or BATCH_COUNT. */
 static unsigned free_batch(const struct reader *reader)
 {
 	unsigned i = 0;

@@ -75,7 +75,6 @@ struct remote {
 	struct piece pieces[PIECE_COUNT];
 	uint8_t *piece_memory;
 	struct shelf shelves[REMOTE_PART_COUNT];
-	uint32_t kept_next; /* the next owner whose row is to be kept */
 	uint32_t kept_here;
 	struct remote_stats stats;
 	int result; /* 0, or what the remote ended with */
@@ -417,35 +416,45 @@ uint64_t remote_outline_size(const struct remote *remote)
 	       remote->shelves[REMOTE_ROWS].kept_count * remote->layout.row_stride;
 }
 
+/* Room for a piece, or PIECE_COUNT. */
+static unsigned free_piece(const struct remote *remote)
+{
+	unsigned number = 0;
+
+	while (number < PIECE_COUNT && remote->pieces[number].used)
+		number++;
+	return number;
+}
+
+static uint8_t *piece_at(const struct remote *remote, unsigned number)
+{
+	return remote->piece_memory + (uint64_t)number * REMOTE_PIECE_MAX;
+}
+
 /* The next piece of the outline, if there is one and room for it. */
 static bool take_piece(struct remote *remote, struct remote_want *ret_want)
 {
-	unsigned free_piece = 0;
+	const unsigned number = free_piece(remote);
+	struct layout_range next;
 
 	while (remote->range < LAYOUT_OUTLINE_RANGES &&
 	       remote->range_taken == remote->ranges[remote->range].size) {
 		remote->range++;
 		remote->range_taken = 0;
 	}
-	while (free_piece < PIECE_COUNT && remote->pieces[free_piece].used)
-		free_piece++;
-	if (remote->range == LAYOUT_OUTLINE_RANGES || free_piece == PIECE_COUNT)
+	if (remote->range == LAYOUT_OUTLINE_RANGES || number == PIECE_COUNT)
 		return false;
-	{
-		const struct layout_range *range = &remote->ranges[remote->range];
-		struct piece *piece = &remote->pieces[free_piece];
-
-		piece->used = true;
-		piece->range.offset = range->offset + remote->range_taken;
-		piece->range.size = MIN(range->size - remote->range_taken, REMOTE_PIECE_MAX);
-		remote->range_taken += piece->range.size;
-		*ret_want = (struct remote_want){
-			.offset = piece->range.offset,
-			.size = (uint32_t)piece->range.size,
-			.to = remote->piece_memory + (uint64_t)free_piece * REMOTE_PIECE_MAX,
-			.tag = tag_of(TAG_PIECE, free_piece),
-		};
-	}
+	next = remote->ranges[remote->range];
+	next.offset += remote->range_taken;
+	next.size = MIN(next.size - remote->range_taken, REMOTE_PIECE_MAX);
+	remote->range_taken += next.size;
+	remote->pieces[number] = (struct piece){.used = true, .range = next};
+	*ret_want = (struct remote_want){
+		.offset = next.offset,
+		.size = (uint32_t)next.size,
+		.to = piece_at(remote, number),
+		.tag = tag_of(TAG_PIECE, number),
+	};
 	return true;
 }
 
@@ -483,16 +492,14 @@ unsigned remote_take(struct remote *remote, struct remote_want *wants, unsigned 
 	return taken;
 }
 
-static int piece_arrived(struct remote *remote, uint32_t number)
+static void piece_arrived(struct remote *remote, uint32_t number)
 {
 	struct piece *piece = &remote->pieces[number];
 
 	CHECK(number < PIECE_COUNT && piece->used);
-	memcpy(remote->image + piece->range.offset,
-	       remote->piece_memory + (uint64_t)number * REMOTE_PIECE_MAX, piece->range.size);
+	memcpy(remote->image + piece->range.offset, piece_at(remote, number), piece->range.size);
 	remote->arrived += piece->range.size;
 	piece->used = false;
-	return 0;
 }
 
 /* Neighbours must be nodes: an address is made of each. */
@@ -520,8 +527,10 @@ int remote_arrived(struct remote *remote, uint64_t tag)
 	uint32_t number = (uint32_t)tag;
 	struct shelf *shelf;
 
-	if (kind == TAG_PIECE)
-		return piece_arrived(remote, number);
+	if (kind == TAG_PIECE) {
+		piece_arrived(remote, number);
+		return 0;
+	}
 	CHECK(kind < REMOTE_PART_COUNT && number < remote->shelves[kind].slot_count);
 	shelf = &remote->shelves[kind];
 	CHECK(shelf->states[number] == SLOT_FETCHED);

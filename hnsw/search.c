@@ -1085,7 +1085,7 @@ static void edges_step(struct search *search)
 {
 	uint32_t node = search->node, next = node;
 	struct beam estimates;
-	bool saturated, chosen, late = false;
+	bool saturated, chosen;
 
 	if (!row_is_here(search, node))
 		return;
@@ -1095,10 +1095,10 @@ static void edges_step(struct search *search)
 		prefetch_row(search, next,
 			     search->segment->edges_offset + CODES_BLOCK * 2 * sizeof(uint16_t));
 	take_row(search, node, next);
-	if (!chosen && !saturated)
-		chosen = late = beam_expand(&search->beam, &next);
-	if (late)
+	if (!chosen && !saturated && beam_expand(&search->beam, &next)) {
+		chosen = true;
 		prefetch_row(search, next, search->segment->row_stride);
+	}
 	search->node = next;
 	if (chosen)
 		return;
