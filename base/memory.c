@@ -183,45 +183,6 @@ int memory_seal(struct memory *memory)
 	return 0;
 }
 
-/* F_SEAL_WRITE is stronger than F_SEAL_FUTURE_WRITE: nobody has a writable mapping left. */
-static bool is_sealed(int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	if (seals < 0)
-		return false;
-	if (seals & F_SEAL_WRITE)
-		seals |= F_SEAL_FUTURE_WRITE;
-	return (seals & SEALS) == SEALS;
-}
-
-int memory_attach(int fd, size_t size, struct memory *ret_memory)
-{
-	struct stat status;
-	void *start;
-
-	if (!is_sealed(fd))
-		return MEMORY_E_UNSEALED;
-	if (fstat(fd, &status))
-		return -errno;
-	if (size == 0 || size > (uint64_t)status.st_size)
-		return MEMORY_E_SHORT;
-	/* Whole pages, of whatever size: munmap() takes nothing else. */
-	size = MIN(align_up(size, MEMORY_PAGE_SIZE), (size_t)status.st_size);
-	start = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-	if (start == MAP_FAILED)
-		return -errno;
-	/* Holes would be filled at the first touch, or not: seals don't keep holes out. */
-	if (madvise(start, size, MADV_POPULATE_READ)) {
-		int error = -errno;
-
-		munmap(start, size);
-		return error;
-	}
-	*ret_memory = (struct memory){.start = start, .size = size, .fd = fd};
-	return 0;
-}
-
 void memory_deinit(struct memory *memory)
 {
 	if (!memory->start)

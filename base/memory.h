@@ -10,8 +10,8 @@
  * and what would mend it.
  *
  * memory_seal() makes it read-only for everybody and for good. Then the descriptor may be
- * passed to processes of the same host, who map it with memory_attach(), and a reader that was
- * handed one knows that it neither shrinks nor changes.
+ * passed to processes of the same host, who see that it neither shrinks nor changes: see
+ * rdma/fetch_shm.h.
  *
  * Threads: made, sealed and unmapped by one; its bytes are its users' affair.
  */
@@ -24,11 +24,6 @@
 
 /* Bytes of a memory's note, final zero included. */
 #define MEMORY_NOTE_MAX 192
-
-enum {
-	MEMORY_E_UNSEALED = 1, /* whoever passed it could still change or shrink it */
-	MEMORY_E_SHORT,        /* less than was promised */
-};
 
 struct memory_options {
 	const char *name; /* for people who look into /proc */
@@ -55,14 +50,6 @@ int memory_init(const struct memory_options *options, struct memory *ret_memory)
 
 /* Read-only from now on. Returns 0 or a negative errno. */
 int memory_seal(struct memory *memory);
-
-/*
- * Maps 'size' bytes of what another process sealed and passed, for reading. Takes 'fd' if, and only
- * if, it returns 0. 'start' is then at a multiple of a page, and no access to it can fail.
- *
- * Returns 0, MEMORY_E_* or a negative errno.
- */
-int memory_attach(int fd, size_t size, struct memory *ret_memory);
 
 /* Unmaps it and closes the descriptor. A zeroed one is fine. */
 void memory_deinit(struct memory *memory);

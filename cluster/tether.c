@@ -200,7 +200,7 @@ static int fetch_by_shm(struct tether *tether, const struct region_answer *grant
 		close(lent.memory_fd);
 	}
 	if (error > 0)
-		return end(tether, -EPROTO, "the owner's memory isn't sealed, or is too short");
+		return end(tether, -EPROTO, "the owner's memory isn't sealed, has holes, or is too short");
 	return error ? end(tether, error, "mapping the owner's memory: %s", strerror(-error)) : 0;
 }
 

@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+/* Of stat's blocks, whatever the file system. */
+#define STAT_BLOCK 512
+
 struct fetch_shm {
 	struct fetch_local local;
 	struct fetch_ops ops;
@@ -30,6 +33,9 @@ static int check(int memory_fd, uint64_t offset, uint64_t size, uint64_t *ret_pa
 		return -errno;
 	if (!size || offset > (uint64_t)stat.st_size || size > (uint64_t)stat.st_size - offset)
 		return FETCH_SHM_E_SHORT;
+	/* A hole is filled at the first touch, or not, which ends the toucher. */
+	if ((uint64_t)stat.st_blocks * STAT_BLOCK < (uint64_t)stat.st_size)
+		return FETCH_SHM_E_HOLES;
 	*ret_page_size = (uint64_t)stat.st_blksize;
 	return 0;
 }
@@ -50,7 +56,11 @@ static void shm_close(struct fetch *fetch)
 	free(shm);
 }
 
-/* Maps whole pages around the region; memory of huge pages knows no others. */
+/*
+ * Maps whole pages around the region; memory of huge pages knows no others. Pages behind the
+ * memory's end count as its blocks too, and so could hide holes from check(): all pages are touched
+ * here, where one that can't be had is an error and no signal.
+ */
 static int map(struct fetch_shm *shm, const struct fetch_shm_options *options, uint64_t page_size)
 {
 	uint64_t before = options->offset & (page_size - 1);
@@ -58,7 +68,15 @@ static int map(struct fetch_shm *shm, const struct fetch_shm_options *options, u
 	shm->mapping_size = align_up(before + options->size, page_size);
 	shm->mapping = mmap(NULL, shm->mapping_size, PROT_READ, MAP_SHARED, options->memory_fd,
 			    (off_t)(options->offset - before));
-	return shm->mapping == MAP_FAILED ? -errno : 0;
+	if (shm->mapping == MAP_FAILED)
+		return -errno;
+	if (madvise(shm->mapping, shm->mapping_size, MADV_POPULATE_READ)) {
+		int error = -errno;
+
+		(void)munmap(shm->mapping, shm->mapping_size);
+		return error;
+	}
+	return 0;
 }
 
 int fetch_shm_open(const struct fetch_shm_options *options, struct fetch **ret_fetch)

@@ -7,8 +7,8 @@
  * The owner passes a memfd (rdma/shm_link.h), which is mapped here read-only; a
  * post copies out of it. What is mapped could be made shorter, or given holes,
  * by whoever has the memfd, and then reading it ends in SIGBUS; so only one that
- * is sealed against both is taken. That it doesn't change either is the owner's promise,
- * as with READs.
+ * is sealed against both is taken, and has none. That it doesn't change either is the owner's
+ * promise, as with READs.
  *
  * Memory that is mapped stays there, whatever becomes of the owner. A lease
  * matters here too: after it the owner may use the memory for another segment.
@@ -21,6 +21,7 @@
 enum {
 	FETCH_SHM_E_SEALS = 1, /* no memfd, or not sealed against shrinking and writing */
 	FETCH_SHM_E_SHORT,     /* the region reaches beyond its end */
+	FETCH_SHM_E_HOLES,     /* not all of its pages are there */
 };
 
 struct fetch_shm_options {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/defs.h"
+#include "base/memory.h"
 #include "rdma/fetch_shm.h"
 #include "tests/lib/test.h"
 
@@ -143,6 +144,65 @@ static void what_is_taken_can_neither_shrink_nor_get_holes(void **state)
 	}
 }
 
+/* What nodes lend their segments from; the reader's mapping stays when the owner's is gone. */
+static void memory_that_a_node_sealed_is_read(void **state)
+{
+	for (int huge = 0; huge < 2; huge++) {
+		const struct memory_options options = {.name = "test",
+						       .size = MEMORY_PAGE_SIZE + 1,
+						       .huge = huge,
+						       .numa_node = -1};
+		struct memory owner;
+		struct fetch *fetch;
+
+		assert_int_equal(memory_init(&options, &owner), 0);
+		assert_int_equal(open_region(owner.fd, 0, owner.size, &fetch), FETCH_SHM_E_SEALS);
+		for (size_t i = 0; i < owner.size; i++)
+			owner.start[i] = byte_at(i);
+		assert_int_equal(memory_seal(&owner), 0);
+		assert_int_equal(open_region(owner.fd, 0, owner.size + 1, &fetch),
+				 FETCH_SHM_E_SHORT);
+		assert_int_equal(open_region(owner.fd, 100, owner.size - 100, &fetch), 0);
+		memory_deinit(&owner);
+		fetch_all(fetch, 100);
+		fetch_close(fetch);
+	}
+}
+
+/* A hole would be filled by whoever touches it, and end a reader who can't. */
+static void memory_with_holes_is_refused(void **state)
+{
+	static const off_t holes[] = {0, 4096, 61440};
+	struct fetch *fetch = NULL;
+
+	for (unsigned i = 0; i < ARRAY_COUNT(holes); i++) {
+		int fd = make_memory(0, 65536, 0);
+
+		assert_int_equal(
+			fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, holes[i], 4096),
+			0);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, SEALED), 0);
+		assert_int_equal(open_region(fd, 0, 65536, &fetch), FETCH_SHM_E_HOLES);
+		assert_int_equal(close(fd), 0);
+	}
+	assert_null(fetch);
+}
+
+/* Pages behind the end make up for those that are missing, as far as blocks are counted. */
+static void holes_that_do_not_show_are_filled_before_anybody_reads(void **state)
+{
+	int fd = make_memory(0, 65536, 0);
+	struct fetch *fetch;
+
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8192, 4096), 0);
+	assert_int_equal(fallocate(fd, FALLOC_FL_KEEP_SIZE, 65536, 4096), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, SEALED), 0);
+	assert_int_equal(open_region(fd, 0, 65536, &fetch), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_HOLE), 65536);
+	fetch_close(fetch);
+	assert_int_equal(close(fd), 0);
+}
+
 static void files_pipes_and_nothing_are_refused(void **state)
 {
 	struct fetch *fetch = NULL;
@@ -206,6 +266,9 @@ int main(void)
 		cmocka_unit_test(memory_of_huge_pages_is_read_where_there_are_any),
 		cmocka_unit_test(memory_that_could_shrink_or_get_holes_is_refused),
 		cmocka_unit_test(what_is_taken_can_neither_shrink_nor_get_holes),
+		cmocka_unit_test(memory_that_a_node_sealed_is_read),
+		cmocka_unit_test(memory_with_holes_is_refused),
+		cmocka_unit_test(holes_that_do_not_show_are_filled_before_anybody_reads),
 		cmocka_unit_test(files_pipes_and_nothing_are_refused),
 		cmocka_unit_test(regions_beyond_the_memorys_end_are_refused),
 		cmocka_unit_test(after_the_lease_nothing_is_used),

@@ -171,79 +171,6 @@ static void nobody_writes_to_what_is_sealed(void **state)
 	memory_deinit(&memory);
 }
 
-static void a_peer_reads_what_was_sealed(void **state)
-{
-	for (int huge = 0; huge < 2; huge++) {
-		struct memory owner = take(3 * MEMORY_PAGE_SIZE, huge), peer;
-		size_t size = 2 * MEMORY_PAGE_SIZE + 100;
-
-		for (size_t i = 0; i < owner.size; i++)
-			owner.start[i] = (uint8_t)(i % 251);
-		assert_int_equal(memory_seal(&owner), 0);
-		assert_int_equal(memory_attach(dup(owner.fd), size, &peer), 0);
-		assert_true(peer.size >= size);
-		assert_memory_equal(peer.start, owner.start, size);
-		memory_deinit(&owner);
-		/* The peer's stays when the owner's is gone. */
-		assert_int_equal(peer.start[size - 1], (size - 1) % 251);
-		memory_deinit(&peer);
-	}
-}
-
-static void memory_that_could_change_is_not_attached(void **state)
-{
-	struct memory owner = take(1, false), peer;
-	int pipes[2];
-
-	assert_int_equal(memory_attach(owner.fd, 1, &peer), MEMORY_E_UNSEALED);
-	assert_int_equal(fcntl(owner.fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	assert_int_equal(memory_attach(owner.fd, 1, &peer), MEMORY_E_UNSEALED);
-	assert_int_equal(fcntl(owner.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
-	assert_int_equal(memory_attach(owner.fd, 1, &peer), MEMORY_E_UNSEALED);
-	assert_int_equal(memory_seal(&owner), 0);
-	assert_int_equal(memory_attach(owner.fd, 0, &peer), MEMORY_E_SHORT);
-	assert_int_equal(memory_attach(owner.fd, owner.size + 1, &peer), MEMORY_E_SHORT);
-	assert_int_equal(memory_attach(owner.fd, SIZE_MAX, &peer), MEMORY_E_SHORT);
-	memory_deinit(&owner);
-	/* What is no memory at all. */
-	assert_int_equal(pipe(pipes), 0);
-	assert_int_equal(memory_attach(pipes[0], 1, &peer), MEMORY_E_UNSEALED);
-	assert_int_equal(memory_attach(-1, 1, &peer), MEMORY_E_UNSEALED);
-	close(pipes[0]);
-	close(pipes[1]);
-}
-
-/* That nobody may write, now or later, is more than was asked for. */
-static void memory_with_the_stronger_seal_is_attached(void **state)
-{
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	int fd = memfd_create("stronger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	struct memory peer;
-
-	assert_int_equal(ftruncate(fd, MEMORY_PAGE_SIZE), 0);
-	assert_int_equal(fallocate(fd, 0, 0, MEMORY_PAGE_SIZE), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-	assert_int_equal(memory_attach(fd, MEMORY_PAGE_SIZE, &peer), 0);
-	memory_deinit(&peer);
-}
-
-/* A file with holes, which a hostile peer could pass: they are filled at once, or it is refused. */
-static void holes_are_filled_when_it_is_attached(void **state)
-{
-	int fd = memfd_create("holes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	unsigned char there[MEMORY_PAGE_SIZE / 4096];
-	struct memory peer;
-
-	assert_int_equal(ftruncate(fd, MEMORY_PAGE_SIZE), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE),
-			 0);
-	assert_int_equal(memory_attach(fd, MEMORY_PAGE_SIZE, &peer), 0);
-	assert_int_equal(mincore(peer.start, peer.size, there), 0);
-	for (size_t i = 0; i < ARRAY_COUNT(there); i++)
-		assert_true(there[i] & 1);
-	memory_deinit(&peer);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,10 +181,6 @@ int main(void)
 		cmocka_unit_test(a_node_that_is_not_there_is_noted),
 		cmocka_unit_test(deinit_accepts_a_zeroed_memory_and_closes_the_descriptor),
 		cmocka_unit_test(nobody_writes_to_what_is_sealed),
-		cmocka_unit_test(a_peer_reads_what_was_sealed),
-		cmocka_unit_test(memory_that_could_change_is_not_attached),
-		cmocka_unit_test(memory_with_the_stronger_seal_is_attached),
-		cmocka_unit_test(holes_are_filled_when_it_is_attached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

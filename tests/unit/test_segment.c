@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "hnsw/layout.h"
 #include "hnsw/segment.h"
+#include "rdma/fetch_shm.h"
 #include "tests/lib/index.h"
 #include "tests/lib/reseal.h"
 
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define ROWS 300
@@ -501,15 +503,18 @@ static void path_remove(const struct path *path)
 /* Memory of its own can be mapped by a peer, who sees the same image; a mapped file is nobody's. */
 static void check_descriptor(const struct segment *segment, bool shared)
 {
-	struct memory peer;
+	const size_t size = align_up(segment->image_size, MEMORY_PAGE_SIZE);
+	void *peer;
 
 	if (!shared) {
 		assert_int_equal(segment->memory_fd, -1);
 		return;
 	}
-	assert_int_equal(memory_attach(dup(segment->memory_fd), segment->image_size, &peer), 0);
-	assert_memory_equal(peer.start, segment->image, segment->image_size);
-	memory_deinit(&peer);
+	assert_int_equal(fetch_shm_check(segment->memory_fd, 0, segment->image_size), 0);
+	peer = mmap(NULL, size, PROT_READ, MAP_SHARED, segment->memory_fd, 0);
+	assert_true(peer != MAP_FAILED);
+	assert_memory_equal(peer, segment->image, segment->image_size);
+	assert_int_equal(munmap(peer, size), 0);
 }
 
 static void a_saved_segment_opens_mapped_and_in_memory(void **state)

@@ -48,6 +48,7 @@ static int make_memory(size_t size, int seals)
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(fallocate(fd, 0, 0, (off_t)size), 0);
 	assert_int_equal(pwrite(fd, "what is lent", 12, 4096), 12);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
 	return fd;
