@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Wal reader - the log's records in order, checked
+ *
+ * Reads the segments of a folder from a given LSN on, or one file by itself. It takes memory for
+ * one piece of a file and one record, whatever the size of the log.
+ *
+ * It ends in one of three ways: at the end; at a torn end, which a power cut leaves and which
+ * the caller cuts off (wal_reader_cut()); or at a hole: bytes that were durable once, as records
+ * behind them prove, and are not what they were. A hole is an error that names LSN and offset.
+ *
+ * Threads: one.
+ */
+
+#include "engine/io.h"
+#include "engine/record.h"
+
+enum {
+	WAL_READER_E_END = 1, /* no more records */
+	WAL_READER_E_TORN,    /* the same; and behind the last record lies one that never became
+				 durable */
+	WAL_READER_E_CORRUPT, /* a hole, or no log: the text says what and where */
+};
+
+struct wal_reader;
+
+/* Where a record, or the trouble, is. */
+struct wal_place {
+	char file[IO_NAME_MAX + 1];
+	uint64_t offset;
+	uint64_t lsn; /* of the record; of the one that is missing */
+};
+
+struct wal_reader_options {
+	uint64_t from;    /* first LSN wanted; 0: all there are */
+	const char *file; /* read only this one (versions 1 and 2); NULL: the folder's segments */
+	bool salvage;     /* skip holes, and say so in the stats */
+};
+
+/* Returns 0, WAL_READER_E_CORRUPT ('error' says) or a negative errno. -ENOENT: no log, or 'from'
+ * isn't in it. */
+int wal_reader_open(struct io *io, const struct wal_reader_options *options,
+		    struct wal_reader **ret_reader, char *error, size_t error_size);
+void wal_reader_close(struct wal_reader *reader);
+
+/* The record borrows until the next call. Returns 0, one of the three, or a negative errno. */
+int wal_reader_next(struct wal_reader *reader, struct record *ret_record);
+
+struct wal_place wal_reader_place(const struct wal_reader *reader);
+
+/* What the last WAL_READER_E_CORRUPT was, one line. */
+const char *wal_reader_error(const struct wal_reader *reader);
+
+/* After WAL_READER_E_TORN: cuts the end off and syncs, so that nothing of it comes back. */
+int wal_reader_cut(struct wal_reader *reader);
+
+struct wal_reader_stats {
+	uint64_t records;
+	uint64_t bytes;   /* of files */
+	uint64_t skipped; /* bytes that salvage left out */
+	uint64_t memory;  /* bytes taken */
+};
+
+struct wal_reader_stats wal_reader_stats(const struct wal_reader *reader);
