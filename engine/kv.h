@@ -69,10 +69,14 @@ int kv_open(struct io *io, const struct kv_options *options, struct kv **ret_kv,
 	    size_t error_size);
 void kv_close(struct kv *kv);
 
-/* Takes a committed record in, live or in recovery; page, edge and transaction records are ignored.
- * LSNs rise; those that are in tables already (kv_flushed()) are skipped. Returns 0, KV_E_BUSY,
- * KV_E_INVALID or a negative errno. */
-int kv_apply(struct kv *kv, const struct record *record);
+/*
+ * Takes a committed record in, live or in recovery: the entry that keys_entry() says it makes, or a
+ * table that was ingested; others are ignored. LSNs rise; what is in tables already (kv_flushed())
+ * is skipped. The memtable is sealed only between calls that don't belong to one transaction:
+ * 'more' says that records of the same transaction follow. Returns 0, KV_E_BUSY (only for the first
+ * of a transaction), KV_E_INVALID or a negative errno.
+ */
+int kv_apply(struct kv *kv, const struct record *record, bool more);
 
 /* Everything with a number up to this is in tables: recovery needs the log only behind it. */
 uint64_t kv_flushed(const struct kv *kv);
@@ -80,6 +84,10 @@ uint64_t kv_flushed(const struct kv *kv);
  * durable). */
 void kv_set_visible(struct kv *kv, uint64_t seqno);
 uint64_t kv_visible(const struct kv *kv);
+/* All up to here survives a power cut. Memtables are flushed, and a feed gives out, only what is;
+ * so no file holds a number that the log may give to another change after a crash. */
+void kv_set_durable(struct kv *kv, uint64_t seqno);
+uint64_t kv_durable(const struct kv *kv);
 
 /* Pins the state at 'kv_visible'. Returns 0 or -ENOSPC (KV_SNAPSHOT_MAX). */
 int kv_snapshot(struct kv *kv, uint64_t *ret_seqno);

@@ -90,7 +90,7 @@ struct record {
 			struct record_bytes end; /* KvRangeDelete */
 			struct record_bytes
 				value; /* KvSet; KvTombstone: the old one; KvMerge: the operand */
-			uint8_t value_type;   /* KvSet, KvTombstone */
+			uint8_t value_type;   /* KvSet, KvTombstone; KvMerge: the operator */
 			bool has_value;       /* KvTombstone */
 			bool has_ttl;         /* KvSet */
 			uint64_t ttl_seconds; /* from 'timestamp' */
