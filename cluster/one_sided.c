@@ -284,6 +284,7 @@ static void connect_step(struct one_sided *one_sided, struct shard *shard,
 {
 	const struct route_place *place = route_find(route, shard->collection, shard->vshard);
 	const struct tether_config config = {.node = one_sided->config.node,
+					     .shard = link_shard_name(shard->vshard),
 					     .secret = one_sided->config.secret,
 					     .hub = one_sided->config.hub};
 	struct tether_room room;

@@ -45,12 +45,16 @@ static int connect_verbs(struct tether *tether, const struct tether_config *conf
 			 const struct addr *owner, const struct tether_room *room, uint64_t now_ns,
 			 uint64_t deadline_ns)
 {
+	const struct link_options options = {.to = *owner,
+					     .use = LINK_READS,
+					     .shard = config->shard,
+					     .deadline_ns = deadline_ns};
 	int error;
 
 	if (!config->hub)
 		return end(tether, -ENODEV, "there is no verbs device here");
-	error = link_connect(config->hub, owner, LINK_READS, now_ns, deadline_ns, &tether->link,
-			     tether->error, sizeof(tether->error));
+	error = link_connect(config->hub, &options, now_ns, &tether->link, tether->error,
+			     sizeof(tether->error));
 	if (error) {
 		tether->state = TETHER_ENDED;
 		return error;
@@ -200,7 +204,8 @@ static int fetch_by_shm(struct tether *tether, const struct region_answer *grant
 		close(lent.memory_fd);
 	}
 	if (error > 0)
-		return end(tether, -EPROTO, "the owner's memory isn't sealed, has holes, or is too short");
+		return end(tether, -EPROTO,
+			   "the owner's memory isn't sealed, has holes, or is too short");
 	return error ? end(tether, error, "mapping the owner's memory: %s", strerror(-error)) : 0;
 }
 

@@ -28,6 +28,7 @@
 
 struct tether_config {
 	uint64_t node;         /* ours; 0 for a client */
+	uint16_t shard;        /* that it is for: link_shard_name(); LINK_NO_SHARD: any */
 	const uint8_t *secret; /* LINK_SECRET_SIZE bytes, or NULL; borrowed */
 	struct link_hub *hub;  /* borrowed; NULL: no verbs */
 };

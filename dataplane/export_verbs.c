@@ -32,6 +32,7 @@ struct pending {
 
 struct export_verbs {
 	const struct catalog *catalog;
+	const struct shard_table *shards;
 	export_answered_fn answered;
 	void *context;
 	struct device *device;
@@ -89,6 +90,13 @@ static void link_changed(void *context, struct link *link)
 	}
 }
 
+static bool has_shard(void *context, uint32_t vshard)
+{
+	const struct export_verbs *verbs = context;
+
+	return shard_table_has(verbs->shards, vshard);
+}
+
 /* --- life --- */
 
 static int open_device(struct export_verbs *verbs, const struct export_config *config, char *error,
@@ -106,6 +114,7 @@ static int open_device(struct export_verbs *verbs, const struct export_config *c
 		.send_depth = SEND_DEPTH,
 		.seed = config->seed,
 		.changed = link_changed,
+		.has_shard = has_shard,
 		.context = verbs,
 	};
 	struct addr bound;
@@ -165,6 +174,7 @@ int export_verbs_open(const struct export_config *config, const struct catalog *
 		return -ENOMEM;
 	*verbs = (struct export_verbs){
 		.catalog = catalog,
+		.shards = config->shards,
 		.answered = answered,
 		.context = context,
 		.lease_max = config->lease_max,
@@ -338,17 +348,23 @@ static void granted(void *context, const struct lease *lease, int error)
 	pending_over(pending);
 }
 
+static bool is_for(const struct link *link, const struct shard *shard)
+{
+	return link_shard(link) == LINK_NO_SHARD ||
+	       link_shard(link) == link_shard_name(shard->vshard);
+}
+
+/* The link that the proof is of; NULL when there is none, or it is for another shard. */
 static struct link *link_of(struct export_verbs *verbs, const struct export_ask *ask)
 {
-	struct link *link;
+	struct link *link = NULL;
 
-	if (ask->proof_size != LINK_PROOF_SIZE) {
-		verbs->proofs_refused++;
-		return NULL;
-	}
-	link = link_find(verbs->hub, ask->proof);
-	verbs->proofs_refused += !link;
-	return link;
+	if (ask->proof_size == LINK_PROOF_SIZE)
+		link = link_find(verbs->hub, ask->proof);
+	if (link && is_for(link, ask->shard))
+		return link;
+	verbs->proofs_refused++;
+	return NULL;
 }
 
 void export_verbs_ask(struct export_verbs *verbs, struct export_ask *ask,

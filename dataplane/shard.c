@@ -238,6 +238,11 @@ int shard_table_add(struct shard_table *table, const struct shard *shard)
 	return 0;
 }
 
+bool shard_table_has(const struct shard_table *table, uint32_t vshard)
+{
+	return vshard < MANIFEST_SHARD_MAX && table->first[vshard];
+}
+
 const struct shard *shard_table_find(const struct shard_table *table, uint32_t vshard,
 				     const struct text_view *collection)
 {

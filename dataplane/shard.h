@@ -21,6 +21,7 @@
 #include "hnsw/segment.h"
 #include "proto/payload_vector.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -100,6 +101,9 @@ int shard_table_note(struct shard_table *table, const struct manifest *manifest)
 
 /* Index of the collection, or -1 when no manifest speaks of it. */
 int shard_table_collection(const struct shard_table *table, const struct text_view *collection);
+
+/* Is there a shard of that vShard, of whichever collection? */
+bool shard_table_has(const struct shard_table *table, uint32_t vshard);
 
 /* The shard of that collection, or NULL when it is not on this node. */
 const struct shard *shard_table_find(const struct shard_table *table, uint32_t vshard,

@@ -160,12 +160,13 @@ static void reader_open(const struct grant *grant)
 		.memory = memory,
 		.memory_size = REGION_SIZE,
 	};
+	struct link_options to = {.to = grant->addr};
 	struct device *device;
 
 	open_hub(3, &device, &hub);
 	now_ns = clock_now_ns();
-	if (link_connect(hub, &grant->addr, LINK_READS, now_ns, now_ns + PATIENCE_NS, &options.link,
-			 error, sizeof(error)))
+	to.deadline_ns = now_ns + PATIENCE_NS;
+	if (link_connect(hub, &to, now_ns, &options.link, error, sizeof(error)))
 		die(error);
 	while (link_state(options.link) < LINK_READY)
 		(void)turn();

@@ -247,16 +247,17 @@ static void open_verbs(struct bench *bench)
 					       .changed = changed,
 					       .context = bench};
 	char error[512] = "";
-	struct addr at = {{0}, 0}, bound;
+	struct link_options options = {.use = LINK_READS};
+	struct addr at = {{0}, 0};
 	bool ready = false;
 
 	if (device_open(real_verbs_ops(), &any, &bench->device, error, sizeof(error)) ||
 	    link_hub_new(bench->device, &config, &bench->hub, error, sizeof(error)))
 		fail(error);
 	memcpy(at.ip, device_info(bench->device)->gid, sizeof(at.ip));
-	if (link_listen(bench->hub, &at, &bound, error, sizeof(error)) ||
-	    link_connect(bench->hub, &bound, LINK_READS, clock_now_ns(),
-			 clock_now_ns() + UINT64_C(5000000000), &bench->here, error, sizeof(error)))
+	options.deadline_ns = clock_now_ns() + UINT64_C(5000000000);
+	if (link_listen(bench->hub, &at, &options.to, error, sizeof(error)) ||
+	    link_connect(bench->hub, &options, clock_now_ns(), &bench->here, error, sizeof(error)))
 		fail(error);
 	for (uint64_t end = clock_now_ns() + UINT64_C(8000000000);
 	     !ready && clock_now_ns() < end;) {

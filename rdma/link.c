@@ -307,28 +307,30 @@ int link_resolve(struct link *link)
 	return 0;
 }
 
-int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use, uint64_t now_ns,
-		 uint64_t deadline_ns, struct link **ret_link, char *error, size_t error_size)
+int link_connect(struct link_hub *hub, const struct link_options *options, uint64_t now_ns,
+		 struct link **ret_link, char *error, size_t error_size)
 {
+	const struct addr *to = &options->to;
 	struct link *link;
 	char text[ADDR_TEXT_MAX];
 	int status;
 
-	if (use == LINK_FRAMES && !hub->config.srq) {
+	if (options->use == LINK_FRAMES && !hub->config.srq) {
 		snprintf(error, error_size, "this hub receives no frames");
 		return -EINVAL;
 	}
-	if (deadline_ns <= now_ns) {
+	if (options->deadline_ns <= now_ns) {
 		snprintf(error, error_size, "no time is left to connect to %s",
 			 addr_format(to, text));
 		return -ETIMEDOUT;
 	}
-	link = link_take(hub, use, /* accepted= */ false, deadline_ns);
+	link = link_take(hub, options->use, /* accepted= */ false, options->deadline_ns);
 	if (!link) {
 		snprintf(error, error_size, "all %u links are in use", hub->config.link_max);
 		return -ENOSPC;
 	}
 	link->peer = *to;
+	link->shard = options->shard;
 	if (hub->ops->create_id(hub->channel, &link->id, link, RDMA_PS_TCP) != 0) {
 		status = -errno;
 		link->id = NULL;
@@ -445,6 +447,11 @@ struct addr link_peer(const struct link *link)
 bool link_is_accepted(const struct link *link)
 {
 	return link->accepted;
+}
+
+uint16_t link_shard(const struct link *link)
+{
+	return link->shard;
 }
 
 uint32_t link_reads_max(const struct link *link)

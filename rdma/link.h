@@ -43,6 +43,9 @@
 /* Links of one hub. */
 #define LINK_MAX 4096
 
+/* A link that is for no shard in particular. */
+#define LINK_NO_SHARD 0
+
 enum link_use {
 	LINK_READS = 0,
 	LINK_FRAMES = 1,
@@ -75,6 +78,11 @@ struct link_hub_config {
 	void *context;
 
 	/*
+	 * Is this vShard here? A link that names another is refused. NULL: nobody is asked.
+	 */
+	bool (*has_shard)(void *context, uint32_t vshard);
+
+	/*
 	 * For LINK_FRAMES, which are refused without: where all such links receive. Their wr_id
 	 * have LINK_WR_SHARED set. Borrowed until link_hub_free().
 	 */
@@ -102,12 +110,25 @@ void link_hub_free(struct link_hub *hub); /* closes all links */
 int link_listen(struct link_hub *hub, const struct addr *addr, struct addr *ret_bound, char *error,
 		size_t error_size);
 
+struct link_options {
+	struct addr to;
+	enum link_use use;
+	uint16_t shard; /* that it is for: link_shard_name(), or LINK_NO_SHARD */
+	uint64_t deadline_ns;
+};
+
+/* What hellos call a vShard; LINK_NO_SHARD for one beyond those that can be named. */
+static inline uint16_t link_shard_name(uint32_t vshard)
+{
+	return vshard < UINT16_MAX ? (uint16_t)(vshard + 1) : LINK_NO_SHARD;
+}
+
 /*
  * Begins a link; it is LINK_READY, or LINK_ENDED, some turns later, by 'deadline_ns' at the latest.
  * Returns 0 or a negative errno.
  */
-int link_connect(struct link_hub *hub, const struct addr *to, enum link_use use, uint64_t now_ns,
-		 uint64_t deadline_ns, struct link **ret_link, char *error, size_t error_size);
+int link_connect(struct link_hub *hub, const struct link_options *options, uint64_t now_ns,
+		 struct link **ret_link, char *error, size_t error_size);
 
 /*
  * Disconnects and frees. What was posted on the link is given up: the device has let go of its
@@ -123,7 +144,7 @@ void link_close(struct link *link);
 	LINK_STAT(failed)            /* links of ours that never became ready */                   \
 	LINK_STAT(refused_malformed) /* peers whose hello isn't one, or of another version */      \
 	LINK_STAT(refused_full)      /* no link or no completions left for them */                 \
-	LINK_STAT(refused_other)     /* another device, frames where there are none */             \
+	LINK_STAT(refused_other)     /* another device, no frames here, or not that shard */       \
 	LINK_STAT(refused_secret)    /* peers whose proof is wrong, or who found ours wrong */     \
 	LINK_STAT(refused_late)      /* peers who didn't prove themselves in time */               \
 	LINK_STAT(refused_gone)      /* peers who went before they were ready */
@@ -167,6 +188,7 @@ const char *link_error(const struct link *link); /* one line, what to do include
 uint64_t link_peer_node(const struct link *link);
 struct addr link_peer(const struct link *link);
 bool link_is_accepted(const struct link *link);   /* the peer connected to us */
+uint16_t link_shard(const struct link *link);     /* what its hello named, or LINK_NO_SHARD */
 uint32_t link_reads_max(const struct link *link); /* READs under way that both sides agreed on */
 struct ibv_qp *link_qp(struct link *link);
 struct device *link_device(struct link *link);

@@ -93,7 +93,8 @@ static void addr_resolved(struct link *link)
 static void route_resolved(struct link *link)
 {
 	struct link_hub *hub = link->hub;
-	struct link_hello hello = {.use = link->use, .node = hub->config.node};
+	struct link_hello hello = {
+		.use = link->use, .shard = link->shard, .node = hub->config.node};
 	struct rdma_conn_param param;
 	int status = link_nonce(hub, hello.nonce);
 
@@ -193,6 +194,12 @@ static int answer(struct link *link, const struct cm_event *event)
 	return hub->ops->accept(link->id, &param) == 0 ? 0 : -errno;
 }
 
+static bool has_shard(const struct link_hub *hub, uint16_t shard)
+{
+	return shard == LINK_NO_SHARD || !hub->config.has_shard ||
+	       hub->config.has_shard(hub->config.context, shard - 1U);
+}
+
 static enum link_refusal check_request(const struct link_hub *hub, const struct cm_event *event,
 				       struct link_hello *ret_hello)
 {
@@ -204,7 +211,9 @@ static enum link_refusal check_request(const struct link_hub *hub, const struct 
 		return LINK_REFUSAL_MALFORMED;
 	if (ret_hello->use == LINK_FRAMES && !hub->config.srq)
 		return LINK_REFUSAL_USE;
-	return is_ours(hub, event->id) ? LINK_REFUSAL_NONE : LINK_REFUSAL_DEVICE;
+	if (!is_ours(hub, event->id))
+		return LINK_REFUSAL_DEVICE;
+	return has_shard(hub, ret_hello->shard) ? LINK_REFUSAL_NONE : LINK_REFUSAL_SHARD;
 }
 
 static void count_refusal(struct link_hub *hub, enum link_refusal refusal)
@@ -246,6 +255,7 @@ static void connect_request(struct link_hub *hub, const struct cm_event *event)
 	link->id = event->id;
 	link->id->context = link;
 	link->peer_node = hello.node;
+	link->shard = hello.shard;
 	link->peer = link_from_sockaddr(&event->id->route.addr.dst_addr);
 	memcpy(link->connecting, event->bytes, LINK_HELLO_SIZE);
 	if (answer(link, event) < 0) {

@@ -19,7 +19,7 @@ void link_hello_encode(const struct link_hello *hello, uint8_t to[LINK_HELLO_SIZ
 	store_le32(to, LINK_MAGIC);
 	to[4] = LINK_VERSION;
 	to[5] = (uint8_t)hello->use;
-	store_le16(to + 6, 0);
+	store_le16(to + 6, hello->shard);
 	store_le64(to + 8, hello->node);
 	memcpy(to + 16, hello->nonce, LINK_NONCE_SIZE);
 }
@@ -33,6 +33,7 @@ int link_hello_decode(const uint8_t *bytes, size_t size, struct link_hello *ret_
 	if (bytes[5] != LINK_READS && bytes[5] != LINK_FRAMES)
 		return LINK_HANDSHAKE_E_MALFORMED;
 	ret_hello->use = (enum link_use)bytes[5];
+	ret_hello->shard = load_le16(bytes + 6);
 	ret_hello->node = load_le64(bytes + 8);
 	memcpy(ret_hello->nonce, bytes + 16, LINK_NONCE_SIZE);
 	return 0;
@@ -50,7 +51,7 @@ void link_refusal_encode(enum link_refusal refusal, uint8_t to[LINK_REFUSAL_SIZE
 enum link_refusal link_refusal_decode(const uint8_t *bytes, size_t size)
 {
 	if (size < LINK_REFUSAL_SIZE || load_le32(bytes) != LINK_MAGIC ||
-	    bytes[5] > LINK_REFUSAL_SECRET)
+	    bytes[5] > LINK_REFUSAL_SHARD)
 		return LINK_REFUSAL_NONE;
 	return (enum link_refusal)bytes[5];
 }
@@ -70,6 +71,8 @@ const char *link_refusal_text(enum link_refusal refusal)
 		return "the address is of another of its devices than the one it uses";
 	case LINK_REFUSAL_SECRET:
 		return "it doesn't share our secret: give both the same cluster secret";
+	case LINK_REFUSAL_SHARD:
+		return "it doesn't have that shard: the map of who has it is out of date";
 	case LINK_REFUSAL_NONE:
 		break;
 	}

@@ -43,6 +43,7 @@ enum link_refusal {
 	LINK_REFUSAL_USE = 4,
 	LINK_REFUSAL_DEVICE = 5,
 	LINK_REFUSAL_SECRET = 6,
+	LINK_REFUSAL_SHARD = 7,
 };
 
 /* Who speaks, in a proof: numbers on the wire, inside what is hashed. */
@@ -60,7 +61,8 @@ enum link_first {
 
 struct link_hello {
 	enum link_use use;
-	uint64_t node; /* 0: a client */
+	uint16_t shard; /* link_shard_name(), or LINK_NO_SHARD */
+	uint64_t node;  /* 0: a client */
 	uint8_t nonce[LINK_NONCE_SIZE];
 };
 

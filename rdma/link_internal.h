@@ -70,6 +70,7 @@ struct link {
 	bool connected; /* the other side has to be told of the end */
 	bool shown;     /* the user knows it */
 	bool broken;    /* its queue pair flushes, for a reason that an event may tell */
+	uint16_t shard; /* link_shard() */
 	uint32_t reads_max;
 	uint64_t deadline_ns; /* UINT64_MAX once it is ready */
 	uint64_t peer_node;

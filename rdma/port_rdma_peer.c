@@ -186,18 +186,18 @@ void peers_look(struct rdma_queue *q, uint64_t now_ns)
 static struct peer *dial(struct rdma_queue *q, const struct addr *to)
 {
 	uint64_t now_ns = q->config.now_ns();
-	struct addr listener = *to;
+	struct link_options options = {
+		.to = *to, .use = LINK_FRAMES, .deadline_ns = now_ns + PORT_RDMA_DIAL_NS};
 	struct link *link;
 	struct peer *peer;
 	int r;
 
 	if (is_made_up(to) || to->port > UINT16_MAX - PORT_RDMA_OFFSET || !q->free_peers)
 		return NULL;
-	listener.port += PORT_RDMA_OFFSET;
+	options.to.port += PORT_RDMA_OFFSET;
 	if (q->config.allocates)
 		q->config.allocates(true);
-	r = link_connect(q->hub, &listener, LINK_FRAMES, now_ns, now_ns + PORT_RDMA_DIAL_NS, &link,
-			 q->why, sizeof(q->why));
+	r = link_connect(q->hub, &options, now_ns, &link, q->why, sizeof(q->why));
 	if (q->config.allocates)
 		q->config.allocates(false);
 	if (r < 0)

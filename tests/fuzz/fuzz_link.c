@@ -5,7 +5,7 @@
  *
  *      0  u8  which message is replaced: 0 the request's private data, 1 the answer's, 2 the
  *             connecting side's first SEND, 3 the listening side's. Bit 2: the bytes are
- *             xored onto the message instead, and its size stays
+ *             xored onto the message instead, and its size stays. Bit 3: the link is for a shard
  *      1      bytes of the message, 255 at most
  *
  * Whatever comes, both hubs stay whole, a link is ready only when the message was as it
@@ -23,15 +23,23 @@
 
 /* Turns that a link takes at most to become ready, or to be refused; then its deadline comes. */
 #define STEPS   20
+#define SHARD   5 /* that links are for */
 #define STEP_NS UINT64_C(1000000)
 
 static const uint8_t *input;
 static size_t input_size;
 static bool input_xor;
+static uint16_t input_shard;
 static bool changed_bytes; /* of those that count */
 
 static struct link_hub *hubs[2];
 static struct link *ready[2];
+
+static bool has_shard(void *context, uint32_t vshard)
+{
+	(void)context;
+	return vshard == SHARD;
+}
 
 static void changed(void *context, struct link *link)
 {
@@ -86,11 +94,12 @@ static uint64_t turn(uint64_t now_ns)
 
 static uint64_t connect_one(const struct addr *to, uint64_t now_ns)
 {
+	const struct link_options options = {
+		.to = *to, .shard = input_shard, .deadline_ns = now_ns + LINK_PROVE_NS};
 	char error[DEVICE_ERROR_MAX];
 	struct link *link;
 
-	CHECK(link_connect(hubs[1], to, LINK_READS, now_ns, now_ns + LINK_PROVE_NS, &link, error,
-			   sizeof(error)) == 0);
+	CHECK(link_connect(hubs[1], &options, now_ns, &link, error, sizeof(error)) == 0);
 	return turn(now_ns);
 }
 
@@ -123,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	input = data + 1;
 	input_size = size - 1;
 	input_xor = (data[0] & 4) != 0;
+	input_shard = data[0] & 8 ? link_shard_name(SHARD) : LINK_NO_SHARD;
 	for (size_t i = 0; i < ARRAY_COUNT(hubs); i++) {
 		const struct link_hub_config config = {.node = 7 - 7 * i,
 						       .secret = secret,
@@ -130,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						       .send_depth = 4,
 						       .seed = i + 1,
 						       .changed = changed,
+						       .has_shard = has_shard,
 						       .context = &ready[i]};
 
 		CHECK(device_open(ops, &(struct device_options){.gid_index = -1}, &devices[i],

@@ -55,10 +55,11 @@ void link_reader_close(struct link_reader *reader)
 
 struct link *link_reader_connect(struct link_reader *reader, const struct addr *to, uint64_t now_ns)
 {
+	const struct link_options options = {
+		.to = *to, .shard = reader->shard, .deadline_ns = now_ns + CONNECT_S * NS_PER_S};
 	struct link *link;
 
-	if (link_connect(reader->hub, to, LINK_READS, now_ns, now_ns + CONNECT_S * NS_PER_S, &link,
-			 error, sizeof(error)))
+	if (link_connect(reader->hub, &options, now_ns, &link, error, sizeof(error)))
 		fail_msg("%s", error);
 	for (unsigned i = 0; i < reader->turn_max && link_state(link) < LINK_READY; i++)
 		reader->turn(reader->context);

@@ -25,6 +25,7 @@ struct link_reader {
 	struct link_hub *hub;
 	uint8_t *bytes; /* where READs go */
 	struct ibv_mr *bytes_mr;
+	uint16_t shard;    /* that the next link is for: link_shard_name() */
 	unsigned turn_max; /* turns after which it isn't going to happen */
 	void (*turn)(void *context);
 	void *context;

@@ -121,10 +121,10 @@ static bool turn_until(struct rig *rig, const bool *done)
 struct link *rig_connect(struct rig *rig)
 {
 	uint64_t until = rig->now_ns + PATIENCE_NS;
+	const struct link_options options = {.to = rig->bound, .deadline_ns = until};
 	struct link *link;
 
-	if (link_connect(rig->reader.hub, &rig->bound, LINK_READS, rig->now_ns, until, &link, error,
-			 sizeof(error)))
+	if (link_connect(rig->reader.hub, &options, rig->now_ns, &link, error, sizeof(error)))
 		fail_msg("%s", error);
 	while (link_state(link) < LINK_READY && rig->now_ns < until)
 		turn_once(rig);

@@ -152,10 +152,11 @@ static struct link *peer;
 
 static void reader_connect(const struct owner *owner)
 {
-	uint64_t now_ns = clock_now_ns(), until_ns = now_ns + PATIENCE_NS;
+	uint64_t now_ns = clock_now_ns();
+	const struct link_options options = {.to = owner->grant.addr,
+					     .deadline_ns = now_ns + PATIENCE_NS};
 
-	if (link_connect(hub, &owner->grant.addr, LINK_READS, now_ns, until_ns, &peer, error,
-			 sizeof(error)))
+	if (link_connect(hub, &options, now_ns, &peer, error, sizeof(error)))
 		fail_msg("%s", error);
 	while (link_state(peer) < LINK_READY)
 		(void)link_hub_turn(hub, clock_now_ns());

@@ -134,10 +134,10 @@ static void turn_until(const struct link *link, enum link_state state)
 static struct link *connect_to(const struct addr *to, uint64_t patience_ns)
 {
 	uint64_t now_ns = clock_now_ns();
+	const struct link_options options = {.to = *to, .deadline_ns = now_ns + patience_ns};
 	struct link *link;
 
-	if (link_connect(client.hub, to, LINK_READS, now_ns, now_ns + patience_ns, &link, error,
-			 sizeof(error)) < 0)
+	if (link_connect(client.hub, &options, now_ns, &link, error, sizeof(error)) < 0)
 		fail_msg("%s", error);
 	return link;
 }
@@ -231,6 +231,7 @@ static void a_port_without_a_listener_is_told_from_one_that_doesnt_answer(void *
 static void an_address_that_isnt_there_is_refused(void **state)
 {
 	uint64_t now_ns = clock_now_ns();
+	struct link_options options;
 	struct addr addr;
 	struct link *link;
 	int status;
@@ -245,8 +246,8 @@ static void an_address_that_isnt_there_is_refused(void **state)
 	link_close(link);
 
 	assert_int_equal(addr_parse("192.0.2.1:7", 0, &addr), 0);
-	status = link_connect(client.hub, &addr, LINK_READS, now_ns, now_ns + NS_PER_S, &link,
-			      error, sizeof(error));
+	options = (struct link_options){.to = addr, .deadline_ns = now_ns + NS_PER_S};
+	status = link_connect(client.hub, &options, now_ns, &link, error, sizeof(error));
 	if (status == 0) {
 		turn_until(link, LINK_ENDED);
 		snprintf(error, sizeof(error), "%s", link_error(link));

@@ -209,6 +209,50 @@ static void nobody_gets_a_key_without_the_proof_of_a_link(void **state)
 	assert_int_equal(stats(fixture).leases_granted, 0);
 }
 
+static void a_link_for_a_shard_gets_regions_of_no_other(void **state)
+{
+	struct fixture *fixture = *state;
+	struct export_ask wanted;
+	struct link *link;
+
+	for (unsigned i = 0; i < 2; i++) {
+		fixture->reader.shard = link_shard_name(CORE_PAIR_VSHARD + i);
+		link = connect_ready(fixture);
+		wanted = ask_of(fixture, link, REGION_KIND_SEGMENT);
+		wanted.shard = &fixture->shards->shards[!i];
+		assert_refused(ask(fixture, &wanted), REGION_NOT_MEMBER);
+		assert_int_equal(stats(fixture).proofs_refused, i + 1);
+		wanted.shard = &fixture->shards->shards[i];
+		assert_true(ask(fixture, &wanted).available);
+	}
+}
+
+static void a_link_for_a_shard_that_is_not_here_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint32_t others[] = {0, CORE_PAIR_VSHARD - 1, CORE_PAIR_VSHARD + SHARD_COUNT,
+				   UINT16_MAX - 1};
+
+	for (unsigned i = 0; i < ARRAY_COUNT(others); i++) {
+		const struct link_options options = {
+			.to = fixture->self,
+			.shard = link_shard_name(others[i]),
+			.deadline_ns = fixture->now_ns + NS_PER_S,
+		};
+		struct link *link;
+
+		assert_int_equal(link_connect(fixture->reader.hub, &options, fixture->now_ns, &link,
+					      error, sizeof(error)),
+				 0);
+		for (unsigned turns = 0; turns < TURN_MAX && link_state(link) < LINK_READY; turns++)
+			turn(fixture);
+		assert_int_equal(link_state(link), LINK_ENDED);
+		assert_non_null(strstr(link_error(link), "doesn't have that shard"));
+		link_close(link);
+	}
+	assert_int_equal(stats(fixture).links_opened, 0);
+}
+
 static void a_lease_ends_with_its_time_and_its_key_is_refused(void **state)
 {
 	struct fixture *fixture = *state;
@@ -530,6 +574,8 @@ int main(void)
 		TEST_WITHOUT_WINDOWS(the_key_of_a_part_opens_no_more_than_the_part),
 		TEST(a_key_works_on_no_other_link),
 		TEST(nobody_gets_a_key_without_the_proof_of_a_link),
+		TEST(a_link_for_a_shard_gets_regions_of_no_other),
+		TEST(a_link_for_a_shard_that_is_not_here_is_refused),
 		TEST(a_lease_ends_with_its_time_and_its_key_is_refused),
 		TEST_WITHOUT_WINDOWS(a_lease_ends_with_its_time_and_its_key_is_refused),
 		TEST(leases_end_with_their_link),

@@ -86,7 +86,7 @@ static void begin(uint64_t seed)
 					 .seed = seed,
 					 .changed = owner_changed};
 	const struct device_options options = {.gid_index = -1};
-	struct addr addr;
+	struct link_options way = {.deadline_ns = UINT64_MAX};
 
 	fake = fake_verbs_new(&world);
 	ops = *fake;
@@ -100,11 +100,9 @@ static void begin(uint64_t seed)
 	config.node = 3;
 	config.changed = reader_changed;
 	assert_int_equal(link_hub_new(device, &config, &reader, error, sizeof(error)), 0);
-	assert_int_equal(addr_parse("10.77.0.1:0", 0, &addr), 0);
-	assert_int_equal(link_listen(owner, &addr, &addr, error, sizeof(error)), 0);
-	assert_int_equal(link_connect(reader, &addr, LINK_READS, now_ns, UINT64_MAX, &link, error,
-				      sizeof(error)),
-			 0);
+	assert_int_equal(addr_parse("10.77.0.1:0", 0, &way.to), 0);
+	assert_int_equal(link_listen(owner, &way.to, &way.to, error, sizeof(error)), 0);
+	assert_int_equal(link_connect(reader, &way, now_ns, &link, error, sizeof(error)), 0);
 	for (unsigned i = 0; i < 20; i++)
 		turn();
 	assert_int_equal(link_state(link), LINK_READY);

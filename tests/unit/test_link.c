@@ -47,6 +47,15 @@ static void changed(void *context, struct link *link)
 static const uint8_t other_secret[LINK_SECRET_SIZE] = "another one";
 static const uint8_t secret[LINK_SECRET_SIZE] = "a secret of all the members";
 
+/* The server's shards. */
+static bool has_shard(void *context, uint32_t vshard)
+{
+	const struct node *node = context;
+
+	assert_ptr_equal(node, &server);
+	return vshard == 0 || vshard == 41 || vshard == UINT16_MAX - 1;
+}
+
 static void open_node(struct node *node, const struct verbs_ops *ops, uint64_t number,
 		      const uint8_t *key)
 {
@@ -57,6 +66,7 @@ static void open_node(struct node *node, const struct verbs_ops *ops, uint64_t n
 		.send_depth = 16,
 		.seed = number + 1,
 		.changed = changed,
+		.has_shard = node == &server ? has_shard : NULL,
 		.context = node,
 	};
 
@@ -110,15 +120,25 @@ static void end(void)
 
 static const struct fake_verbs_config one_device = {.seed = 1, .devices = 1};
 
-static struct link *connect_to(struct addr to)
+static struct link_options options_to(struct addr to)
+{
+	return (struct link_options){.to = to, .deadline_ns = now_ns + PATIENCE_NS};
+}
+
+static struct link *connect_with(const struct link_options *options)
 {
 	struct link *link;
 
-	assert_int_equal(link_connect(client.hub, &to, LINK_READS, now_ns, now_ns + 1000 * STEP_NS,
-				      &link, error, sizeof(error)),
-			 0);
+	assert_int_equal(link_connect(client.hub, options, now_ns, &link, error, sizeof(error)), 0);
 	assert_int_equal(link_state(link), LINK_CONNECTING);
 	return link;
+}
+
+static struct link *connect_to(struct addr to)
+{
+	struct link_options options = options_to(to);
+
+	return connect_with(&options);
 }
 
 static struct link *connect_ready(void)
@@ -256,6 +276,58 @@ static void requests_that_are_no_hello_are_refused_with_the_reason(void **state)
 	end();
 }
 
+static struct link_options options_for(uint16_t shard)
+{
+	struct link_options options = options_to(server.bound);
+
+	options.shard = shard;
+	return options;
+}
+
+static void a_link_names_its_shard_which_both_sides_know(void **state)
+{
+	static const uint32_t vshards[] = {0, 41, UINT16_MAX - 1};
+
+	(void)state;
+	begin(&one_device, secret, secret);
+	for (size_t i = 0; i < ARRAY_COUNT(vshards); i++) {
+		struct link_options options = options_for(link_shard_name(vshards[i]));
+		struct link *link = connect_with(&options);
+
+		turn(10);
+		assert_int_equal(link_state(link), LINK_READY);
+		assert_int_equal(link_shard(link), vshards[i] + 1);
+		assert_int_equal(link_shard(server.last), vshards[i] + 1);
+		link_close(link);
+		turn(10);
+	}
+	assert_int_equal(link_shard(connect_ready()), LINK_NO_SHARD);
+	assert_int_equal(link_shard(server.last), LINK_NO_SHARD);
+	assert_int_equal(link_shard_name(UINT16_MAX), LINK_NO_SHARD);
+	assert_int_equal(link_shard_name(UINT32_MAX), LINK_NO_SHARD);
+	end();
+}
+
+static void a_shard_that_isnt_there_is_refused_with_the_reason(void **state)
+{
+	static const uint32_t vshards[] = {1, 40, 42, UINT16_MAX - 2};
+
+	(void)state;
+	begin(&one_device, secret, secret);
+	for (size_t i = 0; i < ARRAY_COUNT(vshards); i++) {
+		struct link_options options = options_for(link_shard_name(vshards[i]));
+		struct link *link = connect_with(&options);
+
+		turn(10);
+		assert_int_equal(link_state(link), LINK_ENDED);
+		assert_non_null(strstr(link_error(link), "doesn't have that shard"));
+		assert_int_equal(link_hub_stats(server.hub).refused_other, i + 1);
+		assert_int_equal(link_hub_stats(server.hub).links, 0);
+		link_close(link);
+	}
+	end();
+}
+
 /* Mangles what comes second: the answer. */
 static uint8_t mangle_answer(void *context, uint8_t bytes[255], uint8_t size)
 {
@@ -313,6 +385,7 @@ static void who_doesnt_prove_itself_in_time_is_cut_off(void **state)
 
 static void addresses_that_lead_nowhere_are_told_apart(void **state)
 {
+	struct link_options options;
 	struct addr addr;
 	struct link *link;
 
@@ -324,8 +397,8 @@ static void addresses_that_lead_nowhere_are_told_apart(void **state)
 	assert_int_equal(addr_parse("10.77.0.99:7", 0, &addr), 0);
 	expect_refusal(addr, "can't be reached");
 	assert_int_equal(addr_parse("192.0.2.1:7", 0, &addr), 0);
-	assert_int_equal(link_connect(client.hub, &addr, LINK_READS, now_ns, now_ns + PATIENCE_NS,
-				      &link, error, sizeof(error)),
+	options = options_to(addr);
+	assert_int_equal(link_connect(client.hub, &options, now_ns, &link, error, sizeof(error)),
 			 -ENETUNREACH);
 	assert_non_null(strstr(error, "192.0.2.1:7"));
 	end();
@@ -386,6 +459,7 @@ static void who_doesnt_answer_is_given_up_at_the_deadline(void **state)
 
 static void links_have_a_limit_on_both_sides(void **state)
 {
+	struct link_options options;
 	struct link *links[8];
 	struct link *link;
 
@@ -393,8 +467,8 @@ static void links_have_a_limit_on_both_sides(void **state)
 	begin(&one_device, secret, secret);
 	for (size_t i = 0; i < ARRAY_COUNT(links); i++)
 		links[i] = connect_ready();
-	assert_int_equal(link_connect(client.hub, &server.bound, LINK_READS, now_ns,
-				      now_ns + PATIENCE_NS, &link, error, sizeof(error)),
+	options = options_to(server.bound);
+	assert_int_equal(link_connect(client.hub, &options, now_ns, &link, error, sizeof(error)),
 			 -ENOSPC);
 	/* Only this side's end goes: the listener still has eight when the next request comes. */
 	fake_verbs_cut(true);
@@ -533,6 +607,7 @@ static void a_failure_of_any_call_leaves_nothing_behind(void **state)
 
 	(void)state;
 	do {
+		struct link_options options;
 		struct link *link;
 		unsigned calls;
 		int status;
@@ -541,8 +616,8 @@ static void a_failure_of_any_call_leaves_nothing_behind(void **state)
 		server.close_ended = true;
 		calls = fake_verbs_calls();
 		fake_verbs_fail_at(++n);
-		status = link_connect(client.hub, &server.bound, LINK_READS, now_ns,
-				      now_ns + PATIENCE_NS, &link, error, sizeof(error));
+		options = options_to(server.bound);
+		status = link_connect(client.hub, &options, now_ns, &link, error, sizeof(error));
 		failed = status < 0;
 		if (failed) {
 			assert_true(error[0] != '\0');
@@ -952,11 +1027,11 @@ static void end_frames(void)
 
 static struct link *connect_frames(void)
 {
+	struct link_options options = options_to(server.bound);
 	struct link *link;
 
-	assert_int_equal(link_connect(client.hub, &server.bound, LINK_FRAMES, now_ns,
-				      now_ns + PATIENCE_NS, &link, error, sizeof(error)),
-			 0);
+	options.use = LINK_FRAMES;
+	link = connect_with(&options);
 	turn(10);
 	assert_int_equal(link_state(link), LINK_READY);
 	return link;
@@ -1154,6 +1229,8 @@ int main(void)
 		cmocka_unit_test(without_a_secret_anybody_becomes_ready),
 		cmocka_unit_test(a_wrong_proof_is_refused_by_the_listening_side),
 		cmocka_unit_test(requests_that_are_no_hello_are_refused_with_the_reason),
+		cmocka_unit_test(a_link_names_its_shard_which_both_sides_know),
+		cmocka_unit_test(a_shard_that_isnt_there_is_refused_with_the_reason),
 		cmocka_unit_test(answers_that_arent_terns_are_told),
 		cmocka_unit_test(who_doesnt_prove_itself_in_time_is_cut_off),
 		cmocka_unit_test(addresses_that_lead_nowhere_are_told_apart),

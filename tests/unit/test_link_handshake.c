@@ -9,6 +9,9 @@
 static const char golden_connecting[] =
 	"546e4c6b 01 00 0000 0000000000000000"
 	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+static const char golden_of_a_shard[] =
+	"546e4c6b 01 00 e903 0000000000000000"
+	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 static const char golden_listening[] =
 	"546e4c6b 01 00 0000 0700000000000000"
 	"202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
@@ -41,8 +44,25 @@ static void hellos_have_the_documented_bytes(void **state)
 	assert_memory_equal(bytes, golden, sizeof(golden));
 	assert_int_equal(link_hello_decode(golden, sizeof(golden), &hello), 0);
 	assert_int_equal(hello.use, LINK_READS);
+	assert_int_equal(hello.shard, LINK_NO_SHARD);
 	assert_int_equal(hello.node, 7);
 	assert_int_equal(hello.nonce[31], 63);
+}
+
+static void a_hello_that_names_a_shard_has_the_documented_bytes(void **state)
+{
+	struct link_hello hello = {.use = LINK_READS, .shard = link_shard_name(1000)};
+	uint8_t golden[LINK_HELLO_SIZE], bytes[LINK_HELLO_SIZE];
+
+	(void)state;
+	for (uint8_t i = 0; i < LINK_NONCE_SIZE; i++)
+		hello.nonce[i] = i;
+	link_hello_encode(&hello, bytes);
+	assert_int_equal(test_unhex(golden_of_a_shard, golden, sizeof(golden)), sizeof(golden));
+	assert_memory_equal(bytes, golden, sizeof(golden));
+	hello.shard = LINK_NO_SHARD;
+	assert_int_equal(link_hello_decode(golden, sizeof(golden), &hello), 0);
+	assert_int_equal(hello.shard, 1001);
 }
 
 static void proofs_have_the_documented_bytes(void **state)
@@ -112,7 +132,7 @@ static void refusals_come_back_and_others_are_none(void **state)
 	uint8_t bytes[LINK_REFUSAL_SIZE];
 
 	(void)state;
-	for (int i = LINK_REFUSAL_MALFORMED; i <= LINK_REFUSAL_SECRET; i++) {
+	for (int i = LINK_REFUSAL_MALFORMED; i <= LINK_REFUSAL_SHARD; i++) {
 		link_refusal_encode((enum link_refusal)i, bytes);
 		assert_int_equal(link_refusal_decode(bytes, sizeof(bytes)), i);
 		bytes[4] = 99; /* of a later version */
@@ -120,7 +140,7 @@ static void refusals_come_back_and_others_are_none(void **state)
 		assert_true(strlen(link_refusal_text((enum link_refusal)i)) > 20);
 		assert_int_equal(link_refusal_decode(bytes, 7), LINK_REFUSAL_NONE);
 	}
-	bytes[5] = LINK_REFUSAL_SECRET + 1;
+	bytes[5] = LINK_REFUSAL_SHARD + 1;
 	assert_int_equal(link_refusal_decode(bytes, sizeof(bytes)), LINK_REFUSAL_NONE);
 	bytes[5] = LINK_REFUSAL_FULL;
 	bytes[0] ^= 1;
@@ -147,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hellos_have_the_documented_bytes),
+		cmocka_unit_test(a_hello_that_names_a_shard_has_the_documented_bytes),
 		cmocka_unit_test(proofs_have_the_documented_bytes),
 		cmocka_unit_test(every_bit_of_the_hellos_and_the_secret_changes_the_proof),
 		cmocka_unit_test(hellos_that_arent_are_refused),

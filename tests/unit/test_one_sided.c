@@ -12,8 +12,10 @@
 #include "proto/message.h"
 #include "proto/payload_region.h"
 #include "proto/status.h"
+#include "rdma/fetch_verbs.h"
 #include "rdma/shm_link.h"
 #include "tests/lib/fake_asks.h"
+#include "tests/lib/fake_verbs.h"
 #include "tests/lib/index.h"
 #include "tests/lib/kinds.h"
 
@@ -737,6 +739,132 @@ static void directories_that_are_too_large_are_not_read(void **state)
 	assert_refused(&fixture, "a directory of");
 }
 
+/* --- by verbs --- */
+
+struct end {
+	struct device *device;
+	struct link_hub *hub;
+	uint32_t named; /* the owner's: the vShard that it was asked for last */
+	bool has_none;
+};
+
+static void link_changed(void *context, struct link *link)
+{
+	(void)context;
+	if (link_is_accepted(link) && link_state(link) == LINK_ENDED)
+		link_close(link);
+}
+
+static bool has_shard(void *context, uint32_t vshard)
+{
+	struct end *owner = context;
+
+	owner->named = vshard;
+	return !owner->has_none;
+}
+
+static void end_open(struct end *end, const struct verbs_ops *ops)
+{
+	const struct device_options any = {.gid_index = -1};
+	const struct link_hub_config config = {.link_max = 4,
+					       .send_depth = FETCH_VERBS_DEPTH_MIN,
+					       .seed = 1,
+					       .changed = link_changed,
+					       .has_shard = has_shard,
+					       .context = end};
+	char error[DEVICE_ERROR_MAX];
+
+	*end = (struct end){.named = UINT32_MAX};
+	assert_int_equal(device_open(ops, &any, &end->device, error, sizeof(error)), 0);
+	assert_int_equal(link_hub_new(end->device, &config, &end->hub, error, sizeof(error)), 0);
+}
+
+static void end_close(struct end *end)
+{
+	link_hub_free(end->hub);
+	device_close(end->device);
+}
+
+/* A fixture whose reader has verbs, and whose owner is a hub that grants nothing. */
+static void setup_verbs(struct fixture *fixture, struct end ends[2])
+{
+	const struct verbs_ops *ops =
+		fake_verbs_new(&(struct fake_verbs_config){.devices = 1, .seed = 1});
+	struct one_sided_config config = {
+		.memory_size = 16 << 20,
+		.shard_max = 1,
+		.reader = {.in_flight = 4, .ef_max = 128, .k_max = 10, .breadth = 4},
+	};
+	struct addr bound;
+	char error[DEVICE_ERROR_MAX];
+
+	*fixture = (struct fixture){.now_ns = 1000 * MS};
+	for (unsigned i = 0; i < 2; i++)
+		end_open(&ends[i], ops);
+	assert_int_equal(addr_parse("10.77.0.1:0", 0, &fixture->at), 0);
+	assert_int_equal(link_listen(ends[0].hub, &fixture->at, &bound, error, sizeof(error)), 0);
+	config.hub = ends[1].hub;
+	assert_int_equal(route_new(&bound, 1, 4, &fixture->route), 0);
+	assert_int_equal(route_collection(fixture->route, "c", 1, &fixture->collection), 0);
+	assert_int_equal(route_learn(fixture->route, fixture->collection, VSHARD, &bound, 1), 0);
+	assert_int_equal(one_sided_new(&config, &fixture->one_sided), 0);
+	fixture->shard = one_sided_shard(fixture->one_sided, fixture->collection, VSHARD);
+}
+
+static void teardown_verbs(struct fixture *fixture, struct end ends[2])
+{
+	one_sided_free(fixture->one_sided);
+	for (unsigned i = 0; i < 2; i++)
+		end_close(&ends[i]);
+	assert_int_equal(fake_verbs_live(), 0);
+	route_free(fixture->route);
+}
+
+static void turn_verbs(struct fixture *fixture, struct end ends[2])
+{
+	for (unsigned i = 0; i < 20; i++) {
+		fixture->now_ns += MS;
+		one_sided_run(fixture->one_sided, fixture->route, &fake_asks_ops, &fixture->asks, 0,
+			      fixture->now_ns);
+		(void)link_hub_turn(ends[0].hub, fixture->now_ns);
+	}
+}
+
+/* With the link ready, type 56 goes out. */
+static void a_link_names_the_shard_that_it_is_for(void **state)
+{
+	struct session_answer answer;
+	struct fixture fixture;
+	struct fake_ask ask;
+	struct end ends[2];
+
+	(void)state;
+	setup_verbs(&fixture, ends);
+	turn_verbs(&fixture, ends);
+	assert_int_equal(ends[0].named, VSHARD);
+	assert_int_equal(fixture.asks.count, 1);
+	ask = fake_asks_take(&fixture.asks, 0);
+	answer = fake_asks_status(&ask, STATUS_OVERLOADED, 0);
+	one_sided_take(fixture.one_sided, fixture.route, 0, &answer, fixture.now_ns);
+	teardown_verbs(&fixture, ends);
+}
+
+static void an_owner_without_the_shard_says_so(void **state)
+{
+	struct fixture fixture;
+	struct end ends[2];
+
+	(void)state;
+	setup_verbs(&fixture, ends);
+	ends[0].has_none = true;
+	turn_verbs(&fixture, ends);
+	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
+	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard),
+			       "doesn't have that shard"));
+	assert_int_equal(fixture.asks.count, 0);
+	teardown_verbs(&fixture, ends);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -761,6 +889,8 @@ int main(void)
 			the_next_lease_is_asked_for_at_half_of_this_one_and_not_over_and_over),
 		cmocka_unit_test(a_request_that_was_given_up_is_not_repeated_before_its_answer),
 		cmocka_unit_test(directories_that_are_too_large_are_not_read),
+		cmocka_unit_test(a_link_names_the_shard_that_it_is_for),
+		cmocka_unit_test(an_owner_without_the_shard_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

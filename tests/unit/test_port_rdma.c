@@ -674,7 +674,9 @@ static void rogue_open(struct rogue *rogue)
 		.srq_bytes = rogue_bytes,
 		.received = rogue_received,
 	};
-	struct addr to = server.queue->local;
+	struct link_options way = {.to = server.queue->local,
+				   .use = LINK_FRAMES,
+				   .deadline_ns = now_ns + 1000 * STEP_NS};
 	const struct verbs_ops *ops = device_ops(server.device);
 
 	memset(rogue, 0, sizeof(*rogue));
@@ -688,9 +690,8 @@ static void rogue_open(struct rogue *rogue)
 	config.srq = rogue->srq;
 	assert_int_equal(link_hub_new(rogue->device, &config, &rogue->hub, error, sizeof(error)),
 			 0);
-	to.port += PORT_RDMA_OFFSET;
-	assert_int_equal(link_connect(rogue->hub, &to, LINK_FRAMES, now_ns, now_ns + 1000 * STEP_NS,
-				      &rogue->link, error, sizeof(error)),
+	way.to.port += PORT_RDMA_OFFSET;
+	assert_int_equal(link_connect(rogue->hub, &way, now_ns, &rogue->link, error, sizeof(error)),
 			 0);
 	rogue_turn(rogue);
 	assert_int_equal(link_state(rogue->link), LINK_READY);
