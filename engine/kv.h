@@ -78,6 +78,9 @@ void kv_close(struct kv *kv);
  */
 int kv_apply(struct kv *kv, const struct record *record, bool more);
 
+/* Whether kv_apply() takes another transaction, or would say KV_E_BUSY. */
+bool kv_has_room(const struct kv *kv);
+
 /* Everything with a number up to this is in tables: recovery needs the log only behind it. */
 uint64_t kv_flushed(const struct kv *kv);
 /* What reads without a snapshot see: all up to here (the store sets it to what is committed and

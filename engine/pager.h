@@ -110,6 +110,8 @@ int pager_log_bytes(struct pager *pager, const struct page *page, uint32_t offse
 /* Logs a record that pager_redo() knows how to do again: BTreeSplit, EdgeInsert, EdgeDelete. */
 int pager_log(struct pager *pager, const struct record *record);
 int pager_commit(struct pager *pager, uint64_t timestamp);
+/* What pager_commit() is going to append: when the log has room for it, it succeeds. */
+void pager_pending(const struct pager *pager, uint64_t *ret_bytes, uint32_t *ret_count);
 void pager_rollback(struct pager *pager);
 
 /* Recovery: does again what one committed record says. Other types are ignored. Records come in the
