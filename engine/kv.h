@@ -4,14 +4,23 @@
 /*
  * Kv - the key space: a log-structured merge tree whose sequence numbers are the log's
  *
- *      kv_apply(record) --> memtable --full--> sealed memtables --flush--> tables of level 0
- *                                                                             | compaction, a level
- * at a time, v in bounded slices levels 1 to KV_LEVEL_MAX - 1
+ *      kv_apply(record) --> memtable --full--> sealed memtables
+ *                                                   |  flush
+ *                                                   v
+ *                                           tables of level 0
+ *                                                   |  compaction, a level at a time,
+ *                                                   v  in bounded slices
+ *                                    levels 1 to KV_LEVEL_MAX - 1
  *
  * Reads see the state at a sequence number (a snapshot, or all that is visible). Values from
  * KV_BLOB_MIN bytes on go to blob files when a memtable is flushed; a file most of whose bytes are
- * dead is written anew. The manifest (docs/format/manifest_kv.md) says which files there are; a
- * file that it doesn't name is removed at the start.
+ * dead is given up after what lives in it was written anew. The ledger (engine/ledger.h) says which
+ * files there are.
+ *
+ * A state at a number: of a key's versions up to it, from the youngest on, merge operands are
+ * gathered until another kind comes. A value is the base they are folded into; a tombstone, weak or
+ * not, an expired value, a range tombstone younger than the version, and the end are no base. A
+ * value that was folded has the base's type (0 without one), and expires with it.
  *
  * History. Compaction keeps every version from the floor on (kv_set_floor), and those that a
  * snapshot can see; below both it keeps what is visible. What asks for older changes is told of the
@@ -24,26 +33,34 @@
  */
 
 #include "engine/io.h"
+#include "engine/ledger.h"
 #include "engine/record.h"
 #include "engine/table.h"
 
-#define KV_LEVEL_MAX    7
-#define KV_BLOB_MIN     4096
+/* Levels of tables. */
+#define KV_LEVEL_MAX LEDGER_LEVEL_MAX
+
+/* Values from this size on go to blob files. */
+#define KV_BLOB_MIN 4096
+
+/* Snapshots held at once. */
 #define KV_SNAPSHOT_MAX 1024
+
+/* Memtables that wait to be flushed, and tables of level 0, before kv_apply() says KV_E_BUSY. */
+#define KV_SEALED_MAX     4
+#define KV_LEVEL_ZERO_MAX 24
 
 enum {
 	KV_E_ABSENT = 1, /* no value */
 	KV_E_WAIT,       /* with KV_WAIT_NEVER: a block is being read, ask again after kv_poll() */
 	KV_E_CORRUPT,    /* kv_error() says which file, offset, what */
 	KV_E_OPERATOR,   /* a merge operator that isn't registered */
-	KV_E_BUSY, /* too many sealed memtables or tables of level 0: kv_work() and kv_job() first
-		    */
+	KV_E_BUSY,       /* KV_SEALED_MAX or KV_LEVEL_ZERO_MAX: kv_work() and kv_job() first */
 	KV_E_INVALID, /* a key that is empty or too long, a value too long, end not behind start */
 	KV_E_IDLE,    /* kv_job(): nothing to do */
 };
 
 struct kv;
-struct manifest_log;
 
 struct kv_options {
 	uint64_t memtable_size;           /* 0: 32 MiB */
@@ -65,23 +82,42 @@ typedef int (*merge_fn)(const struct entry_bytes *base, const struct entry_bytes
  * Others: 16 to 255. */
 int kv_register(struct kv *kv, uint8_t number, const char *name, merge_fn merge);
 
-int kv_open(struct io *io, const struct kv_options *options, struct kv **ret_kv, char *error,
-	    size_t error_size);
+/*
+ * The key space as the ledger has it. Borrows 'io' and 'ledger' until kv_close(). Returns 0,
+ * KV_E_CORRUPT ('error') or a negative errno.
+ */
+int kv_open(struct io *io, struct ledger *ledger, const struct kv_options *options,
+	    struct kv **ret_kv, char *error, size_t error_size);
+
+/* What isn't in tables is gone (the log has it). No cursor or view is left and no kv_job() runs.
+ * NULL is fine. */
 void kv_close(struct kv *kv);
+
+/* Removes tables and blob files that the ledger doesn't name: after recovery, which may have named
+ * some (TableIngest). Returns 0 or a negative errno. */
+int kv_clean(struct kv *kv);
 
 /*
  * Takes a committed record in, live or in recovery: the entry that keys_entry() says it makes, or a
- * table that was ingested; others are ignored. LSNs rise; what is in tables already (kv_flushed())
- * is skipped. The memtable is sealed only between calls that don't belong to one transaction:
- * 'more' says that records of the same transaction follow. Returns 0, KV_E_BUSY (only for the first
- * of a transaction), KV_E_INVALID or a negative errno.
+ * table that was ingested; others only raise what kv_flushed() can reach. LSNs rise; what is in
+ * tables already is skipped. The memtable is sealed only between calls that don't belong to one
+ * transaction: 'more' says that records of the same transaction follow.
+ *
+ * A table that is ingested was written elsewhere (store and numbers all zero). Its file is
+ * kv_table_name() of a number from ledger_next_file(), whole and synced before the TableIngest
+ * record is durable, which it is before it is applied. That blocks.
+ *
+ * Returns 0, KV_E_BUSY (only for the first of a transaction), KV_E_INVALID (also: such a table has
+ * other numbers, or values out of line), KV_E_CORRUPT or a negative errno; unless 0 nothing has
+ * changed.
  */
 int kv_apply(struct kv *kv, const struct record *record, bool more);
 
 /* Whether kv_apply() takes another transaction, or would say KV_E_BUSY. */
 bool kv_has_room(const struct kv *kv);
 
-/* Everything with a number up to this is in tables: recovery needs the log only behind it. */
+/* Everything with a number up to this is in tables: recovery needs the log only behind it. May run
+ * ahead of the ledger's 'flushed' when there was nothing to flush: a checkpoint commits it. */
 uint64_t kv_flushed(const struct kv *kv);
 /* What reads without a snapshot see: all up to here (the store sets it to what is committed and
  * durable). */
@@ -120,16 +156,52 @@ void kv_set_floor(struct kv *kv, uint64_t seqno);
  */
 uint64_t kv_history(const struct kv *kv);
 
-/* Adds a table written elsewhere (local numbers 0), as of 'seqno' (its TableIngest record's LSN).
+/* Names of files, of IO_NAME_MAX characters at most. */
+void kv_table_name(uint64_t number, char name[IO_NAME_MAX + 1]);
+void kv_blob_name(uint64_t number, char name[IO_NAME_MAX + 1]);
+
+/*
+ * What the key space consists of at a moment, for those who read it in another way than by keys
+ * (the feed): memtables, the live one among them, and tables. All of it stays until
+ * kv_view_close(). A range tombstone may stand in several tables in pieces, each with the number of
+ * the whole, which they make up without a gap as long as history goes back to it.
  */
-int kv_ingest(struct kv *kv, const char *name, uint64_t seqno);
+struct kv_view;
+struct memtable;
+struct table_pin;  /* engine/table.h */
+struct kv_source { /* one is NULL */
+	const struct memtable *memtable;
+	struct table *table;
+};
+int kv_view_open(struct kv *kv, struct kv_view **ret_view);
+void kv_view_close(struct kv_view *view);
+/* False: there are other memtables or tables by now. */
+bool kv_view_is_current(const struct kv_view *view);
+uint32_t kv_view_count(const struct kv_view *view);
+/* Memtables first, the live one foremost; then tables. */
+struct kv_source kv_view_source(const struct kv_view *view, uint32_t index);
+/* The value of an ENTRY_BLOB entry; 'pin' as in table_get(). Returns 0, KV_E_WAIT, KV_E_CORRUPT or
+ * a negative errno. */
+int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags,
+		 struct table_pin *pin, struct entry_bytes *ret_value);
 
 enum kv_need { KV_NEED_NOTHING, KV_NEED_WORK, KV_NEED_JOB };
+
+/* Takes in what kv_job() has ended and begins what is due. KV_NEED_WORK: the next kv_work() has
+ * something to do. Returns 0, KV_E_CORRUPT (a table that was written can't be read) or a negative
+ * errno. */
 int kv_work(struct kv *kv, enum kv_need *ret_need);
-/* One slice of at most 'bytes_max' bytes read. Returns 0 (there may be more), KV_E_IDLE or a
- * negative errno. */
+
+/*
+ * One slice, of about 'bytes_max' bytes read: flushes first, then compaction. What failed (a
+ * negative errno) left everything as it was, and is begun again by the next call.
+ *
+ * Returns 0 (there may be more), KV_E_IDLE, KV_E_CORRUPT (kv_error() says; no compaction is begun
+ * any more) or a negative errno.
+ */
 int kv_job(struct kv *kv, uint64_t bytes_max);
-/* Seals the memtable so that the next work flushes it. */
+
+/* Seals the memtable so that the next work flushes it. Returns 0, KV_E_BUSY or a negative errno. */
 int kv_flush(struct kv *kv);
 /* Asks for everything to become one run in the last level. */
 void kv_compact(struct kv *kv);
