@@ -114,12 +114,38 @@ struct record {
 		} ingest;
 		struct {
 			uint64_t durable; /* an LSN */
+			uint32_t salt;    /* of the segment that it stands in */
 		} durable;
 	};
 };
 
+/* How a field stands in the bytes, and in struct record. */
+enum record_field_kind {
+	RECORD_FIELD_U8,
+	RECORD_FIELD_BOOL, /* u8, 0 or 1 */
+	RECORD_FIELD_U32,
+	RECORD_FIELD_U64,
+	RECORD_FIELD_I64,
+	RECORD_FIELD_BYTES,
+	RECORD_FIELD_U64_OPTIONAL,
+	RECORD_FIELD_BYTES_OPTIONAL,
+};
+
+struct record_field {
+	const char *name; /* as in the tables */
+	uint16_t offset;  /* of the value in struct record */
+	uint16_t present; /* optional ones: of the bool that says whether there is one */
+	enum record_field_kind kind;
+};
+
+/* Fields of one record. */
+#define RECORD_FIELD_MAX 8
+
 /* Name of a type as in the tables, or NULL. */
 const char *record_name(unsigned type);
+
+/* A type's fields in the order of the bytes. Returns their number, 0 for no type. */
+unsigned record_fields(unsigned type, const struct record_field **ret_fields);
 
 /* Bytes that record_encode() writes. */
 size_t record_size(const struct record *record);
