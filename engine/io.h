@@ -24,7 +24,7 @@
  * the pages, and a second sync would then say 0. So no caller tries a sync again: it
  * gives the file up (the log stops until the store is opened again).
  *
- * Threads: an io by any; a file by one at a time; a queue by its owner.
+ * Threads: an io by any; a file by one at a time, or by queues; a queue by its owner.
  */
 
 #include <stdbool.h>
@@ -47,7 +47,7 @@ enum {
 	IO_E_ABSENT = 1, /* no file of that name */
 	IO_E_EXISTS,     /* IO_EXCLUSIVE, and there is one */
 	IO_E_END,        /* the file ends before the last byte asked for */
-	IO_E_LOCKED,     /* another process has the folder */
+	IO_E_LOCKED,     /* another io, of whatever process, has the folder */
 	IO_E_FULL,       /* the queue has no room: poll first */
 };
 
@@ -96,7 +96,8 @@ int io_ring_new(const char *path, bool create, struct io **ret_io);
 /* All its files and queues are closed. NULL is fine. */
 void io_free(struct io *io);
 
-/* Takes the folder for this process until io_free(). Returns 0, IO_E_LOCKED or a negative errno. */
+/* Takes the folder for this io until io_free(), or the end of the process. Returns 0, IO_E_LOCKED
+ * or a negative errno. */
 int io_lock(struct io *io);
 
 /* Returns 0, IO_E_ABSENT, IO_E_EXISTS or a negative errno. */
@@ -105,7 +106,8 @@ int io_open(struct io *io, const char *name, unsigned flags, struct io_file **re
 /* Syncs nothing. NULL is fine. */
 void io_close(struct io_file *file);
 
-/* All 'size' bytes. Returns 0, IO_E_END or a negative errno. */
+/* All 'size' bytes. Returns 0; IO_E_END, with the bytes there are up to the end read; or a
+ * negative errno. */
 int io_read(struct io_file *file, uint64_t offset, void *bytes, size_t size);
 
 /* All 'size' bytes; short writes are gone on with. Returns 0 or a negative errno: then any part may
@@ -118,8 +120,8 @@ int io_sync(struct io_file *file);
 int io_size(struct io_file *file, uint64_t *ret_size);
 int io_truncate(struct io_file *file, uint64_t size);
 
-/* Gives the file room up to 'size', and that size, so that writes below it can't fail for want of
- * room. */
+/* Gives the file room up to 'size', and at least that size, so that writes below it can't fail for
+ * want of room. On failure it may have got some: io_truncate() gives it back. */
 int io_allocate(struct io_file *file, uint64_t size);
 
 /* Replaces 'to' at once if there is one. Returns 0, IO_E_ABSENT or a negative errno. */
@@ -136,10 +138,14 @@ int io_list(struct io *io, int (*visit)(void *context, const char *name), void *
 /* 'depth' operations under way at most, up to IO_QUEUE_MAX. Returns 0 or a negative errno. */
 int io_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue);
 
-/* Nothing is under way on it. NULL is fine. */
+/* Every operation was given back. NULL is fine. */
 void io_queue_free(struct io_queue *queue);
 
-/* Bytes that many operations will be from or into: lets io_uring pin them once. Optional. */
+/*
+ * Bytes that many operations will be from or into, until the queue is freed: lets io_uring pin
+ * them once. Optional: returns 0, or a negative errno (often -ENOMEM for RLIMIT_MEMLOCK), and then
+ * operations work as without.
+ */
 int io_queue_register(struct io_queue *queue, void *bytes, size_t size);
 
 /* Takes the op until io_queue_poll() gives it back. Operations end in any order. Returns 0,
@@ -152,5 +158,5 @@ uint32_t io_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t 
 /* Waits until something ended, if anything is under way; for threads that may block. */
 void io_queue_wait(struct io_queue *queue);
 
-/* Under way. */
+/* Submitted and not given back. */
 uint32_t io_queue_count(const struct io_queue *queue);

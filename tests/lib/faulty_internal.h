@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Faulty, from inside: the io over the disk, and when it fails
+ *
+ * Threads: as faulty.h says.
+ */
+
+#include "engine/io_ops.h"
+#include "tests/lib/faulty.h"
+#include "tests/lib/faulty_disk.h"
+
+struct faulty_step {
+	const char *what;
+	char name[IO_NAME_MAX + 1];
+	uint64_t offset;
+	uint64_t size;
+};
+
+struct faulty {
+	struct io io;
+	struct faulty_disk disk;
+	struct rand rand;
+	uint32_t life; /* counts restarts: handles of another one are dead */
+	bool off;
+	bool locked;
+	struct faulty_step *steps;
+	uint64_t step_count;
+	uint64_t call_count;
+	uint64_t cut_at; /* 0: never */
+	uint64_t fail_at;
+	uint64_t fail_times;
+	int fail_error;
+	uint64_t sync_fails_in; /* 0: none */
+	uint32_t piece_max;     /* sectors; 0: all at once */
+};
+
+/* The queue's part of the table. */
+int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue);
+void faulty_queue_free(struct io_queue *queue);
+int faulty_queue_register(struct io_queue *queue, void *bytes, size_t size);
+void faulty_queue_submit(struct io_queue *queue, struct io_op *op);
+uint32_t faulty_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max);
+void faulty_queue_wait(struct io_queue *queue);
