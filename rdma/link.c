@@ -33,27 +33,6 @@ void link_sockaddr(const struct addr *addr, struct sockaddr_storage *ret_sockadd
 	}
 }
 
-struct addr link_from_sockaddr(const struct sockaddr *from)
-{
-	struct addr addr = {0};
-
-	if (from->sa_family == AF_INET) {
-		struct sockaddr_in v4;
-
-		memcpy(&v4, from, sizeof(v4));
-		addr.ip[10] = addr.ip[11] = 0xFF;
-		memcpy(addr.ip + 12, &v4.sin_addr, 4);
-		addr.port = ntohs(v4.sin_port);
-	} else if (from->sa_family == AF_INET6) {
-		struct sockaddr_in6 v6;
-
-		memcpy(&v6, from, sizeof(v6));
-		memcpy(addr.ip, &v6.sin6_addr, sizeof(addr.ip));
-		addr.port = ntohs(v6.sin6_port);
-	}
-	return addr;
-}
-
 /*
  * Queue pair
  */

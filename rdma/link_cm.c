@@ -256,7 +256,8 @@ static void connect_request(struct link_hub *hub, const struct cm_event *event)
 	link->id->context = link;
 	link->peer_node = hello.node;
 	link->shard = hello.shard;
-	link->peer = link_from_sockaddr(&event->id->route.addr.dst_addr);
+	/* Of another family it stays empty: it is for people. */
+	(void)addr_from_sockaddr(&event->id->route.addr.dst_addr, &link->peer);
 	memcpy(link->connecting, event->bytes, LINK_HELLO_SIZE);
 	if (answer(link, event) < 0) {
 		count_refusal(hub, LINK_REFUSAL_FULL);

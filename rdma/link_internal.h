@@ -173,6 +173,5 @@ int link_nonce(struct link_hub *hub, uint8_t ret_nonce[LINK_NONCE_SIZE]);
 /* Takes in connection events. Returns whether there were any. */
 bool link_cm_turn(struct link_hub *hub);
 
-/* Of another form of address. */
+/* In another form. */
 void link_sockaddr(const struct addr *addr, struct sockaddr_storage *ret_sockaddr);
-struct addr link_from_sockaddr(const struct sockaddr *from);
