@@ -435,6 +435,7 @@ static void open_reader(struct one_sided *one_sided, struct shard *shard, uint64
 
 	config.generation = shard->segment.generation;
 	config.header_crc = shard->segment.header_crc;
+	config.ef = shard->segment.ef;
 	if (shard->grant.length != shard->segment.image_size) {
 		fail(one_sided, shard, now_ns, "the segment isn't the one of the directory");
 		return;

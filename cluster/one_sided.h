@@ -62,7 +62,7 @@ struct one_sided_config {
 	uint64_t memory_size;        /* bytes of each reader's memory */
 	uint32_t shard_max;          /* 1 to ONE_SIDED_SHARD_MAX */
 	uint32_t lease_ms;           /* 0: ONE_SIDED_LEASE_MS */
-	struct reader_config reader; /* generation and header_crc are set here */
+	struct reader_config reader; /* generation, header_crc and ef are set here */
 };
 
 /* What one shard's reading came to. */

@@ -353,7 +353,7 @@ int reader_ask(struct reader *reader, const float *query, uint32_t k, uint32_t e
 {
 	const struct segment *segment = reader_segment(reader);
 	struct question *question = reader->questions;
-	struct search_params params = {.k = k, .ef = ef};
+	struct search_params params = {.k = k, .ef = ef ? ef : reader->config.ef};
 
 	if (k > reader->config.k_max)
 		return READER_E_LIMIT;
@@ -365,8 +365,6 @@ int reader_ask(struct reader *reader, const float *query, uint32_t k, uint32_t e
 		question++;
 	if (question == reader->questions + reader->config.in_flight)
 		return READER_E_BUSY;
-	if (!ef)
-		params.ef = segment_ef(segment, reader->config.recall_target);
 	search_begin(question->search, segment, query, &params);
 	question->state = QUESTION_RUNS;
 	question->k = k;

@@ -62,7 +62,7 @@ struct reader_config {
 	/* What the grant says of the segment, so that another one is not taken for it. */
 	uint64_t generation;
 	uint32_t header_crc; /* the header's own checksum */
-	float recall_target; /* the ef of questions with ef 0: see segment_ef() */
+	uint32_t ef;         /* of questions with ef 0; 0: the segment's default */
 };
 
 struct reader_answer {

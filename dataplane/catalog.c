@@ -30,7 +30,7 @@ static uint32_t header_crc(const struct segment *segment)
 	return load_le32(segment->image + LAYOUT_AT_HEADER_CRC);
 }
 
-static void write_directory(const struct shard *shard, uint8_t *to)
+static void write_directory(const struct shard *shard, const struct shard_ef *ef, uint8_t *to)
 {
 	const struct segment *segment = &shard->segment;
 	struct directory_segment entry = {
@@ -41,6 +41,7 @@ static void write_directory(const struct shard *shard, uint8_t *to)
 		.count = segment->count,
 		.header_crc = header_crc(segment),
 		.body_crc = load_le32(segment->image + LAYOUT_AT_BODY_CRC),
+		.ef = shard_ef(shard, ef, 0),
 	};
 	struct directory directory = {
 		.generation = shard->generation,
@@ -60,7 +61,7 @@ uint32_t catalog_shard_place(const struct catalog *catalog, const struct shard *
 	return (uint32_t)index;
 }
 
-static int add_directories(struct catalog *catalog)
+static int add_directories(struct catalog *catalog, const struct shard_ef *ef)
 {
 	uint32_t count = catalog->shards->count;
 	struct memory_options options = {
@@ -74,7 +75,7 @@ static int add_directories(struct catalog *catalog)
 	if (r)
 		return r;
 	for (uint32_t i = 0; i < count; i++)
-		write_directory(&catalog->shards->shards[i],
+		write_directory(&catalog->shards->shards[i], ef,
 				catalog->directories.start + (size_t)i * DIRECTORY_SIZE);
 	r = memory_seal(&catalog->directories);
 	if (r)
@@ -87,7 +88,8 @@ static int add_directories(struct catalog *catalog)
 	return 0;
 }
 
-int catalog_new(const struct shard_table *shards, struct catalog **ret_catalog)
+int catalog_new(const struct shard_table *shards, const struct shard_ef *ef,
+		struct catalog **ret_catalog)
 {
 	struct catalog *catalog =
 		calloc(1, sizeof(*catalog) + (shards->count + 1) * sizeof(catalog->places[0]));
@@ -106,7 +108,7 @@ int catalog_new(const struct shard_table *shards, struct catalog **ret_catalog)
 		};
 	}
 	if (shards->count)
-		r = add_directories(catalog);
+		r = add_directories(catalog, ef);
 	if (r) {
 		catalog_free(catalog);
 		return r;

@@ -40,8 +40,12 @@ struct catalog_region {
 
 struct catalog;
 
-/* Borrows the table and what is in it until catalog_free(). Returns 0 or a negative errno. */
-int catalog_new(const struct shard_table *shards, struct catalog **ret_catalog);
+/*
+ * Borrows the table and what is in it until catalog_free(). 'ef' is what directories tell readers.
+ * Returns 0 or a negative errno.
+ */
+int catalog_new(const struct shard_table *shards, const struct shard_ef *ef,
+		struct catalog **ret_catalog);
 void catalog_free(struct catalog *catalog);
 
 uint32_t catalog_place_count(const struct catalog *catalog);

@@ -408,7 +408,7 @@ int export_open(const struct export_config *config, struct export **ret_export, 
 		memcpy(export->secret, config->secret, SECRET_SIZE);
 		export->config.secret = export->secret;
 	}
-	r = catalog_new(config->shards, &export->catalog);
+	r = catalog_new(config->shards, &config->ef, &export->catalog);
 	if (!r)
 		r = open_wait(export);
 	if (!r)

@@ -53,6 +53,7 @@ struct export_config {
 	uint32_t link_max;
 	uint32_t lease_max; /* of all regions together */
 	uint32_t lease_ms_max;
+	struct shard_ef ef;          /* that readers are told, so that they search as this node */
 	const char *device;          /* NULL: the first that is up */
 	uint8_t device_port;         /* 0: the first that is up */
 	int gid_index;               /* -1: the best */

@@ -77,7 +77,7 @@ static int slots_new(struct handle_vector *handler)
 	struct search_limits limits = {
 		.node_max = extent.node_max,
 		.dim_max = extent.dim_max,
-		.ef_max = MAX(config->ef_max, VECTOR_TOP_K_MAX),
+		.ef_max = MAX(config->ef.max, VECTOR_TOP_K_MAX),
 	};
 	int r;
 
@@ -95,8 +95,8 @@ static int slots_new(struct handle_vector *handler)
 static bool config_valid(const struct handle_vector_config *config)
 {
 	return config->burst && config->burst <= HANDLE_VECTOR_BURST_MAX && config->queue_max &&
-	       config->queue_max <= HANDLE_VECTOR_QUEUE_MAX && config->ef_max &&
-	       config->ef_max <= VECTOR_EF_MAX && config->ef_default <= config->ef_max;
+	       config->queue_max <= HANDLE_VECTOR_QUEUE_MAX && config->ef.max &&
+	       config->ef.max <= VECTOR_EF_MAX && config->ef.unasked <= config->ef.max;
 }
 
 int handle_vector_new(const struct handle_vector_config *config, struct handle_vector **ret_handler)
@@ -252,16 +252,6 @@ static const char *scatter_wrong(const struct shard *shard, const struct vector_
 	return NULL;
 }
 
-static uint32_t ef_of(const struct handle_vector_config *config, const struct segment *segment,
-		      uint32_t ef_search)
-{
-	uint32_t ef = ef_search ? ef_search : config->ef_default;
-
-	if (!ef)
-		ef = segment_ef(segment, config->recall_target);
-	return MIN(ef, config->ef_max);
-}
-
 /* Decodes a request and starts its search. False when it was answered instead. */
 static bool slot_begin(struct handle_vector *handler, unsigned index,
 		       const struct dispatch_item *item, uint64_t now_ns)
@@ -306,7 +296,7 @@ static bool slot_begin(struct handle_vector *handler, unsigned index,
 	search_begin(handler->searches[index], &shard->segment, scatter.vector,
 		     &(struct search_params){
 			     .k = scatter.top_k,
-			     .ef = ef_of(&handler->config, &shard->segment, scatter.ef_search),
+			     .ef = shard_ef(shard, &handler->config.ef, scatter.ef_search),
 			     .filter = scatter.has_filter ? slot->filter : NULL,
 		     });
 	return true;

@@ -48,10 +48,8 @@ struct handle_vector_config {
 	uint32_t core;                    /* whose shards are ours */
 	uint32_t burst;                   /* 1 to HANDLE_VECTOR_BURST_MAX */
 	uint32_t queue_max;               /* 1 to HANDLE_VECTOR_QUEUE_MAX */
-	uint32_t ef_max;                  /* 1 to VECTOR_EF_MAX; no search gets more */
-	uint32_t ef_default;              /* for requests with ef 0; 0: what recall_target takes */
-	float recall_target;              /* picks the segment's ef; 0: the segment's default */
-	uint32_t message_size_max;        /* bytes of an answer */
+	struct shard_ef ef;
+	uint32_t message_size_max; /* bytes of an answer */
 };
 
 #define HANDLE_VECTOR_STAT_LIST(HANDLE_VECTOR_STAT)                                                \

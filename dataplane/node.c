@@ -310,6 +310,15 @@ static int open_port(struct node *node, char *error, size_t error_size)
 	return r ? about("port.listen", r, text, error, error_size) : 0;
 }
 
+static struct shard_ef ef_of(const struct config *config)
+{
+	return (struct shard_ef){
+		.max = config->search.ef_max,
+		.unasked = config->search.ef_default,
+		.recall_target = segment_recalls[config->search.recall_target],
+	};
+}
+
 /* --- cores --- */
 
 static struct core_config core_config_of(const struct node *node, uint32_t index)
@@ -338,9 +347,7 @@ static struct core_config core_config_of(const struct node *node, uint32_t index
 			{
 				.burst = config->search.in_flight,
 				.queue_max = config->search.queue_max,
-				.ef_max = config->search.ef_max,
-				.ef_default = config->search.ef_default,
-				.recall_target = segment_recalls[config->search.recall_target],
+				.ef = ef_of(config),
 				.message_size_max = config->session.message_size_max,
 			},
 		.shards = node->shards,
@@ -395,6 +402,7 @@ static int open_export(struct node *node, char *error, size_t error_size)
 		.link_max = config->links,
 		.lease_max = config->leases,
 		.lease_ms_max = (uint32_t)(config->lease_time_ns / NS_PER_MS),
+		.ef = ef_of(node->config),
 		.device = config->device[0] ? config->device : NULL,
 		.device_port = (uint8_t)config->port,
 		.gid_index = config->gid_index[0] ? (int)strtoul(config->gid_index, NULL, 10) : -1,

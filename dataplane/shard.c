@@ -238,6 +238,15 @@ int shard_table_add(struct shard_table *table, const struct shard *shard)
 	return 0;
 }
 
+uint32_t shard_ef(const struct shard *shard, const struct shard_ef *config, uint32_t ef)
+{
+	if (!ef)
+		ef = config->unasked;
+	if (!ef)
+		ef = segment_ef(&shard->segment, config->recall_target);
+	return MIN(ef, config->max);
+}
+
 bool shard_table_has(const struct shard_table *table, uint32_t vshard)
 {
 	return vshard < MANIFEST_SHARD_MAX && table->first[vshard];

@@ -48,6 +48,16 @@ struct shard {
 	uint64_t generation;   /* of segment and descriptor */
 };
 
+/* How hard searches try: the candidates that they keep. */
+struct shard_ef {
+	uint32_t max;        /* 1 to VECTOR_EF_MAX; no search gets more */
+	uint32_t unasked;    /* of searches that leave it open; 0: what recall_target takes */
+	float recall_target; /* picks the segment's ef; 0: the segment's default */
+};
+
+/* The ef of a search of 'shard' that asks for 'ef'; 0: it leaves it open. */
+uint32_t shard_ef(const struct shard *shard, const struct shard_ef *config, uint32_t ef);
+
 struct shard_options {
 	uint32_t core;
 	uint16_t udp_port;

@@ -36,7 +36,8 @@ enum {
 	ENTRY_COUNT = 32,
 	ENTRY_HEADER_CRC = 36,
 	ENTRY_BODY_CRC = 40,
-	ENTRY_RESERVED = 44,
+	ENTRY_EF = 44,
+	ENTRY_RESERVED = 48,
 };
 
 static uint32_t checksum(const uint8_t *bytes, size_t size)
@@ -63,6 +64,7 @@ static void store_segment(uint8_t *to, const struct directory_segment *segment)
 	store_le32(to + ENTRY_COUNT, segment->count);
 	store_le32(to + ENTRY_HEADER_CRC, segment->header_crc);
 	store_le32(to + ENTRY_BODY_CRC, segment->body_crc);
+	store_le32(to + ENTRY_EF, segment->ef);
 }
 
 static struct directory_segment load_segment(const uint8_t *from)
@@ -75,6 +77,7 @@ static struct directory_segment load_segment(const uint8_t *from)
 		.count = load_le32(from + ENTRY_COUNT),
 		.header_crc = load_le32(from + ENTRY_HEADER_CRC),
 		.body_crc = load_le32(from + ENTRY_BODY_CRC),
+		.ef = load_le32(from + ENTRY_EF),
 	};
 }
 

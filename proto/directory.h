@@ -35,6 +35,7 @@ struct directory_segment {
 	uint32_t count;        /* nodes */
 	uint32_t header_crc;   /* the image's own: of its bytes 0 to 251 */
 	uint32_t body_crc;     /* the image's own: of its bytes 256 to the end */
+	uint32_t ef;           /* of the owner's searches that leave it open; 0: not told */
 };
 
 struct directory {

@@ -19,6 +19,13 @@
 	"00000000 ddccbbaa 00000000 00000000 0000000000000000 0000000000000000"
 #define DIRECTORY HEAD SEGMENT_1 SEGMENT_2
 
+/* Shard 9, generation 1, one segment, whose owner tells its ef. */
+#define WITH_EF                                                                                    \
+	"5445524e4449520a 01000000 01000000 0100000000000000 09000000"                             \
+	"00000000 0000000000000000 0000000000000000 0000000000000000 00000000 a648e819"            \
+	"0100000000000000 0700000000000000 0000100000000000 00000f0000000000"                      \
+	"e8030000 44332211 88776655 78000000 0000000000000000 0000000000000000"
+
 /* Shard 9, generation 1, nothing in it. */
 #define EMPTY                                                                                      \
 	"5445524e4449520a 01000000 00000000 0100000000000000 09000000"                             \
@@ -39,6 +46,17 @@ static const struct directory_segment two[] = {
 	 .image_size = 320,
 	 .upper_offset = 256,
 	 .header_crc = 0xaabbccdd},
+};
+
+static const struct directory_segment one_with_ef = {
+	.id = 1,
+	.generation = 7,
+	.image_size = 1 << 20,
+	.upper_offset = 0xf0000,
+	.count = 1000,
+	.header_crc = 0x11223344,
+	.body_crc = 0x55667788,
+	.ef = 120,
 };
 
 static void check(const char *hex, const struct directory *expected)
@@ -64,6 +82,7 @@ static void check(const char *hex, const struct directory *expected)
 		assert_int_equal(segments[i].count, expected->segments[i].count);
 		assert_int_equal(segments[i].header_crc, expected->segments[i].header_crc);
 		assert_int_equal(segments[i].body_crc, expected->segments[i].body_crc);
+		assert_int_equal(segments[i].ef, expected->segments[i].ef);
 	}
 }
 
@@ -72,6 +91,8 @@ static void directories_have_their_golden_bytes_both_ways(void **state)
 	check(DIRECTORY,
 	      &(struct directory){.generation = 5, .shard = 3, .count = 2, .segments = two});
 	check(EMPTY, &(struct directory){.generation = 1, .shard = 9});
+	check(WITH_EF, &(struct directory){
+			       .generation = 1, .shard = 9, .count = 1, .segments = &one_with_ef});
 }
 
 static void what_does_not_fit_is_not_written(void **state)
@@ -149,7 +170,7 @@ static void lies_with_a_good_checksum_are_refused(void **state)
 	assert_int_equal(decode_with(12, 4, UINT32_MAX), DIRECTORY_E_CORRUPT);
 	assert_int_equal(decode_with(28, 4, 1), DIRECTORY_E_CORRUPT);
 	assert_int_equal(decode_with(56, 4, 1), DIRECTORY_E_CORRUPT);
-	assert_int_equal(decode_with(FIRST + 44, 4, 1), DIRECTORY_E_CORRUPT);
+	assert_int_equal(decode_with(FIRST + 48, 4, 1), DIRECTORY_E_CORRUPT);
 	assert_int_equal(decode_with(SECOND + 60, 4, 1), DIRECTORY_E_CORRUPT);
 	/* Ids: none, the same twice, descending. */
 	assert_int_equal(decode_with(FIRST, 8, 0), DIRECTORY_E_CORRUPT);
@@ -180,6 +201,7 @@ static void a_full_directory_goes_both_ways(void **state)
 		segments[i].image_size = segments[i].upper_offset + rand_below(&rand, 1 << 30);
 		segments[i].count = (uint32_t)rand_next(&rand);
 		segments[i].header_crc = (uint32_t)rand_next(&rand);
+		segments[i].ef = (uint32_t)rand_next(&rand);
 	}
 	assert_int_equal(directory_encode(&directory, bytes, sizeof(bytes)), sizeof(bytes));
 	assert_int_equal(

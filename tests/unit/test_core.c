@@ -144,7 +144,7 @@ static void fixture_init(struct fixture *fixture, uint32_t burst, uint32_t queue
 			{
 				.burst = burst,
 				.queue_max = queue_max,
-				.ef_max = ef_max,
+				.ef = {.max = ef_max},
 				.message_size_max = 1 << 20,
 			},
 	};

@@ -22,6 +22,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* That the node aims at for searches that leave it open. */
+#define RECALL 0.99F
+
 enum {
 	SHARD_COUNT = 2,
 	LINK_COUNT = 3,
@@ -199,11 +202,29 @@ static struct export_config config_of(const struct fixture *fixture)
 		.link_max = LINK_COUNT,
 		.lease_max = LEASE_COUNT,
 		.lease_ms_max = LEASE_MS_MAX,
+		.ef = {.max = 100, .recall_target = RECALL},
 		.gid_index = -1,
 	};
 }
 
 /* --- what is granted --- */
+
+static void the_ef_that_is_left_open_is_the_nodes(void **state)
+{
+	struct shard_ef config = {.max = 100, .unasked = 77, .recall_target = RECALL};
+	struct fixture *fixture = *state;
+	const struct shard *shard = &fixture->shards->shards[0];
+
+	assert_int_equal(shard_ef(shard, &config, 0), 77);
+	assert_int_equal(shard_ef(shard, &config, 33), 33);
+	assert_int_equal(shard_ef(shard, &config, 101), 100);
+	config.unasked = 0;
+	assert_int_equal(shard_ef(shard, &config, 0), segment_ef(&shard->segment, RECALL));
+	config.recall_target = 0;
+	assert_int_equal(shard_ef(shard, &config, 0), shard->segment.ef_default);
+	config.max = 1;
+	assert_int_equal(shard_ef(shard, &config, 0), 1);
+}
 
 static void a_peer_that_proved_itself_reads_the_image_and_its_upper_part(void **state)
 {
@@ -268,6 +289,7 @@ static void the_directory_names_the_segment_and_what_is_in_it(void **state)
 		assert_int_equal(entry.generation, segment->generation);
 		assert_int_equal(entry.image_size, segment->image_size);
 		assert_int_equal(entry.count, segment->count);
+		assert_int_equal(entry.ef, segment_ef(segment, RECALL));
 		assert_int_equal(entry.upper_offset,
 				 (const uint8_t *)segment->labels - segment->image);
 		assert_memory_equal(&entry.body_crc, segment->image + 248, 4);
@@ -691,6 +713,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_peer_that_proved_itself_reads_the_image_and_its_upper_part),
 		TEST(the_directory_names_the_segment_and_what_is_in_it),
+		TEST(the_ef_that_is_left_open_is_the_nodes),
 		TEST(a_lease_gets_no_more_and_no_less_time_than_the_limits),
 		TEST(nobody_gets_a_region_without_the_proof_of_a_link),
 		TEST(a_reader_with_another_secret_gets_no_link),

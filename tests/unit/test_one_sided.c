@@ -96,6 +96,9 @@ static void owner_stray(struct owner *owner, struct shm_link *link)
 				 0);
 }
 
+/* What the owner's searches get that leave it open. */
+#define OWNERS_EF 24
+
 static void owner_list(struct fixture *fixture, uint32_t shard, uint32_t count)
 {
 	struct owner *owner = &fixture->owner;
@@ -108,6 +111,7 @@ static void owner_list(struct fixture *fixture, uint32_t shard, uint32_t count)
 		.count = COUNT,
 		.header_crc = load_le32(image + LAYOUT_AT_HEADER_CRC),
 		.body_crc = load_le32(image + LAYOUT_AT_BODY_CRC),
+		.ef = OWNERS_EF,
 	};
 	const struct directory directory = {
 		.generation = 1, .shard = shard, .count = count, .segments = &segment};
@@ -325,6 +329,33 @@ static unsigned ask_all(struct fixture *fixture)
 	}
 	search_free(search);
 	return right;
+}
+
+static uint32_t hops_with(struct fixture *fixture, uint32_t ef)
+{
+	struct reader_answer answer;
+
+	assert_int_equal(
+		one_sided_ask(fixture->one_sided, fixture->shard, fixture->queries, 10, ef, 1), 0);
+	do
+		turn(fixture);
+	while (!one_sided_answers(fixture->one_sided, fixture->shard, &answer, 1));
+	assert_int_equal(answer.error, 0);
+	return answer.hops;
+}
+
+static void a_question_that_leaves_it_open_is_searched_as_its_owner_would(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	setup(&fixture);
+	assert_int_not_equal(fixture.local.ef_default, OWNERS_EF);
+	learn_place(&fixture);
+	assert_true(wait_ready(&fixture));
+	assert_int_equal(hops_with(&fixture, 0), hops_with(&fixture, OWNERS_EF));
+	assert_int_not_equal(hops_with(&fixture, 0), hops_with(&fixture, fixture.local.ef_default));
+	teardown(&fixture);
 }
 
 static void a_shard_opens_itself_and_answers_as_its_owner(void **state)
@@ -869,6 +900,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_shard_opens_itself_and_answers_as_its_owner),
+		cmocka_unit_test(a_question_that_leaves_it_open_is_searched_as_its_owner_would),
 		cmocka_unit_test(a_lease_is_renewed_at_half_its_time),
 		cmocka_unit_test(without_a_new_lease_reading_ends_with_the_old),
 		cmocka_unit_test(refusals_are_told_and_tried_again),

@@ -506,30 +506,32 @@ static void what_opening_took_is_told(void **state)
 	teardown(&fixture);
 }
 
-/* With ef 0 the segment's own table says how wide to search for the recall that is wanted. */
-static void a_recall_is_turned_into_the_segments_ef(void **state)
+static uint32_t hops_with(uint32_t owners_ef, uint32_t ef)
 {
-	uint32_t hops[SEGMENT_RECALL_COUNT] = {0};
+	struct fixture fixture;
+	uint32_t hops;
+
+	setup(&fixture);
+	fixture.config.ef = owners_ef;
+	begin(&fixture, 0, 0, MEMORY);
+	assert_int_equal(open_it(&fixture), READER_READY);
+	assert_int_equal(reader_ask(fixture.reader, fixture.queries, 10, ef, 0), 0);
+	hops = wait_answer(&fixture).hops;
+	teardown(&fixture);
+	return hops;
+}
+
+static void a_question_that_leaves_it_open_gets_the_owners_ef(void **state)
+{
+	uint32_t narrow = hops_with(0, 12), wide = hops_with(0, 200);
 
 	(void)state;
-	for (unsigned i = 0; i < SEGMENT_RECALL_COUNT; i++) {
-		struct fixture fixture;
-		uint8_t *image;
-
-		setup(&fixture);
-		image = fixture.image.bytes;
-		for (unsigned j = 0; j < SEGMENT_RECALL_COUNT; j++)
-			store_le32(image + LAYOUT_AT_EF_TUNED + 4 * (size_t)j, 10 + 50 * j);
-		reseal(image, fixture.image.size);
-		fixture.config.header_crc = load_le32(image + LAYOUT_AT_HEADER_CRC);
-		fixture.config.recall_target = segment_recalls[i];
-		begin(&fixture, 0, 0, MEMORY);
-		assert_int_equal(open_it(&fixture), READER_READY);
-		assert_int_equal(reader_ask(fixture.reader, fixture.queries, 10, 0, 0), 0);
-		hops[i] = wait_answer(&fixture).hops;
-		assert_true(i == 0 || hops[i] > hops[i - 1]);
-		teardown(&fixture);
-	}
+	assert_true(narrow < wide);
+	assert_int_equal(hops_with(12, 0), narrow);
+	assert_int_equal(hops_with(200, 0), wide);
+	assert_int_equal(hops_with(200, 12), narrow);
+	/* An owner may say anything: the reader's limit stays. */
+	assert_int_equal(hops_with(UINT32_MAX, 0), hops_with(0, UINT32_MAX));
 }
 
 int main(void)
@@ -550,7 +552,7 @@ int main(void)
 		cmocka_unit_test(memory_is_for_all_questions_at_once),
 		cmocka_unit_test(what_a_fetch_has_no_room_for_is_asked_again),
 		cmocka_unit_test(what_opening_took_is_told),
-		cmocka_unit_test(a_recall_is_turned_into_the_segments_ef),
+		cmocka_unit_test(a_question_that_leaves_it_open_gets_the_owners_ef),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
