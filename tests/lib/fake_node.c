@@ -9,9 +9,11 @@
 #include "net/port_socket.h"
 #include "proto/envelope.h"
 #include "proto/message.h"
+#include "proto/payload_region.h"
 #include "proto/payload_vector.h"
 #include "proto/session.h"
 #include "proto/status.h"
+#include "tests/lib/fake_owner.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -30,10 +32,13 @@ struct fake_node {
 	struct endpoint *endpoint;
 	struct request *held[HELD_MAX]; /* requests that were left without an answer */
 	uint32_t held_count;
+	struct fake_door door;     /* where segments are lent */
+	struct fake_owner *owners; /* one a shard; NULL: none */
 	struct vector_hit *hits;
 	float vector[VECTOR_DIM_MAX];
 	atomic_uint overload;
 	atomic_uint muted;
+	atomic_uint kept;
 	atomic_uint answered;
 	atomic_uint filter_size;
 	atomic_bool stop;
@@ -99,6 +104,13 @@ static void answer(struct request *request, const struct envelope *envelope, uin
 	request_answer(request, STATUS_OK, 0, (uint32_t)(ENVELOPE_SIZE + size), clock_now_ns());
 }
 
+/* It gets an answer when the node ends. */
+static void hold(struct fake_node *node, struct request *request)
+{
+	CHECK(node->held_count < HELD_MAX && request_keep(request) == 0);
+	node->held[node->held_count++] = request;
+}
+
 static void handle_scatter(struct fake_node *node, struct request *request,
 			   const struct envelope *envelope, uint32_t shard)
 {
@@ -113,8 +125,7 @@ static void handle_scatter(struct fake_node *node, struct request *request,
 		return;
 	}
 	if (atomic_load(&node->muted) >> shard & 1) {
-		CHECK(node->held_count < HELD_MAX && request_keep(request) == 0);
-		node->held[node->held_count++] = request;
+		hold(node, request);
 		return;
 	}
 	if (vector_scatter_decode(envelope->payload, envelope->payload_size, node->vector,
@@ -170,6 +181,28 @@ static void handle_coarse(struct fake_node *node, struct request *request,
 	       coarse_answer_encode(&coarse, bytes + ENVELOPE_SIZE, ANSWER_MAX - ENVELOPE_SIZE));
 }
 
+static void handle_region(struct fake_node *node, struct request *request,
+			  const struct envelope *envelope, uint32_t shard)
+{
+	const uint32_t capacity = ENVELOPE_SIZE + REGION_PAYLOAD_MAX;
+	uint8_t *bytes;
+
+	if (!node->owners) {
+		request_answer(request, STATUS_UNSUPPORTED, 0, 0, clock_now_ns());
+		return;
+	}
+	if (atomic_load(&node->kept) >> shard & 1) {
+		hold(node, request);
+		return;
+	}
+	bytes = request_answer_buffer(request, capacity);
+	CHECK(bytes);
+	request_answer(request, STATUS_OK, 0,
+		       (uint32_t)fake_owner_answer(&node->owners[shard], &node->door, envelope,
+						   bytes, capacity),
+		       clock_now_ns());
+}
+
 static void handle(struct fake_node *node, struct request *request)
 {
 	struct request_view view = request_view(request);
@@ -190,6 +223,8 @@ static void handle(struct fake_node *node, struct request *request)
 		handle_scatter(node, request, &envelope, shard);
 	else if (envelope.type == MESSAGE_VECTOR_COARSE_ROUTE_REQUEST)
 		handle_coarse(node, request, &envelope, shard);
+	else if (envelope.type == MESSAGE_VECTOR_MEM_REGION_REQUEST)
+		handle_region(node, request, &envelope, shard);
 	else
 		request_answer(request, STATUS_UNSUPPORTED, 0, 0, clock_now_ns());
 }
@@ -205,6 +240,8 @@ static void poll_once(struct fake_node *node)
 		endpoint_input(node->endpoint, &frames[i].from, frames[i].bytes, frames[i].size,
 			       clock_now_ns());
 	endpoint_tick(node->endpoint, clock_now_ns());
+	if (node->owners)
+		fake_door_turn(&node->door, clock_now_ns());
 	while ((taken = endpoint_take_requests(node->endpoint, requests, BURST)) > 0)
 		for (unsigned i = 0; i < taken; i++)
 			handle(node, requests[i]);
@@ -224,6 +261,18 @@ static void *run(void *context)
 	for (uint32_t i = 0; i < node->held_count; i++)
 		request_answer(node->held[i], STATUS_DRAINING, 0, 0, clock_now_ns());
 	return NULL;
+}
+
+static void lend(struct fake_node *node)
+{
+	const struct fake_node_config *config = &node->config;
+
+	node->owners = calloc(config->shard_count, sizeof(*node->owners));
+	CHECK(node->owners);
+	for (uint32_t i = 0; i < config->shard_count; i++)
+		fake_owner_init(&node->owners[i], &config->segments[i],
+				manifest_vshard(FAKE_NODE_COLLECTION, i));
+	fake_door_open(&node->door, &node->queue->local, config->secret);
 }
 
 struct fake_node *fake_node_start(const struct fake_node_config *config)
@@ -252,6 +301,8 @@ struct fake_node *fake_node_start(const struct fake_node_config *config)
 	node->queue = port_queue(node->port, 0);
 	endpoint.frame_size = node->queue->frame_size;
 	CHECK(endpoint_new(&endpoint, &ops, node, &node->endpoint) == 0);
+	if (config->segments)
+		lend(node);
 	CHECK(pthread_create(&node->thread, NULL, run, node) == 0);
 	return node;
 }
@@ -264,6 +315,11 @@ void fake_node_stop(struct fake_node *node)
 	CHECK(pthread_join(node->thread, NULL) == 0);
 	endpoint_free(node->endpoint);
 	port_close(node->port);
+	for (uint32_t i = 0; node->owners && i < node->config.shard_count; i++)
+		fake_owner_deinit(&node->owners[i]);
+	if (node->owners)
+		fake_door_close(&node->door);
+	free(node->owners);
 	free(node->hits);
 	free(node);
 }
@@ -281,6 +337,11 @@ void fake_node_overload(struct fake_node *node, uint32_t count)
 void fake_node_mute(struct fake_node *node, uint32_t shards)
 {
 	atomic_store(&node->muted, shards);
+}
+
+void fake_node_keep(struct fake_node *node, uint32_t shards)
+{
+	atomic_store(&node->kept, shards);
 }
 
 uint32_t fake_node_answered(const struct fake_node *node)

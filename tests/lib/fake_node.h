@@ -5,8 +5,9 @@
  * Fake node - a server with real sessions over real sockets, and no index
  *
  * Answers types 50 and 52 for some shards of one collection "rows", by comparing
- * with everything (L2). Row r is in shard r mod shard_count. It runs on a thread
- * of its own; what it shall do wrong can be changed at any time.
+ * with everything (L2). Row r is in shard r mod shard_count. It lends its shards'
+ * segments too, if it is given any (type 56). It runs on a thread of its own; what
+ * it shall do wrong can be changed at any time.
  */
 
 #include "base/addr.h"
@@ -17,12 +18,15 @@
 
 #define FAKE_NODE_COLLECTION "rows"
 
+struct segment;
+
 struct fake_node_config {
 	const float *rows; /* borrowed */
 	uint32_t row_count;
 	uint32_t dim;
-	uint32_t shard_count; /* of the whole collection */
-	uint32_t shards;      /* one bit for each that this node has */
+	uint32_t shard_count;           /* of the whole collection */
+	uint32_t shards;                /* one bit for each that this node has */
+	const struct segment *segments; /* one a shard, copied; NULL: nothing is lent */
 	const uint8_t *secret;
 	uint16_t port;       /* 0: a free one */
 	uint16_t shard_port; /* not 0: answers SHARD_ELSEWHERE with this port for every shard */
@@ -41,6 +45,9 @@ void fake_node_overload(struct fake_node *node, uint32_t count);
 
 /* Scatter requests for these shards (bits) get no answer from now on. */
 void fake_node_mute(struct fake_node *node, uint32_t shards);
+
+/* Requests for regions of these shards (bits) get no answer from now on. */
+void fake_node_keep(struct fake_node *node, uint32_t shards);
 
 /* Scatter requests answered with hits, ever. */
 uint32_t fake_node_answered(const struct fake_node *node);

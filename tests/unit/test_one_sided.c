@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/test.h"
 
-#include "base/byteorder.h"
 #include "base/defs.h"
-#include "base/memory.h"
 #include "cluster/one_sided.h"
 #include "cluster/tether.h"
-#include "hnsw/layout.h"
 #include "proto/directory.h"
 #include "proto/envelope.h"
 #include "proto/message.h"
 #include "proto/payload_region.h"
 #include "proto/status.h"
 #include "rdma/fetch_verbs.h"
-#include "rdma/shm_link.h"
 #include "tests/lib/fake_asks.h"
+#include "tests/lib/fake_owner.h"
 #include "tests/lib/fake_verbs.h"
 #include "tests/lib/index.h"
 #include "tests/lib/kinds.h"
@@ -24,45 +21,18 @@
 #include <string.h>
 #include <unistd.h>
 
-/*
- * Shared memory is real here, sessions are not: the owner is a few lines of this file, so that it
- * can refuse, forget and vanish as no node would.
- */
-
-#define COUNT         800
-#define DIM           16
-#define QUERIES       12
-#define VSHARD        7
-#define LINK_MAX_TEST 8
-#define MS            UINT64_C(1000000)
+#define COUNT   800
+#define DIM     16
+#define QUERIES 12
+#define VSHARD  7
+#define MS      UINT64_C(1000000)
 
 static const struct kind kind = {METRIC_L2, VECTOR_F32, BUILD_ROWS_COMPACT, BUILD_LAYOUT_EDGES};
 
-struct owner {
-	int listen_fd;
-	struct shm_link *links[LINK_MAX_TEST];
-	unsigned link_count;
-	struct memory segment;
-	struct memory directory;
-	uint64_t directory_size;
-	uint64_t generation;
-	uint32_t header_crc;
-	uint64_t image_size;
-	uint64_t lease; /* the last one given */
-	uint32_t lease_ms;
-	const char *refusal; /* NULL: grants */
-	bool silent;
-	unsigned asked;
-	/* What no node would do. */
-	uint16_t answer_type;  /* 0: the right one */
-	uint32_t answer_shard; /* added to the shard's number */
-	uint64_t short_grant;  /* bytes that a segment's grant is short of */
-	uint64_t short_lent;   /* bytes that the memory lent is short of the grant */
-	unsigned strays;       /* leases of other memory, passed before each that was granted */
-};
-
 struct fixture {
-	struct owner owner;
+	struct fake_owner owner;
+	struct fake_door door;
+	bool silent; /* the owner, to requests */
 	struct addr at;
 	struct build_image image;
 	struct segment local;
@@ -78,154 +48,18 @@ struct fixture {
 
 /* --- the owner --- */
 
-static void fill(struct memory *memory, const char *name, const void *bytes, size_t size)
-{
-	const struct memory_options options = {.name = name, .size = size, .numa_node = -1};
-
-	assert_int_equal(memory_init(&options, memory), 0);
-	memcpy(memory->start, bytes, size);
-	assert_int_equal(memory_seal(memory), 0);
-}
-
-/* Lends what is no segment, under a number that is no grant's. */
-static void owner_stray(struct owner *owner, struct shm_link *link)
-{
-	for (unsigned i = 0; i < owner->strays; i++)
-		assert_int_equal(shm_link_pass(link, UINT64_MAX - i, owner->directory.fd, 0,
-					       owner->directory_size),
-				 0);
-}
-
-/* What the owner's searches get that leave it open. */
-#define OWNERS_EF 24
-
-static void owner_list(struct fixture *fixture, uint32_t shard, uint32_t count)
-{
-	struct owner *owner = &fixture->owner;
-	const uint8_t *image = fixture->image.bytes;
-	const struct directory_segment segment = {
-		.id = 1,
-		.generation = fixture->local.generation,
-		.image_size = fixture->image.size,
-		.upper_offset = load_le64(image + LAYOUT_AT_LABELS),
-		.count = COUNT,
-		.header_crc = load_le32(image + LAYOUT_AT_HEADER_CRC),
-		.body_crc = load_le32(image + LAYOUT_AT_BODY_CRC),
-		.ef = OWNERS_EF,
-	};
-	const struct directory directory = {
-		.generation = 1, .shard = shard, .count = count, .segments = &segment};
-	uint8_t bytes[DIRECTORY_HEAD_SIZE + DIRECTORY_ENTRY_SIZE];
-
-	owner->directory_size = directory_encode(&directory, bytes, sizeof(bytes));
-	assert_true(owner->directory_size > 0);
-	memory_deinit(&owner->directory);
-	fill(&owner->directory, "test-directory", bytes, owner->directory_size);
-	owner->generation = segment.generation;
-	owner->header_crc = segment.header_crc;
-	owner->image_size = segment.image_size;
-}
-
-static void owner_fill(struct fixture *fixture)
-{
-	struct owner *owner = &fixture->owner;
-
-	owner->lease_ms = 10000;
-	fill(&owner->segment, "test-segment", fixture->image.bytes, fixture->image.size);
-	owner_list(fixture, VSHARD, 1);
-}
-
-static void owner_turn(struct fixture *fixture)
-{
-	const struct shm_link_config config = {.node = 1};
-	struct owner *owner = &fixture->owner;
-
-	while (owner->link_count < LINK_MAX_TEST &&
-	       shm_link_accept(owner->listen_fd, &config, fixture->now_ns,
-			       &owner->links[owner->link_count]) == 0)
-		owner->link_count++;
-	for (unsigned i = 0; i < owner->link_count; i++) {
-		struct shm_link_news news;
-
-		if (shm_link_next(owner->links[i], fixture->now_ns, &news) != SHM_LINK_IS_OVER)
-			continue;
-		shm_link_close(owner->links[i]);
-		owner->links[i--] = owner->links[--owner->link_count];
-	}
-}
-
-static struct shm_link *owner_find(struct owner *owner, struct bytes_view proof)
-{
-	assert_int_equal(proof.size, SHM_WIRE_PROOF_SIZE);
-	for (unsigned i = 0; i < owner->link_count; i++)
-		if (shm_link_has_proof(owner->links[i], proof.bytes))
-			return owner->links[i];
-	return NULL;
-}
-
-static struct region_answer owner_grant(struct owner *owner, const struct region_request *request)
-{
-	struct region_answer answer = {.available = true, .lease_ms = owner->lease_ms};
-	struct shm_link *link = owner_find(owner, request->proof);
-	struct region_name name;
-	const struct memory *memory;
-
-	assert_int_equal(region_name_parse(request->region, &name), 0);
-	assert_int_equal(request->transport, REGION_TRANSPORT_SHM);
-	if (!link || owner->refusal) {
-		const char *reason = owner->refusal ? owner->refusal : REGION_NOT_MEMBER;
-
-		return (struct region_answer){
-			.reason = {.text = reason, .length = (uint32_t)strlen(reason)}};
-	}
-	memory = name.kind == REGION_KIND_DIRECTORY ? &owner->directory : &owner->segment;
-	answer.length = name.kind == REGION_KIND_DIRECTORY ? owner->directory_size
-							   : owner->image_size - owner->short_grant;
-	answer.generation = owner->generation;
-	answer.crc = owner->header_crc;
-	answer.lease_id = ++owner->lease;
-	owner_stray(owner, link);
-	assert_int_equal(shm_link_pass(link, answer.lease_id, memory->fd, 0,
-				       answer.length - owner->short_lent),
-			 0);
-	return answer;
-}
-
 /* Answers the oldest request, as session and node would. */
 static void owner_answer(struct fixture *fixture)
 {
 	struct fake_ask ask = fake_asks_take(&fixture->asks, 0);
 	struct session_answer answer = {.tag = ask.call.tag, .epoch = 1, .status = STATUS_OK};
 	struct envelope envelope;
-	struct region_request request;
-	struct region_answer grant;
-	uint8_t *to = ask.call.answer;
-	size_t size;
 
-	fixture->owner.asked++;
 	assert_int_equal(envelope_decode(ask.call.bytes, ask.call.size, &envelope), 0);
-	assert_int_equal(envelope.type, MESSAGE_VECTOR_MEM_REGION_REQUEST);
-	assert_int_equal(region_request_decode(envelope.payload, envelope.payload_size, &request),
-			 0);
-	grant = owner_grant(&fixture->owner, &request);
-	size = region_answer_encode(&grant, to + ENVELOPE_SIZE,
-				    ask.call.answer_capacity - ENVELOPE_SIZE);
-	assert_true(size > 0);
-	envelope.type = MESSAGE_VECTOR_MEM_REGION_RESPONSE;
-	if (fixture->owner.answer_type)
-		envelope.type = fixture->owner.answer_type;
-	envelope.vshard += fixture->owner.answer_shard;
-	envelope.payload_size = (uint32_t)size;
-	envelope_encode_header(&envelope, to);
-	answer.size = (uint32_t)(ENVELOPE_SIZE + size);
+	answer.size = (uint32_t)fake_owner_answer(&fixture->owner, &fixture->door, &envelope,
+						  ask.call.answer, ask.call.answer_capacity);
 	one_sided_take(fixture->one_sided, fixture->route, (uint32_t)ask.call.tag, &answer,
 		       fixture->now_ns);
-}
-
-static void owner_vanish(struct owner *owner)
-{
-	while (owner->link_count > 0)
-		shm_link_close(owner->links[--owner->link_count]);
 }
 
 /* --- the reader's side --- */
@@ -239,18 +73,16 @@ static void setup(struct fixture *fixture)
 		.shard_max = 2,
 		.reader = {.in_flight = 4, .ef_max = 128, .k_max = 10, .breadth = 4},
 	};
-	char error[256] = "";
 
 	*fixture = (struct fixture){.now_ns = 1000 * MS};
 	fixture->rows = kinds_vectors(kind.type, COUNT, DIM, 1);
 	fixture->queries = kinds_vectors(kind.type, QUERIES, DIM, 2);
 	input.rows = fixture->rows;
 	kinds_build(&kind, &input, &fixture->image, &fixture->local);
-	owner_fill(fixture);
+	fake_owner_init(&fixture->owner, &fixture->local, VSHARD);
 	assert_int_equal(addr_parse("127.0.0.1:1", 0, &fixture->at), 0);
 	fixture->at.port = (uint16_t)(20000 + getpid() % 40000);
-	assert_int_equal(
-		shm_link_listen(&fixture->at, &fixture->owner.listen_fd, error, sizeof(error)), 0);
+	fake_door_open(&fixture->door, &fixture->at, NULL);
 	assert_int_equal(route_new(&fixture->at, 1, 4, &fixture->route), 0);
 	assert_int_equal(route_collection(fixture->route, "c", 1, &fixture->collection), 0);
 	assert_int_equal(one_sided_new(&config, &fixture->one_sided), 0);
@@ -263,10 +95,8 @@ static void teardown(struct fixture *fixture)
 	while (fixture->asks.count > 0)
 		owner_answer(fixture);
 	one_sided_free(fixture->one_sided);
-	owner_vanish(&fixture->owner);
-	close(fixture->owner.listen_fd);
-	memory_deinit(&fixture->owner.segment);
-	memory_deinit(&fixture->owner.directory);
+	fake_door_close(&fixture->door);
+	fake_owner_deinit(&fixture->owner);
 	route_free(fixture->route);
 	build_image_free(&fixture->image);
 	free(fixture->rows);
@@ -285,8 +115,8 @@ static void turn(struct fixture *fixture)
 {
 	one_sided_run(fixture->one_sided, fixture->route, &fake_asks_ops, &fixture->asks, 0,
 		      fixture->now_ns);
-	owner_turn(fixture);
-	while (fixture->asks.count > 0 && !fixture->owner.silent)
+	fake_door_turn(&fixture->door, fixture->now_ns);
+	while (fixture->asks.count > 0 && !fixture->silent)
 		owner_answer(fixture);
 }
 
@@ -350,10 +180,10 @@ static void a_question_that_leaves_it_open_is_searched_as_its_owner_would(void *
 
 	(void)state;
 	setup(&fixture);
-	assert_int_not_equal(fixture.local.ef_default, OWNERS_EF);
+	assert_int_not_equal(fixture.local.ef_default, FAKE_OWNER_EF);
 	learn_place(&fixture);
 	assert_true(wait_ready(&fixture));
-	assert_int_equal(hops_with(&fixture, 0), hops_with(&fixture, OWNERS_EF));
+	assert_int_equal(hops_with(&fixture, 0), hops_with(&fixture, FAKE_OWNER_EF));
 	assert_int_not_equal(hops_with(&fixture, 0), hops_with(&fixture, fixture.local.ef_default));
 	teardown(&fixture);
 }
@@ -456,7 +286,7 @@ static void an_owner_that_vanishes_answers_with_an_error(void **state)
 	assert_true(wait_ready(&fixture));
 	assert_int_equal(
 		one_sided_ask(fixture.one_sided, fixture.shard, fixture.queries, 10, 40, 5), 0);
-	owner_vanish(&fixture.owner);
+	fake_door_slam(&fixture.door);
 	while (count == 0) {
 		one_sided_run(fixture.one_sided, fixture.route, &fake_asks_ops, &fixture.asks, 0,
 			      fixture.now_ns);
@@ -478,14 +308,14 @@ static void an_owner_that_says_nothing_is_given_up(void **state)
 	(void)state;
 	setup(&fixture);
 	learn_place(&fixture);
-	fixture.owner.silent = true;
+	fixture.silent = true;
 	assert_false(wait_ready(&fixture));
 	fixture.now_ns += ONE_SIDED_STEP_NS;
 	turn(&fixture);
 	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
 	assert_non_null(strstr(one_sided_reason(fixture.one_sided, fixture.shard), "too long"));
 	/* Its answer comes after all, and is nobody's. */
-	fixture.owner.silent = false;
+	fixture.silent = false;
 	while (fixture.asks.count > 0)
 		owner_answer(&fixture);
 	assert_true(one_sided_is_idle(fixture.one_sided));
@@ -501,11 +331,11 @@ static void a_node_that_lends_nothing_is_asked_instead(void **state)
 	(void)state;
 	setup(&fixture);
 	learn_place(&fixture);
-	close(fixture.owner.listen_fd);
+	close(fixture.door.listen_fd);
 	assert_false(wait_ready(&fixture));
 	assert_false(one_sided_is_coming(fixture.one_sided, fixture.shard));
 	assert_true(strlen(one_sided_reason(fixture.one_sided, fixture.shard)) > 0);
-	fixture.owner.listen_fd = dup(STDERR_FILENO);
+	fixture.door.listen_fd = dup(STDERR_FILENO);
 	teardown(&fixture);
 }
 
@@ -623,10 +453,10 @@ static void directories_of_other_shards_and_empty_ones_are_refused(void **state)
 
 	(void)state;
 	setup(&fixture);
-	owner_list(&fixture, VSHARD + 1, 1);
+	fake_owner_list(&fixture.owner, &fixture.local, VSHARD + 1, 1);
 	assert_refused(&fixture, "directory");
 	setup(&fixture);
-	owner_list(&fixture, VSHARD, 0);
+	fake_owner_list(&fixture.owner, &fixture.local, VSHARD, 0);
 	assert_refused(&fixture, "directory");
 }
 
@@ -638,7 +468,7 @@ static void memory_that_is_withdrawn_is_read_no_more(void **state)
 	setup(&fixture);
 	learn_place(&fixture);
 	assert_true(wait_ready(&fixture));
-	assert_int_equal(shm_link_withdraw(fixture.owner.links[0], fixture.owner.lease), 0);
+	assert_int_equal(shm_link_withdraw(fixture.door.links[0], fixture.owner.lease), 0);
 	turn(&fixture);
 	assert_false(one_sided_is_ready(fixture.one_sided, fixture.shard));
 	turn(&fixture);
@@ -703,7 +533,7 @@ static void pauses_grow_to_their_limit_and_begin_anew_after_success(void **state
 	fixture.now_ns = one_sided_due_ns(fixture.one_sided, fixture.now_ns);
 	assert_true(wait_ready(&fixture));
 	fixture.owner.refusal = REGION_UNSUPPORTED;
-	assert_int_equal(shm_link_withdraw(fixture.owner.links[0], fixture.owner.lease), 0);
+	assert_int_equal(shm_link_withdraw(fixture.door.links[0], fixture.owner.lease), 0);
 	turn(&fixture);
 	turn(&fixture);
 	assert_int_equal(one_sided_due_ns(fixture.one_sided, fixture.now_ns) - fixture.now_ns,
@@ -745,7 +575,7 @@ static void a_request_that_was_given_up_is_not_repeated_before_its_answer(void *
 	(void)state;
 	setup(&fixture);
 	learn_place(&fixture);
-	fixture.owner.silent = true;
+	fixture.silent = true;
 	assert_false(wait_ready(&fixture));
 	fixture.now_ns += ONE_SIDED_STEP_NS;
 	for (unsigned i = 0; i < 10; i++) {
@@ -754,7 +584,7 @@ static void a_request_that_was_given_up_is_not_repeated_before_its_answer(void *
 	}
 	assert_int_equal(fixture.asks.count, 1);
 	assert_int_equal(one_sided_info(fixture.one_sided, fixture.shard).failed, 1);
-	fixture.owner.silent = false;
+	fixture.silent = false;
 	assert_true(wait_ready(&fixture));
 	teardown(&fixture);
 }
