@@ -346,22 +346,20 @@ static void take_answers(struct client *client, uint64_t now_ns)
 	} while (count == PORT_BURST_MAX);
 }
 
-/* Half of a question's time is kept for asking the owners. */
+/* Half of a question's time is kept for asking the owners. The deadline may be past at once. */
 static uint64_t far_until_ns(const struct question *question)
 {
-	return question->submitted_ns + (question->deadline_ns - question->submitted_ns) / 2;
+	return question->submitted_ns / 2 + question->deadline_ns / 2;
 }
 
-/* What can be searched from here has been; the rest is asked of its owners. */
+/*
+ * What can be searched from here has been; the rest is asked of its owners, and is missing when no
+ * time is left for that.
+ */
 static void run_far_question(struct client *client, struct question *question, uint64_t now_ns)
 {
 	uint32_t rest;
 
-	if (now_ns >= question->deadline_ns) {
-		far_abandon(client->far, &question->far);
-		end_question(question, STATUS_DEADLINE, now_ns);
-		return;
-	}
 	far_advance(client->far, &question->far);
 	if (now_ns >= far_until_ns(question))
 		far_abandon(client->far, &question->far);
@@ -391,7 +389,9 @@ static void run_question(struct client *client, struct question *question, uint6
 		return;
 	case QUESTION_FAR:
 		run_far_question(client, question, now_ns);
-		return;
+		if (question->state != QUESTION_ASKING)
+			return;
+		__attribute__((fallthrough));
 	case QUESTION_ASKING:
 		gather_run(question->gather, client->route, &dial_leg_ops, &client->dial, now_ns);
 		client->crowded = client->crowded || gather_is_crowded(question->gather);

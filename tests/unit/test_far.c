@@ -10,6 +10,7 @@
 #include "rdma/shm_link.h"
 #include "tests/lib/fake_asks.h"
 #include "tests/lib/fake_node.h"
+#include "tests/lib/index.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -209,7 +210,13 @@ static void a_shard_that_cannot_be_read_is_waited_for_once(void **state)
 	far_free(far);
 }
 
-/* --- a client whose owner lends nothing --- */
+/* --- a client and its owner --- */
+
+enum lends {
+	NOBODY_LISTENS,
+	NOTHING, /* it listens, and says nothing */
+	SHARDS_OF_ITS,
+};
 
 struct rig {
 	float rows[ROWS * DIM];
@@ -217,10 +224,29 @@ struct rig {
 	struct addr at;
 	struct port *port;
 	struct client *client;
-	int listen_fd; /* of the owner's shared memory; -1: nobody is there */
+	int listen_fd; /* of shared memory where nothing is lent; -1: none */
+	struct build_image images[SHARDS];
+	struct segment segments[SHARDS];
 };
 
-static void set_up(struct rig *rig, bool listens)
+/* Row r is in shard r mod SHARDS. */
+static void build_shards(struct rig *rig)
+{
+	for (uint32_t shard = 0; shard < SHARDS; shard++) {
+		float rows[ROWS * DIM];
+		uint32_t labels[ROWS];
+		uint32_t count = 0;
+
+		for (uint32_t row = shard; row < ROWS; row += SHARDS) {
+			memcpy(rows + count * DIM, rig->rows + row * DIM, DIM * sizeof(rows[0]));
+			labels[count++] = row;
+		}
+		index_build(rows, labels, count, DIM, METRIC_L2, &rig->images[shard],
+			    &rig->segments[shard]);
+	}
+}
+
+static void set_up(struct rig *rig, enum lends lends)
 {
 	struct fake_node_config node = {.rows = rig->rows,
 					.row_count = ROWS,
@@ -239,9 +265,13 @@ static void set_up(struct rig *rig, bool listens)
 	*rig = (struct rig){.listen_fd = -1};
 	for (uint32_t i = 0; i < ROWS; i++)
 		rig->rows[i * DIM] = (float)i;
+	if (lends == SHARDS_OF_ITS) {
+		build_shards(rig);
+		node.segments = rig->segments;
+	}
 	rig->node = fake_node_start(&node);
 	rig->at = fake_node_addr(rig->node);
-	if (listens)
+	if (lends == NOTHING)
 		assert_int_equal(shm_link_listen(&rig->at, &rig->listen_fd, error, sizeof(error)),
 				 0);
 	assert_int_equal(addr_parse("127.0.0.1", 0, &socket.local), 0);
@@ -258,7 +288,21 @@ static void tear_down(struct rig *rig)
 	if (rig->listen_fd >= 0)
 		close(rig->listen_fd);
 	fake_node_stop(rig->node);
+	for (unsigned i = 0; i < SHARDS; i++)
+		build_image_free(&rig->images[i]);
 }
+
+static void assert_ids(const struct client_result *result, const uint32_t ids[K])
+{
+	assert_int_equal(result->status, STATUS_OK);
+	assert_int_equal(result->hit_count, K);
+	for (unsigned i = 0; i < K; i++)
+		assert_int_equal(result->hits[i].vector_id, ids[i]);
+}
+
+/* The nearest of all rows; and of those that aren't shard 1's. */
+static const uint32_t nearest[K] = {3, 2, 4, 1};
+static const uint32_t nearest_without_1[K] = {3, 2, 5, 0};
 
 static struct client_result ask(struct rig *rig, struct client_question question, uint64_t time_ns)
 {
@@ -282,7 +326,7 @@ static void owners_that_lend_nothing_are_asked(void **state)
 	struct far_stats stats;
 
 	(void)state;
-	set_up(&rig, false);
+	set_up(&rig, NOBODY_LISTENS);
 	for (unsigned i = 0; i < 3; i++) {
 		result = ask(&rig, (struct client_question){.k = K, .strict = i == 2},
 			     10 * NS_PER_S);
@@ -306,7 +350,7 @@ static void a_question_is_not_waited_for_beyond_its_deadline(void **state)
 	struct client_result result;
 
 	(void)state;
-	set_up(&rig, true);
+	set_up(&rig, NOTHING);
 	fake_node_mute(rig.node, 7);
 	result = ask(&rig, (struct client_question){.k = K}, 100 * NS_PER_MS);
 	assert_int_equal(result.status, STATUS_DEADLINE);
@@ -328,7 +372,7 @@ static void a_client_is_due_at_once_while_shards_are_being_opened(void **state)
 	struct rig rig;
 
 	(void)state;
-	set_up(&rig, true);
+	set_up(&rig, NOTHING);
 	assert_int_equal(client_submit(rig.client, &question, clock_now_ns()), 0);
 	do {
 		assert_int_equal(client_poll(rig.client, &result, 1, clock_now_ns()), 0);
@@ -352,7 +396,7 @@ static void what_cannot_be_searched_from_here_is_asked_at_once(void **state)
 	struct far_stats stats;
 
 	(void)state;
-	set_up(&rig, true);
+	set_up(&rig, NOTHING);
 	result = ask(&rig,
 		     (struct client_question){.k = K, .filter = all, .filter_size = sizeof(all)},
 		     20 * NS_PER_S);
@@ -369,6 +413,139 @@ static void what_cannot_be_searched_from_here_is_asked_at_once(void **state)
 	tear_down(&rig);
 }
 
+static void shards_that_are_lent_are_searched_here(void **state)
+{
+	struct rig rig;
+	struct client_result result;
+	struct far_stats stats;
+
+	(void)state;
+	set_up(&rig, SHARDS_OF_ITS);
+	for (unsigned i = 0; i < 3; i++) {
+		result = ask(&rig, (struct client_question){.k = K, .strict = i == 2},
+			     20 * NS_PER_S);
+		assert_ids(&result, nearest);
+		assert_int_equal(result.far_count, SHARDS);
+		assert_int_equal(result.missing_count, 0);
+		assert_true(result.certain);
+	}
+	assert_int_equal(fake_node_answered(rig.node), 0);
+	assert_true(client_far(rig.client, &stats));
+	assert_int_equal(stats.shards, SHARDS);
+	assert_int_equal(stats.ready, SHARDS);
+	assert_int_equal(stats.opened, SHARDS);
+	assert_int_equal(stats.failed, 0);
+	assert_int_equal(stats.searches, 3 * SHARDS);
+	assert_true(stats.rounds >= SHARDS);
+	assert_true(stats.opening_reads >= SHARDS);
+	assert_string_equal(stats.transport, "shm");
+	assert_string_equal(stats.reason, "");
+	/* Whoever wants the owners' own answer gets it. */
+	result = ask(&rig, (struct client_question){.k = K, .by_owners = true}, 20 * NS_PER_S);
+	assert_ids(&result, nearest);
+	assert_int_equal(result.far_count, 0);
+	assert_int_equal(fake_node_answered(rig.node), SHARDS);
+	tear_down(&rig);
+}
+
+static void begin_with_one_shard_kept(struct rig *rig, bool strict, uint64_t deadline_ns)
+{
+	struct client_question question = {.collection = FAKE_NODE_COLLECTION,
+					   .vector = vector,
+					   .dim = DIM,
+					   .k = K,
+					   .strict = strict,
+					   .deadline_ns = deadline_ns};
+	struct far_stats stats;
+
+	set_up(rig, SHARDS_OF_ITS);
+	fake_node_keep(rig->node, 1 << 1);
+	fake_node_mute(rig->node, 1 << 1);
+	assert_int_equal(client_submit(rig->client, &question, clock_now_ns()), 0);
+	do {
+		assert_int_equal(client_poll(rig->client, NULL, 0, clock_now_ns()), 0);
+		assert_true(client_far(rig->client, &stats));
+	} while (stats.searches < SHARDS - 1);
+}
+
+/* A clock that jumps to half of the question's time. */
+static void what_is_not_lent_in_half_the_time_is_asked_and_merged(void **state)
+{
+	const uint64_t half_ns = 2 * NS_PER_S;
+	struct rig rig;
+	struct client_result result;
+
+	(void)state;
+	begin_with_one_shard_kept(&rig, false, clock_now_ns() + 2 * half_ns);
+	fake_node_mute(rig.node, 0);
+	while (!client_poll(rig.client, &result, 1, clock_now_ns() + half_ns))
+		;
+	assert_ids(&result, nearest);
+	assert_int_equal(result.far_count, SHARDS - 1);
+	assert_int_equal(result.missing_count, 0);
+	assert_int_equal(fake_node_answered(rig.node), 1);
+	tear_down(&rig);
+}
+
+/* Whether polls come often, or one comes when it is too late. */
+static void hits_of_a_question_that_ran_out_of_time_are_handed_out(void **state)
+{
+	(void)state;
+	for (unsigned often = 0; often < 2; often++) {
+		uint64_t now_ns = clock_now_ns(), deadline_ns = now_ns + 20 * NS_PER_S;
+		struct rig rig;
+		struct client_result result;
+
+		begin_with_one_shard_kept(&rig, false, deadline_ns);
+		for (now_ns = often ? clock_now_ns() : deadline_ns;
+		     !client_poll(rig.client, &result, 1, now_ns); now_ns += NS_PER_S / 4)
+			assert_true(now_ns < deadline_ns);
+		assert_ids(&result, nearest_without_1);
+		assert_int_equal(result.far_count, SHARDS - 1);
+		assert_int_equal(result.missing_count, 1);
+		assert_int_equal(result.done_ns, now_ns);
+		tear_down(&rig);
+	}
+}
+
+static void who_wants_all_or_nothing_gets_nothing_when_time_runs_out(void **state)
+{
+	uint64_t deadline_ns = clock_now_ns() + 20 * NS_PER_S;
+	struct rig rig;
+	struct client_result result;
+
+	(void)state;
+	begin_with_one_shard_kept(&rig, true, deadline_ns);
+	assert_int_equal(client_poll(rig.client, &result, 1, deadline_ns), 1);
+	assert_int_equal(result.status, STATUS_DEADLINE);
+	assert_int_equal(result.hit_count, 0);
+	assert_int_equal(result.far_count, 0);
+	tear_down(&rig);
+}
+
+static void a_question_whose_time_was_over_before_it_came_has_no_hits(void **state)
+{
+	struct client_question question = {.collection = FAKE_NODE_COLLECTION,
+					   .vector = vector,
+					   .dim = DIM,
+					   .k = K,
+					   .deadline_ns = 1};
+	struct rig rig;
+	struct client_result result;
+
+	(void)state;
+	set_up(&rig, SHARDS_OF_ITS);
+	result = ask(&rig, (struct client_question){.k = K}, 20 * NS_PER_S);
+	assert_ids(&result, nearest);
+	fake_node_mute(rig.node, 7);
+	assert_int_equal(client_submit(rig.client, &question, clock_now_ns()), 0);
+	while (!client_poll(rig.client, &result, 1, clock_now_ns()))
+		;
+	assert_int_equal(result.status, STATUS_DEADLINE);
+	assert_int_equal(result.hit_count, 0);
+	tear_down(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +558,11 @@ int main(void)
 		cmocka_unit_test(a_question_is_not_waited_for_beyond_its_deadline),
 		cmocka_unit_test(a_client_is_due_at_once_while_shards_are_being_opened),
 		cmocka_unit_test(what_cannot_be_searched_from_here_is_asked_at_once),
+		cmocka_unit_test(shards_that_are_lent_are_searched_here),
+		cmocka_unit_test(what_is_not_lent_in_half_the_time_is_asked_and_merged),
+		cmocka_unit_test(hits_of_a_question_that_ran_out_of_time_are_handed_out),
+		cmocka_unit_test(who_wants_all_or_nothing_gets_nothing_when_time_runs_out),
+		cmocka_unit_test(a_question_whose_time_was_over_before_it_came_has_no_hits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
