@@ -4,32 +4,43 @@
 /*
  * Feed - every change of a key space, in the order of its number
  *
- * A feed reads from any number on: first what lies in tables, whose blocks it skips when their
- * bounds (smallest and largest number) say that nothing wanted is in them; then sealed memtables;
- * then the live one, at whose end it waits. Superseded versions are there, values in blob files are
- * resolved, merge operands come raw. It gives out what is durable, and nothing of a transaction
- * before all of it is.
+ * A feed reads from any number on, through tables, sealed memtables and the live one, at whose end
+ * it waits. Superseded versions are there, values in blob files are resolved, merge operands come
+ * raw. It gives out what is visible and durable, so nothing of a transaction before all of it is.
  *
- * Memory is bounded: entries of a table are not in the order of their numbers, so a pass collects
- * the FEED_WINDOW smallest numbers from the position on, gives them out, and goes on behind them;
- * blocks all of whose numbers are above what the window already holds are skipped too.
+ *      tables, skipped by bounds --+
+ *      sealed memtables -----------+--> window: the FEED_WINDOW smallest --> feed_next()
+ *      live memtable --------------+         numbers from the position on
+ *
+ * Memory is bounded: entries of a table aren't in the order of their numbers, so a pass over all
+ * sources collects the smallest numbers from the position on, they are given out, and the next
+ * pass goes on behind them. Tables and blocks whose bounds (smallest and largest number) say that
+ * nothing for the window is in them aren't read. Between passes a feed holds on to nothing: a
+ * reader that is slow keeps no memtable and no table, and goes on from where its position lies by
+ * then. (A window with values out of line keeps their files until it is given out.)
  *
  * A reader that asks for what compaction dropped gets FEED_E_GAP and the oldest number that can be
- * had.
+ * had; one with a name (engine/retention.h) keeps its history.
  *
- * A position is (number, index within it), and travels as a token that names the store and has a
- * checksum (docs/format/feed.md).
+ * A position is (number, index within it), and travels as a token (engine/feed_token.h).
  *
  * Threads: the key space's owner.
  */
 
+#include "engine/feed_token.h"
 #include "engine/kv.h"
 
 /* Events that one pass collects. */
-#define FEED_WINDOW 16384
+#define FEED_WINDOW_MAX 16384
 
-/* Bytes of a token. */
-#define FEED_TOKEN_SIZE 48
+/* Bytes of their keys and values. */
+#define FEED_WINDOW_SIZE_MAX (UINT32_C(8) << 20)
+
+/* Entries that one call looks at with feed_options.wait_never. */
+#define FEED_STEP_MAX 4096
+
+/* Bytes of feed_error(), final zero included. */
+#define FEED_ERROR_SIZE 256
 
 enum feed_event_kind {
 	FEED_INSERT,
@@ -41,40 +52,59 @@ enum feed_event_kind {
 struct feed_event {
 	enum feed_event_kind kind;
 	uint64_t seqno;
-	uint32_t index; /* within the number */
+	uint32_t index; /* within the number: range tombstones first, then by key */
 	struct entry_bytes key;
-	struct entry_bytes
-		value; /* Insert: the value; MergeOperand: the operand; RangeTombstone: the end */
-	uint64_t expires; /* Insert */
-	uint8_t type;     /* Insert: value_type; MergeOperand: the operator */
-	bool weak;        /* PointTombstone */
+	struct entry_bytes value; /* Insert: the value; MergeOperand: the operand; RangeTombstone:
+				     the end */
+	uint64_t expires;         /* Insert */
+	uint8_t type;             /* Insert: value_type; MergeOperand: the operator */
+	bool weak;                /* PointTombstone */
 };
 
 enum {
 	FEED_E_END = 1, /* caught up: nothing more up to the bound, or, when following, for now */
 	FEED_E_GAP,     /* what is asked for is gone: feed_oldest() */
 	FEED_E_CORRUPT, /* feed_error() */
-	FEED_E_TOKEN,   /* no token, or one of another store */
+	FEED_E_WAIT,    /* with wait_never: call again, after kv_poll() */
 };
 
 struct feed_options {
-	uint64_t since; /* inclusive */
-	uint32_t index; /* skip this many events of number 'since' */
-	bool follow;    /* no upper bound: go on with what comes */
-	bool distrust_bounds;
+	struct feed_position since; /* inclusive; zeros: from the first number on */
+	bool follow;     /* no upper bound: go on with what comes. Else what is visible and durable
+			    at feed_open() is the bound */
+	bool wait_never; /* for poll cores: FEED_E_WAIT instead of blocking or long work */
+	bool distrust_bounds; /* reads every table and every block */
+	uint32_t window;      /* events a pass, at most; 0: FEED_WINDOW_MAX */
 };
 
 struct feed;
-int feed_open(struct kv *kv, const struct feed_options *options, struct feed **ret_feed);
-void feed_close(struct feed *feed);
-/* Borrows until the next call. Returns 0, FEED_E_END, FEED_E_GAP, FEED_E_CORRUPT or a negative
- * errno. */
-int feed_next(struct feed *feed, struct feed_event *ret_event);
-uint64_t feed_oldest(const struct feed *feed);
-/* All changes below this were given out ("resolved up to"). */
-uint64_t feed_resolved(const struct feed *feed);
-const char *feed_error(const struct feed *feed);
 
-void feed_token(const struct feed *feed, uint8_t token[FEED_TOKEN_SIZE]);
-int feed_token_read(const struct kv *kv, const uint8_t token[FEED_TOKEN_SIZE],
-		    struct feed_options *ret_options);
+/* Takes all its memory. The key space outlives it. Returns 0 or -ENOMEM. */
+int feed_open(struct kv *kv, const struct feed_options *options, struct feed **ret_feed);
+
+/* NULL is fine. */
+void feed_close(struct feed *feed);
+
+/*
+ * The next event, in the order of numbers. Its bytes borrow until the next call, or kv_close().
+ *
+ * Returns 0, FEED_E_END, FEED_E_GAP, FEED_E_CORRUPT, FEED_E_WAIT or a negative errno. After
+ * any of them it may be called again: it goes on from the same position.
+ */
+int feed_next(struct feed *feed, struct feed_event *ret_event);
+
+/* The smallest number that can be asked for. */
+uint64_t feed_oldest(const struct feed *feed);
+
+/* Where the next event is, or would be: what a reader that has handled all events so far keeps. */
+struct feed_position feed_position(const struct feed *feed);
+
+/* Every change below this was given out ("resolved up to"). */
+uint64_t feed_resolved(const struct feed *feed);
+
+/* What passes have cost so far: table blocks read, and bytes from files, values out of line not
+ * counted. */
+void feed_cost(const struct feed *feed, uint64_t *ret_blocks, uint64_t *ret_bytes);
+
+/* What the last FEED_E_CORRUPT was: one line. */
+const char *feed_error(const struct feed *feed);

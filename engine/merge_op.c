@@ -5,6 +5,7 @@
 #include "base/defs.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,7 +192,7 @@ static int set_union_merge(const struct entry_bytes *base, const struct entry_by
 static void set(struct merge_ops *ops, uint8_t number, const char *name, merge_fn merge)
 {
 	ops->ops[number].merge = merge;
-	memcpy(ops->ops[number].name, name, strlen(name) + 1);
+	snprintf(ops->ops[number].name, MERGE_OP_NAME_MAX, "%s", name);
 }
 
 void merge_ops_init(struct merge_ops *ops)
