@@ -21,8 +21,8 @@
 /* Bytes of a blob_place where an entry has its value (ENTRY_BLOB). */
 #define BLOB_PLACE_SIZE 24
 
-/* Bytes of a value. */
-#define BLOB_VALUE_MAX ENTRY_VALUE_MAX
+/* Bytes of a value: more than a log record holds, since folding merges makes values longer. */
+#define BLOB_VALUE_MAX (UINT32_C(64) << 20)
 
 enum {
 	BLOB_E_CORRUPT = 1, /* blob_error() */
@@ -89,7 +89,8 @@ const char *blob_error(const struct blob *blob);
 
 /*
  * The value that 'place' points to. 'key' has to be its key. 'pin' is zeros or another get's, of
- * tables too, and is then reused; the value borrows until the pin's release or next use.
+ * tables too, and is then reused; the value borrows until the pin's release or next use. A frame
+ * that is too long for the cache is read past it, with TABLE_WAIT_NEVER too.
  *
  * Returns 0, BLOB_E_CORRUPT, BLOB_E_WAIT or a negative errno.
  */

@@ -32,14 +32,15 @@
 
 enum {
 	BLOCK_CACHE_E_WAIT = 1, /* it is being read, or the reads under way have to end first */
-	BLOCK_CACHE_E_FULL,     /* everything is pinned: read it past the cache */
+	BLOCK_CACHE_E_FULL,     /* everything is pinned, or it is too long: read it past the cache
+				 */
 	BLOCK_CACHE_E_CORRUPT,  /* the checksum is wrong, or it can't be uncompressed */
 	BLOCK_CACHE_E_END,      /* the file ends before it */
 };
 
 struct block_cache;
 
-/* A block in the cache, pinned. */
+/* A block in the cache, pinned. Behind one that isn't compressed in the file stands its CRC. */
 struct block_cached {
 	const uint8_t *bytes;
 	uint32_t size;

@@ -62,6 +62,9 @@ static inline uint8_t *piece_target(struct piece_place place, uint8_t *room)
 	return piece_is_compressed(place) ? room + place.raw_size : room;
 }
 
+/* Uncompresses raw_size bytes to 'to'. 'inflater' is a ZSTD_DCtx. Returns 0 or PIECE_E_CORRUPT. */
+int piece_inflate(struct piece_place place, void *inflater, const uint8_t *bytes, uint8_t *to);
+
 /* Checks what was read to piece_target() and uncompresses it to the start of 'room'. 'inflater' is
  * a ZSTD_DCtx. Returns 0 or PIECE_E_CORRUPT. */
 int piece_open(uint32_t seed, struct piece_place place, void *inflater, uint8_t *room);

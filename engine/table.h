@@ -171,8 +171,9 @@ struct table_block table_block(const struct table *table, uint32_t index);
 
 /* Bytes by part. */
 struct table_parts {
-	uint64_t blocks; /* in the file */
-	uint64_t raw;    /* uncompressed */
+	uint64_t blocks;     /* in the file */
+	uint64_t raw;        /* uncompressed */
+	uint32_t block_size; /* that the writer was asked for */
 	uint32_t ranges, filter, bounds, index, properties, footer;
 	uint32_t filter_probes;
 };
