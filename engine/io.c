@@ -141,7 +141,6 @@ int io_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
 	error = io->ops->queue_new(io, depth, &queue);
 	if (error)
 		return error;
-	queue->ops = io->ops;
 	queue->depth = depth;
 	queue->count = 0;
 	*ret_queue = queue;
@@ -153,12 +152,12 @@ void io_queue_free(struct io_queue *queue)
 	if (!queue)
 		return;
 	CHECK(queue->count == 0);
-	queue->ops->queue_free(queue);
+	queue->ops->free(queue);
 }
 
 int io_queue_register(struct io_queue *queue, void *bytes, size_t size)
 {
-	return queue->ops->queue_register(queue, bytes, size);
+	return queue->ops->register_bytes(queue, bytes, size);
 }
 
 int io_queue_submit(struct io_queue *queue, struct io_op *op)
@@ -176,13 +175,13 @@ int io_queue_submit(struct io_queue *queue, struct io_op *op)
 	if (error)
 		return error;
 	queue->count++;
-	queue->ops->queue_submit(queue, op);
+	queue->ops->submit(queue, op);
 	return 0;
 }
 
 uint32_t io_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
 {
-	uint32_t count = queue->count > 0 ? queue->ops->queue_poll(queue, ret_ops, max) : 0;
+	uint32_t count = queue->count > 0 ? queue->ops->poll(queue, ret_ops, max) : 0;
 
 	DCHECK(count <= queue->count);
 	queue->count -= count;
@@ -192,7 +191,7 @@ uint32_t io_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t 
 void io_queue_wait(struct io_queue *queue)
 {
 	if (queue->count > 0)
-		queue->ops->queue_wait(queue);
+		queue->ops->wait(queue);
 }
 
 uint32_t io_queue_count(const struct io_queue *queue)

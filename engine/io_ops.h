@@ -31,15 +31,18 @@ struct io_ops {
 	int (*truncate)(struct io_file *file, uint64_t size);
 	int (*allocate)(struct io_file *file, uint64_t size);
 
-	/* Fills in its own members; io.c those of struct io_queue. */
+	/* Fills in 'ops' and its own members; io.c the others. */
 	int (*queue_new)(struct io *io, uint32_t depth, struct io_queue **ret_queue);
-	void (*queue_free)(struct io_queue *queue);
-	int (*queue_register)(struct io_queue *queue, void *bytes, size_t size);
+};
+
+struct io_queue_ops {
+	void (*free)(struct io_queue *queue);
+	int (*register_bytes)(struct io_queue *queue, void *bytes, size_t size);
 	/* There is room. What can fail later does so in the op's result. */
-	void (*queue_submit)(struct io_queue *queue, struct io_op *op);
-	uint32_t (*queue_poll)(struct io_queue *queue, struct io_op **ret_ops, uint32_t max);
+	void (*submit)(struct io_queue *queue, struct io_op *op);
+	uint32_t (*poll)(struct io_queue *queue, struct io_op **ret_ops, uint32_t max);
 	/* Something is under way. */
-	void (*queue_wait)(struct io_queue *queue);
+	void (*wait)(struct io_queue *queue);
 };
 
 struct io {
@@ -52,9 +55,9 @@ struct io_file {
 };
 
 struct io_queue {
-	const struct io_ops *ops;
+	const struct io_queue_ops *ops;
 	uint32_t depth;
-	uint32_t count; /* under way, or ended and not given back */
+	uint32_t count; /* submitted and not given back */
 };
 
 /* Does the operation by blocking calls and sets its result. */

@@ -2,7 +2,6 @@
 #include "engine/io_plain.h"
 
 #include "base/check.h"
-#include "engine/io_plain_queue.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,7 +61,9 @@ static int make_folder(const char *path, int *ret_folder)
 	return 0;
 }
 
-int io_plain_new_with(const struct io_ops *ops, const char *path, bool create, struct io **ret_io)
+static const struct io_ops plain_ops;
+
+int io_plain_new_with(io_queue_new_fn *queue_new, const char *path, bool create, struct io **ret_io)
 {
 	struct io_plain *plain;
 	int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -81,14 +82,18 @@ int io_plain_new_with(const struct io_ops *ops, const char *path, bool create, s
 		close(folder);
 		return -ENOMEM;
 	}
-	*plain = (struct io_plain){.io.ops = ops, .folder = folder};
+	*plain = (struct io_plain){
+		.io.ops = &plain_ops,
+		.folder = folder,
+		.queue_new = queue_new,
+	};
 	*ret_io = &plain->io;
 	return 0;
 }
 
 int io_plain_new(const char *path, bool create, struct io **ret_io)
 {
-	return io_plain_new_with(&io_plain_ops, path, create, ret_io);
+	return io_plain_new_with(io_plain_queue_new, path, create, ret_io);
 }
 
 static void plain_free(struct io *io)
@@ -280,7 +285,12 @@ static int plain_list(struct io *io, int (*visit)(void *context, const char *nam
 	return result;
 }
 
-const struct io_ops io_plain_ops = {
+static int plain_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
+{
+	return CONTAINER_OF(io, struct io_plain, io)->queue_new(io, depth, ret_queue);
+}
+
+static const struct io_ops plain_ops = {
 	.free = plain_free,
 	.lock = plain_lock,
 	.rename = plain_rename,
@@ -295,10 +305,5 @@ const struct io_ops io_plain_ops = {
 	.size = plain_size,
 	.truncate = plain_truncate,
 	.allocate = plain_allocate,
-	.queue_new = io_plain_queue_new,
-	.queue_free = io_plain_queue_free,
-	.queue_register = io_plain_queue_register,
-	.queue_submit = io_plain_queue_submit,
-	.queue_poll = io_plain_queue_poll,
-	.queue_wait = io_plain_queue_wait,
+	.queue_new = plain_queue_new,
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/io_plain_queue.h"
+#include "engine/io_plain.h"
 
 #include "base/check.h"
 #include "base/spsc.h"
-#include "engine/io_ops.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +13,8 @@
 #include <string.h>
 
 /*
- * Each ring has a semaphore that counts its words: the helper sleeps on the
+ * The owner puts an operation into one ring, the helper does it, and puts it into the
+ * other. Each ring has a semaphore that counts its words: the helper sleeps on the
  * first, io_queue_wait() on the second. Posting wakes a sleeper and never blocks.
  * A count without a word tells the helper to end.
  */
@@ -81,6 +81,61 @@ static int start_helper(struct plain_queue *plain)
 	return -error;
 }
 
+static void plain_queue_free(struct io_queue *queue)
+{
+	struct plain_queue *plain = plain_queue(queue);
+
+	sem_post(&plain->asked_count);
+	pthread_join(plain->helper, NULL);
+	sem_destroy(&plain->asked_count);
+	sem_destroy(&plain->done_count);
+	free(plain);
+}
+
+/* Nothing is pinned, so there is nothing to do. */
+static int plain_queue_register(struct io_queue *queue, void *bytes, size_t size)
+{
+	return 0;
+}
+
+static void plain_queue_submit(struct io_queue *queue, struct io_op *op)
+{
+	struct plain_queue *plain = plain_queue(queue);
+
+	CHECK(spsc_put_pointer(&plain->asked, op));
+	sem_post(&plain->asked_count);
+}
+
+static uint32_t plain_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
+{
+	struct plain_queue *plain = plain_queue(queue);
+	uint32_t count = 0;
+
+	while (count < max && sem_trywait(&plain->done_count) == 0) {
+		ret_ops[count] = spsc_get_pointer(&plain->done);
+		CHECK(ret_ops[count]);
+		count++;
+	}
+	return count;
+}
+
+/* Looks, and leaves the count to the poll. */
+static void plain_queue_wait(struct io_queue *queue)
+{
+	struct plain_queue *plain = plain_queue(queue);
+
+	sleep_on(&plain->done_count);
+	sem_post(&plain->done_count);
+}
+
+static const struct io_queue_ops plain_queue_ops = {
+	.free = plain_queue_free,
+	.register_bytes = plain_queue_register,
+	.submit = plain_queue_submit,
+	.poll = plain_queue_poll,
+	.wait = plain_queue_wait,
+};
+
 int io_plain_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
 {
 	struct plain_queue *plain = aligned_alloc(CACHE_LINE, align_up(sizeof(*plain), CACHE_LINE));
@@ -97,53 +152,7 @@ int io_plain_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queu
 		free(plain);
 		return error;
 	}
+	plain->queue.ops = &plain_queue_ops;
 	*ret_queue = &plain->queue;
 	return 0;
-}
-
-void io_plain_queue_free(struct io_queue *queue)
-{
-	struct plain_queue *plain = plain_queue(queue);
-
-	sem_post(&plain->asked_count);
-	pthread_join(plain->helper, NULL);
-	sem_destroy(&plain->asked_count);
-	sem_destroy(&plain->done_count);
-	free(plain);
-}
-
-/* Nothing is pinned, so there is nothing to do. */
-int io_plain_queue_register(struct io_queue *queue, void *bytes, size_t size)
-{
-	return 0;
-}
-
-void io_plain_queue_submit(struct io_queue *queue, struct io_op *op)
-{
-	struct plain_queue *plain = plain_queue(queue);
-
-	CHECK(spsc_put_pointer(&plain->asked, op));
-	sem_post(&plain->asked_count);
-}
-
-uint32_t io_plain_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
-{
-	struct plain_queue *plain = plain_queue(queue);
-	uint32_t count = 0;
-
-	while (count < max && sem_trywait(&plain->done_count) == 0) {
-		ret_ops[count] = spsc_get_pointer(&plain->done);
-		CHECK(ret_ops[count]);
-		count++;
-	}
-	return count;
-}
-
-/* Looks, and leaves the count to the poll. */
-void io_plain_queue_wait(struct io_queue *queue)
-{
-	struct plain_queue *plain = plain_queue(queue);
-
-	sleep_on(&plain->done_count);
-	sem_post(&plain->done_count);
 }

@@ -305,11 +305,6 @@ static const struct io_ops faulty_ops = {
 	.truncate = truncate_file,
 	.allocate = allocate_file,
 	.queue_new = faulty_queue_new,
-	.queue_free = faulty_queue_free,
-	.queue_register = faulty_queue_register,
-	.queue_submit = faulty_queue_submit,
-	.queue_poll = faulty_queue_poll,
-	.queue_wait = faulty_queue_wait,
 };
 
 struct faulty *faulty_new(uint64_t seed)

@@ -36,10 +36,4 @@ struct faulty {
 	uint32_t piece_max;     /* sectors; 0: all at once */
 };
 
-/* The queue's part of the table. */
 int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue);
-void faulty_queue_free(struct io_queue *queue);
-int faulty_queue_register(struct io_queue *queue, void *bytes, size_t size);
-void faulty_queue_submit(struct io_queue *queue, struct io_op *op);
-uint32_t faulty_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max);
-void faulty_queue_wait(struct io_queue *queue);

@@ -24,27 +24,17 @@ static struct faulty_queue *faulty_queue(struct io_queue *queue)
 	return CONTAINER_OF(queue, struct faulty_queue, queue);
 }
 
-int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
-{
-	struct faulty_queue *queue = calloc(1, sizeof(*queue));
-
-	CHECK(queue);
-	queue->faulty = CONTAINER_OF(io, struct faulty, io);
-	*ret_queue = &queue->queue;
-	return 0;
-}
-
-void faulty_queue_free(struct io_queue *queue)
+static void free_queue(struct io_queue *queue)
 {
 	free(faulty_queue(queue));
 }
 
-int faulty_queue_register(struct io_queue *queue, void *bytes, size_t size)
+static int register_bytes(struct io_queue *queue, void *bytes, size_t size)
 {
 	return 0;
 }
 
-void faulty_queue_submit(struct io_queue *queue, struct io_op *op)
+static void submit(struct io_queue *queue, struct io_op *op)
 {
 	struct faulty_queue *faulty = faulty_queue(queue);
 
@@ -61,7 +51,7 @@ static void do_any(struct faulty_queue *queue)
 	queue->ended[queue->ended_count++] = op;
 }
 
-uint32_t faulty_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
+static uint32_t poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
 {
 	struct faulty_queue *faulty = faulty_queue(queue);
 	uint64_t todo = rand_below(&faulty->faulty->rand, faulty->waiting_count + UINT64_C(1));
@@ -74,8 +64,27 @@ uint32_t faulty_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint3
 	return count;
 }
 
-void faulty_queue_wait(struct io_queue *queue)
+static void wait_for_any(struct io_queue *queue)
 {
 	if (faulty_queue(queue)->ended_count == 0)
 		do_any(faulty_queue(queue));
+}
+
+static const struct io_queue_ops queue_ops = {
+	.free = free_queue,
+	.register_bytes = register_bytes,
+	.submit = submit,
+	.poll = poll,
+	.wait = wait_for_any,
+};
+
+int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
+{
+	struct faulty_queue *queue = calloc(1, sizeof(*queue));
+
+	CHECK(queue);
+	queue->faulty = CONTAINER_OF(io, struct faulty, io);
+	queue->queue.ops = &queue_ops;
+	*ret_queue = &queue->queue;
+	return 0;
 }

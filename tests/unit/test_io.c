@@ -385,7 +385,7 @@ static void a_queue_refuses_what_it_has_no_room_for_and_what_is_wrong(void **sta
 	assert_int_equal(io_queue_submit(queue, &c), -EINVAL);
 	assert_int_equal(io_queue_submit(queue, &b), 0);
 	assert_int_equal(io_queue_count(queue), 2);
-	c = a;
+	c.size = IO_ALIGN;
 	assert_int_equal(io_queue_submit(queue, &c), IO_E_FULL);
 	drain(queue);
 	assert_int_equal(io_open(io_of(state), "a", IO_READ_ONLY, &reader), 0);
@@ -532,15 +532,32 @@ static int run_over(const struct maker *with)
 	return cmocka_run_group_tests_name(maker->name, tests, NULL, NULL);
 }
 
+/* Containers often forbid io_uring; the other makers are tested nevertheless. */
+static bool has_ring(void)
+{
+	struct io *io;
+	int error = io_ring_new("/tmp", false, &io);
+
+	if (error)
+		printf("ring skipped: the kernel says %s\n", strerror(-error));
+	else
+		io_free(io);
+	return error == 0;
+}
+
 int main(void)
 {
 	static const struct maker makers[] = {
 		{"plain", io_plain_new},
+		{"ring", io_ring_new},
 		{"faulty", NULL},
 	};
 	int failed = 0;
 
-	for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++)
+	for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++) {
+		if (makers[i].make == io_ring_new && !has_ring())
+			continue;
 		failed += run_over(&makers[i]);
+	}
 	return failed != 0;
 }

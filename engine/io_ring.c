@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/io.h"
+
+#include "base/check.h"
+#include "engine/io_plain.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Calls by name are those of io_plain.c; only queues differ. An operation has a slot until it
+ * ended, and one or two requests of the kernel under way:
+ *
+ *      IO_READ, IO_WRITE   [move]             again from where it stopped, if it was short
+ *      IO_SYNC                      [sync]
+ *      IO_WRITE_SYNC       [move]-->[sync]    linked: a failed or short write cancels the sync,
+ *                                             and both are done again for the rest
+ *
+ * A write with RWF_DSYNC would be one request, but persists only itself: a sync of this
+ * interface also covers the file's earlier writes.
+ */
+
+/* Pieces of memory that one queue can have pinned; more are used as they come. */
+#define AREA_MAX 16
+
+/* What the kernel takes as one piece. */
+#define AREA_SIZE_MAX ((size_t)1 << 30)
+
+/* A request that the kernel gives back undone (EAGAIN, EINTR) is asked for again so many times. */
+#define RETRY_MAX 64
+
+struct ring_area {
+	uintptr_t begin;
+	size_t size;
+};
+
+struct ring_slot {
+	struct io_op *op;
+	uint32_t done;     /* bytes */
+	uint32_t requests; /* under way */
+	uint32_t retries;  /* in a row */
+	int32_t moved;     /* what the read or write said */
+	int32_t synced;    /* what the sync said */
+};
+
+struct ring_queue {
+	struct io_queue queue;
+	struct io_uring ring;
+	struct ring_slot slots[IO_QUEUE_MAX];
+	uint16_t free_slots[IO_QUEUE_MAX];
+	uint32_t free_count;
+	struct ring_area areas[AREA_MAX];
+	uint32_t area_count;
+	uint32_t area_max; /* 0: the kernel has no table of them */
+};
+
+enum request {
+	REQUEST_MOVE,
+	REQUEST_SYNC,
+	REQUEST_COUNT,
+};
+
+static struct ring_queue *ring_queue(struct io_queue *queue)
+{
+	return CONTAINER_OF(queue, struct ring_queue, queue);
+}
+
+/* Ends of operations interrupt nobody: they come when the owner polls. Older kernels can't. */
+static int init_ring(uint32_t entries, struct io_uring *ring)
+{
+	int error = io_uring_queue_init(entries, ring,
+					IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+
+	return error == -EINVAL ? io_uring_queue_init(entries, ring, 0) : error;
+}
+
+static void ring_queue_free(struct io_queue *queue)
+{
+	io_uring_queue_exit(&ring_queue(queue)->ring);
+	free(ring_queue(queue));
+}
+
+static int register_area(struct ring_queue *queue, uint8_t *bytes, size_t size)
+{
+	struct iovec area = {.iov_base = bytes, .iov_len = size};
+	__u64 tag = 0;
+	int count;
+
+	if (queue->area_count == queue->area_max)
+		return -ENOSPC;
+	count = io_uring_register_buffers_update_tag(&queue->ring, queue->area_count, &area, &tag,
+						     1);
+	if (count < 0)
+		return count;
+	queue->areas[queue->area_count++] = (struct ring_area){(uintptr_t)bytes, size};
+	return 0;
+}
+
+static int ring_queue_register(struct io_queue *queue, void *bytes, size_t size)
+{
+	uint8_t *from = bytes;
+	int error = 0;
+
+	while (!error && size > 0) {
+		size_t piece = MIN(size, AREA_SIZE_MAX);
+
+		error = register_area(ring_queue(queue), from, piece);
+		from += piece;
+		size -= piece;
+	}
+	return error;
+}
+
+/* The pinned area in which all of the bytes lie, or -1. */
+static int area_of(const struct ring_queue *queue, const void *bytes, uint32_t size)
+{
+	for (uint32_t i = 0; i < queue->area_count; i++) {
+		uintptr_t offset = (uintptr_t)bytes - queue->areas[i].begin;
+
+		if (offset < queue->areas[i].size && size <= queue->areas[i].size - offset)
+			return (int)i;
+	}
+	return -1;
+}
+
+static int fd_of(const struct io_op *op)
+{
+	return CONTAINER_OF(op->file, struct io_plain_file, file)->fd;
+}
+
+static bool is_direct(const struct io_op *op)
+{
+	return CONTAINER_OF(op->file, struct io_plain_file, file)->direct;
+}
+
+/* There is always one: the ring has REQUEST_COUNT an operation. */
+static struct io_uring_sqe *next_request(struct ring_queue *queue, struct ring_slot *slot)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
+
+	CHECK(sqe);
+	slot->requests++;
+	return sqe;
+}
+
+static void name_request(const struct ring_queue *queue, const struct ring_slot *slot,
+			 enum request request, struct io_uring_sqe *sqe)
+{
+	io_uring_sqe_set_data64(sqe, (uint64_t)(slot - queue->slots) * REQUEST_COUNT + request);
+}
+
+static void ask_move(struct ring_queue *queue, struct ring_slot *slot)
+{
+	struct io_uring_sqe *sqe = next_request(queue, slot);
+	const struct io_op *op = slot->op;
+	uint8_t *bytes = (uint8_t *)op->bytes + slot->done;
+	uint32_t size = op->size - slot->done;
+	uint64_t offset = op->offset + slot->done;
+	int area = area_of(queue, bytes, size), fd = fd_of(op);
+
+	if (op->kind == IO_READ && area >= 0)
+		io_uring_prep_read_fixed(sqe, fd, bytes, size, offset, area);
+	else if (op->kind == IO_READ)
+		io_uring_prep_read(sqe, fd, bytes, size, offset);
+	else if (area >= 0)
+		io_uring_prep_write_fixed(sqe, fd, bytes, size, offset, area);
+	else
+		io_uring_prep_write(sqe, fd, bytes, size, offset);
+	if (op->kind == IO_WRITE_SYNC)
+		sqe->flags |= IOSQE_IO_LINK;
+	name_request(queue, slot, REQUEST_MOVE, sqe);
+}
+
+static void ask_sync(struct ring_queue *queue, struct ring_slot *slot)
+{
+	struct io_uring_sqe *sqe = next_request(queue, slot);
+
+	io_uring_prep_fsync(sqe, fd_of(slot->op), IORING_FSYNC_DATASYNC);
+	name_request(queue, slot, REQUEST_SYNC, sqe);
+}
+
+static void ask(struct ring_queue *queue, struct ring_slot *slot)
+{
+	if (slot->op->kind != IO_SYNC)
+		ask_move(queue, slot);
+	if (slot->op->kind == IO_SYNC || slot->op->kind == IO_WRITE_SYNC)
+		ask_sync(queue, slot);
+}
+
+/* What the kernel doesn't take for the moment stays in the ring until the next time. */
+static void send_requests(struct ring_queue *queue)
+{
+	int count = io_uring_submit(&queue->ring);
+
+	CHECK(count >= 0 || count == -EAGAIN || count == -EBUSY || count == -EINTR ||
+	      count == -ENOMEM);
+}
+
+static void ring_queue_submit(struct io_queue *queue, struct io_op *op)
+{
+	struct ring_queue *ring = ring_queue(queue);
+	struct ring_slot *slot;
+
+	CHECK(ring->free_count > 0);
+	slot = &ring->slots[ring->free_slots[--ring->free_count]];
+	*slot = (struct ring_slot){.op = op};
+	ask(ring, slot);
+	send_requests(ring);
+}
+
+/* Counts what was moved. Returns 0 if all was or the rest is to be asked for, else what the
+ * operation ends with. */
+static int take_move(struct ring_slot *slot)
+{
+	const struct io_op *op = slot->op;
+	uint32_t count = slot->moved > 0 ? (uint32_t)slot->moved : 0;
+	bool undone = slot->moved == -EAGAIN || slot->moved == -EINTR;
+
+	if (undone && ++slot->retries <= RETRY_MAX)
+		return 0;
+	if (slot->moved < 0)
+		return slot->moved;
+	/* Direct and short: a read met the end; a write goes on from a whole block. */
+	if (is_direct(op) && slot->done + count < op->size) {
+		if (op->kind == IO_READ && count % IO_ALIGN != 0)
+			return IO_E_END;
+		count -= count % IO_ALIGN;
+	}
+	if (count == 0)
+		return op->kind == IO_READ ? IO_E_END : -EIO;
+	slot->retries = 0;
+	slot->done += count;
+	return 0;
+}
+
+/* All requests of the slot came back. Returns whether the operation ended. */
+static bool take(struct ring_queue *queue, struct ring_slot *slot)
+{
+	struct io_op *op = slot->op;
+	int result = op->kind == IO_SYNC ? 0 : take_move(slot);
+
+	if (result == 0 && op->kind != IO_SYNC && slot->done < op->size) {
+		ask(queue, slot);
+		return false;
+	}
+	if (result == 0 && (op->kind == IO_SYNC || op->kind == IO_WRITE_SYNC))
+		result = slot->synced;
+	op->result = result;
+	queue->free_slots[queue->free_count++] = (uint16_t)(slot - queue->slots);
+	return true;
+}
+
+static struct ring_slot *take_request(struct ring_queue *queue, const struct io_uring_cqe *cqe)
+{
+	struct ring_slot *slot = &queue->slots[cqe->user_data / REQUEST_COUNT];
+
+	if (cqe->user_data % REQUEST_COUNT == REQUEST_SYNC)
+		slot->synced = cqe->res;
+	else
+		slot->moved = cqe->res;
+	slot->requests--;
+	return slot;
+}
+
+static uint32_t ring_queue_poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t max)
+{
+	struct ring_queue *ring = ring_queue(queue);
+	struct io_uring_cqe *cqe;
+	uint32_t count = 0;
+
+	while (count < max && io_uring_peek_cqe(&ring->ring, &cqe) == 0) {
+		struct ring_slot *slot = take_request(ring, cqe);
+
+		io_uring_cqe_seen(&ring->ring, cqe);
+		if (slot->requests == 0 && take(ring, slot))
+			ret_ops[count++] = slot->op;
+	}
+	if (io_uring_sq_ready(&ring->ring) > 0)
+		send_requests(ring);
+	return count;
+}
+
+static void ring_queue_wait(struct io_queue *queue)
+{
+	int count = io_uring_submit_and_wait(&ring_queue(queue)->ring, 1);
+
+	CHECK(count >= 0 || count == -EAGAIN || count == -EBUSY || count == -EINTR ||
+	      count == -ENOMEM);
+}
+
+static const struct io_queue_ops ring_queue_ops = {
+	.free = ring_queue_free,
+	.register_bytes = ring_queue_register,
+	.submit = ring_queue_submit,
+	.poll = ring_queue_poll,
+	.wait = ring_queue_wait,
+};
+
+static int ring_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
+{
+	struct ring_queue *queue = calloc(1, sizeof(*queue));
+	int error;
+
+	if (!queue)
+		return -ENOMEM;
+	error = init_ring(REQUEST_COUNT * depth, &queue->ring);
+	if (error) {
+		free(queue);
+		return error;
+	}
+	if (io_uring_register_buffers_sparse(&queue->ring, AREA_MAX) == 0)
+		queue->area_max = AREA_MAX;
+	for (uint32_t i = 0; i < depth; i++)
+		queue->free_slots[queue->free_count++] = (uint16_t)i;
+	queue->queue.ops = &ring_queue_ops;
+	*ret_queue = &queue->queue;
+	return 0;
+}
+
+/* Whether the kernel lets us is asked here, and not when the first queue is made. */
+int io_ring_new(const char *path, bool create, struct io **ret_io)
+{
+	struct io_uring ring;
+	int error = init_ring(REQUEST_COUNT, &ring);
+
+	if (error)
+		return error;
+	io_uring_queue_exit(&ring);
+	return io_plain_new_with(ring_queue_new, path, create, ret_io);
+}
