@@ -10,18 +10,28 @@
  *
  *      wal_append --> buffer --wal_flush--> write + fdatasync --wal_poll--> durable
  *
- * The log is a row of segment files wal-<first LSN, 16 hex digits>. Each has its full size,
+ * The log is a row of segment files wal-<number, 8 hex digits>. Each has its full size,
  * written with zeros and synced before it is used, so that a sync of the log changes no
  * metadata; what is not needed any more is used again under a new name. A segment is begun
  * after the one before it was synced. docs/format/wal.md has header, frames and the
  * rules by which a torn end, a stale frame and a hole are told apart.
  *
+ * The log also writes records of its own, Durable, at the head of what a flush writes: so
+ * the next append's LSN can be one more than the last one's plus one.
+ *
  * Transactions are contiguous in the log: wal_begin() ... wal_commit(), with nothing of others in
- * between. One change by itself needs none.
+ * between. An open one is not flushed: all of it waits in the buffer until its commit. So
+ * only a power cut leaves a part of one, at the log's end; who recovers appends the
+ * TransactionRollback that ends it before anything else. One change by itself needs no
+ * transaction.
  *
  * A write that fails for want of room (ENOSPC) is tried again by the next wal_flush(). Any other
  * failure, and every failed sync, stops the log: wal_failed() has the errno, nothing
  * more is accepted, and opening the store again shows what was durable.
+ *
+ * While the last segment is half full and there is no spare, wal_poll() makes one, a slice of zeros
+ * at a time. What blocks on the owner then is one renaming and one sync of the folder, for each
+ * segment by which the log outgrows what wal_release() gave back.
  *
  * Threads: one owner.
  */
@@ -35,6 +45,9 @@
 /* Bytes that can wait in one of the two buffers; the largest transaction. */
 #define WAL_BUFFER_MAX (UINT32_C(64) << 20)
 
+/* Segments kept for use again. */
+#define WAL_SPARE_MAX 16
+
 enum {
 	WAL_E_BUSY = 1, /* no room in the buffer until a flush ended */
 	WAL_E_STOPPED,  /* wal_failed() says why */
@@ -43,16 +56,19 @@ enum {
 
 struct wal_options {
 	uint64_t segment_size; /* bytes, a multiple of IO_ALIGN; 0: 64 MiB */
-	uint32_t buffer_size;  /* bytes of each of the two buffers; 0: 4 MiB */
-	uint32_t recycle_max;  /* segments kept for use again; 0: 4 */
-	uint64_t next_lsn;     /* that the first append gets: after what recovery read, or 1 */
+	uint32_t buffer_size;  /* bytes of each of the two buffers, at most half a segment's; 0: 4
+				  MiB,  or an eighth of a segment if that is less */
+	uint32_t recycle_max;  /* segments kept for use again, up to WAL_SPARE_MAX; 0: 4 */
+	uint64_t next_lsn;     /* behind what recovery read; 0: 1 */
+	uint32_t store;        /* first bytes of the store's id: whose log it is */
+	uint32_t salt;         /* of the segments; 0: random */
 };
 
 struct wal;
 
 /* Where the log stands. */
 struct wal_position {
-	uint64_t next;    /* the next append's */
+	uint64_t next;    /* the next append's, at least */
 	uint64_t durable; /* all up to this LSN survives a power cut */
 	uint64_t oldest;  /* first LSN in the oldest segment */
 };
@@ -65,10 +81,17 @@ struct wal_stats {
 	uint64_t recycled;
 };
 
-/* Begins a segment of its own for 'next_lsn'. Blocks. Returns 0 or a negative errno. */
+/*
+ * Begins a segment of its own for 'next_lsn'; what a torn end left was cut off. Borrows 'io' until
+ * wal_close(). Blocks. Returns 0, -EINVAL (sizes; or a segment that begins behind 'next_lsn') or a
+ * negative errno.
+ */
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal);
 
-/* Waits for what is under way; what was not flushed is gone. NULL is fine. */
+/*
+ * Waits for what is under way; what was not flushed is gone. A log that ends durable gets a last
+ * Durable record, so that damage to its end is known as such later. NULL is fine.
+ */
 void wal_close(struct wal *wal);
 
 /*
@@ -79,15 +102,17 @@ int wal_append(struct wal *wal, struct record *record);
 
 /*
  * What follows is one transaction. wal_rollback() takes back what was appended since, LSNs
- * included; if part of it was flushed already it ends it by a TransactionRollback instead.
- * One at a time. Returns as wal_append().
+ * included: nothing of it was written. One at a time. wal_begin() and wal_commit() return
+ * as wal_append(); after a commit that isn't 0 the transaction is still open. wal_rollback()
+ * returns 0.
  */
 int wal_begin(struct wal *wal, uint64_t tx, uint64_t timestamp);
 int wal_commit(struct wal *wal, uint64_t timestamp, uint64_t *ret_lsn);
 int wal_rollback(struct wal *wal, uint64_t timestamp);
+bool wal_in_transaction(const struct wal *wal);
 
-/* Room for records of that many bytes in all (frames not counted): then 'count' appends don't say
- * WAL_E_BUSY. */
+/* Room for records of that many bytes in all (frames not counted; Begin and Commit are records too,
+ * of WAL_RECORD_SIZE_MIN bytes): then 'count' appends don't say WAL_E_BUSY or WAL_E_SIZE. */
 bool wal_has_room(const struct wal *wal, uint64_t bytes, uint32_t count);
 
 /*
@@ -99,7 +124,8 @@ void wal_flush(struct wal *wal, bool sync);
 /* Takes the ends of writes. Never blocks. Returns whether anything changed. */
 bool wal_poll(struct wal *wal);
 
-/* Blocks until all that was appended is durable. Returns 0, or the errno for which it is not. */
+/* Blocks until all that was appended, an open transaction aside, is durable. Returns 0, or the
+ * errno for which it is not: -ENOSPC may be tried again. */
 int wal_sync(struct wal *wal);
 
 struct wal_position wal_position(const struct wal *wal);
@@ -107,8 +133,9 @@ struct wal_position wal_position(const struct wal *wal);
 /* 0, or the negative errno that stopped the log; -ENOSPC while it waits for room. */
 int wal_failed(const struct wal *wal);
 
-/* Segments all of whose records are below 'lsn' may go: they are used again, or removed. May block
- * briefly: see wal.c. */
+/* Segments all of whose records are below 'lsn' may go: they are used again, or removed. Blocks for
+ * a renaming or removal each, and one sync of the folder. Returns 0 or a negative errno; unless it
+ * is -ENOSPC, which may be tried again, the log has stopped. */
 int wal_release(struct wal *wal, uint64_t lsn);
 
 struct wal_stats wal_stats(const struct wal *wal);

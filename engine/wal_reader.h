@@ -11,11 +11,16 @@
  * the caller cuts off (wal_reader_cut()); or at a hole: bytes that were durable once, as records
  * behind them prove, and are not what they were. A hole is an error that names LSN and offset.
  *
+ * Records are given out as they stand in the log: those of unfinished transactions, and the log's
+ * own (Durable), too. A transaction that is open at the end was not committed, and has to be ended
+ * by a TransactionRollback, the first record that is appended.
+ *
  * Threads: one.
  */
 
 #include "engine/io.h"
 #include "engine/record.h"
+#include "engine/wal_format.h"
 
 enum {
 	WAL_READER_E_END = 1, /* no more records */
@@ -36,7 +41,8 @@ struct wal_place {
 struct wal_reader_options {
 	uint64_t from;    /* first LSN wanted; 0: all there are */
 	const char *file; /* read only this one (versions 1 and 2); NULL: the folder's segments */
-	bool salvage;     /* skip holes, and say so in the stats */
+	uint32_t store;   /* whose log it is; 0: anybody's */
+	bool salvage;     /* skip holes, and say so in the stats and in wal_reader_error() */
 };
 
 /* Returns 0, WAL_READER_E_CORRUPT ('error' says) or a negative errno. -ENOENT: no log, or 'from'
@@ -45,12 +51,13 @@ int wal_reader_open(struct io *io, const struct wal_reader_options *options,
 		    struct wal_reader **ret_reader, char *error, size_t error_size);
 void wal_reader_close(struct wal_reader *reader);
 
-/* The record borrows until the next call. Returns 0, one of the three, or a negative errno. */
+/* The record borrows until the next call. Returns 0, one of the three (then again and again), or a
+ * negative errno. A log that ends before 'from' is corrupt. */
 int wal_reader_next(struct wal_reader *reader, struct record *ret_record);
 
 struct wal_place wal_reader_place(const struct wal_reader *reader);
 
-/* What the last WAL_READER_E_CORRUPT was, one line. */
+/* What the last WAL_READER_E_CORRUPT, or skipped hole, was: one line. */
 const char *wal_reader_error(const struct wal_reader *reader);
 
 /* After WAL_READER_E_TORN: cuts the end off and syncs, so that nothing of it comes back. */
@@ -64,3 +71,6 @@ struct wal_reader_stats {
 };
 
 struct wal_reader_stats wal_reader_stats(const struct wal_reader *reader);
+
+/* Header of the file that is being read. */
+struct wal_header wal_reader_header(const struct wal_reader *reader);
