@@ -192,6 +192,7 @@ static int sync_file(struct io_file *file)
 		error = next_step(faulty->faulty, "sync", faulty->name, 0, 0);
 	if (error)
 		return error;
+	faulty->faulty->sync_count++;
 	if (faulty->faulty->sync_fails_in > 0 && --faulty->faulty->sync_fails_in == 0) {
 		faulty_disk_sync_badly(faulty->inode, &faulty->faulty->rand);
 		return -EIO;
@@ -347,6 +348,11 @@ uint64_t faulty_steps(const struct faulty *faulty)
 uint64_t faulty_calls(const struct faulty *faulty)
 {
 	return faulty->call_count;
+}
+
+uint64_t faulty_syncs(const struct faulty *faulty)
+{
+	return faulty->sync_count;
 }
 
 void faulty_describe(const struct faulty *faulty, uint64_t step, char *text, size_t text_size)

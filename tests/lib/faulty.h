@@ -47,6 +47,7 @@ struct faulty *faulty_clone(const struct faulty *faulty, uint64_t seed);
 
 uint64_t faulty_steps(const struct faulty *faulty);
 uint64_t faulty_calls(const struct faulty *faulty);
+uint64_t faulty_syncs(const struct faulty *faulty); /* of files */
 
 /* The step in words: "write of 4096 bytes at 8192 to wal-1". Empty if there was none. */
 void faulty_describe(const struct faulty *faulty, uint64_t step, char *text, size_t text_size);

@@ -28,6 +28,7 @@ struct faulty {
 	struct faulty_step *steps;
 	uint64_t step_count;
 	uint64_t call_count;
+	uint64_t sync_count;
 	uint64_t cut_at; /* 0: never */
 	uint64_t fail_at;
 	uint64_t fail_times;

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/crash.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "tests/lib/faulty.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const mode_names[CRASH_MODE_COUNT] = {
+	[CRASH_CUT] = "cut",
+	[CRASH_EIO] = "eio",
+	[CRASH_ENOSPC] = "enospc",
+	[CRASH_SYNC] = "sync",
+};
+
+const char *crash_mode_name(enum crash_mode mode)
+{
+	return mode_names[mode];
+}
+
+static bool is_long(void)
+{
+	const char *value = getenv("TERN_LONG");
+
+	return value && strcmp(value, "1") == 0;
+}
+
+static struct faulty *new_disk(const struct crash_workload *workload, uint64_t seed)
+{
+	struct faulty *disk = faulty_new(seed);
+
+	faulty_set_piece(disk, workload->piece_max);
+	faulty_set_capacity(disk, workload->capacity);
+	return disk;
+}
+
+static void set_fault(struct faulty *disk, const struct crash_point *point)
+{
+	switch (point->mode) {
+	case CRASH_CUT:
+		faulty_cut_at(disk, point->at);
+		break;
+	case CRASH_EIO:
+		faulty_fail_at(disk, point->at, -EIO, 1);
+		break;
+	case CRASH_ENOSPC:
+		faulty_fail_at(disk, point->at, -ENOSPC, 1);
+		break;
+	case CRASH_SYNC:
+		faulty_fail_sync(disk, point->at);
+		break;
+	case CRASH_MODE_COUNT:
+		CHECK(!"a mode");
+	}
+}
+
+/* A result with which a try ends, if it isn't 0: without a fault an errno is wrong, too. */
+static int judge(const char *when, int result, bool may_fail, char *error, size_t error_size)
+{
+	char text[200];
+
+	if (result == 0 || (result < 0 && may_fail))
+		return 0;
+	if (result < 0)
+		snprintf(error, error_size, "%s: %s", when, strerror(-result));
+	else {
+		snprintf(text, sizeof(text), "%.199s", error);
+		snprintf(error, error_size, "%s: %s", when, text);
+	}
+	return CRASH_E_WRONG;
+}
+
+/* Cuts the power at one of the recovery's own steps, on a copy of its disk, and recovers again. */
+static int check_cut_recovery(const struct crash_workload *workload, const void *model,
+			      const struct faulty *torn, uint64_t steps, uint64_t tear, char *error,
+			      size_t error_size)
+{
+	struct faulty *disk = faulty_clone(torn, tear);
+	int result;
+
+	faulty_cut_at(disk, 1 + hash_mix64(tear) % steps);
+	result = judge("recovery that was cut",
+		       workload->check(model, faulty_io(disk), error, error_size),
+		       /* may_fail= */ true, error, error_size);
+	faulty_restart(disk, tear);
+	if (result == 0)
+		result = judge("recovery after one that was cut",
+			       workload->check(model, faulty_io(disk), error, error_size),
+			       /* may_fail= */ false, error, error_size);
+	faulty_free(disk);
+	return result;
+}
+
+/* Recovers what a power cut leaves of the disk, again after another, and after one in between. */
+static int check_disk(const struct crash_workload *workload, const void *model,
+		      const struct faulty *disk, uint64_t tear, const char *save, char *error,
+		      size_t error_size)
+{
+	struct faulty *torn = faulty_clone(disk, tear), *copy;
+	uint64_t steps;
+	int result = 0;
+
+	faulty_restart(torn, tear);
+	if (save)
+		result = judge("saving", faulty_save(torn, save), false, error, error_size);
+	copy = faulty_clone(torn, tear);
+	if (result == 0)
+		result = judge("recovery",
+			       workload->check(model, faulty_io(copy), error, error_size),
+			       /* may_fail= */ false, error, error_size);
+	steps = faulty_steps(copy);
+	if (result == 0) {
+		faulty_restart(copy, tear + 1);
+		result = judge("second recovery",
+			       workload->check(model, faulty_io(copy), error, error_size),
+			       /* may_fail= */ false, error, error_size);
+	}
+	if (result == 0 && steps > 0)
+		result = check_cut_recovery(workload, model, torn, steps, tear, error, error_size);
+	faulty_free(copy);
+	faulty_free(torn);
+	return result;
+}
+
+/* Tries from 'tear' to 'tear_end', all on what one run left. Counts into 'tally'. */
+static void try_tears(const struct crash_workload *workload, struct crash_point point,
+		      uint64_t tear_end, const char *save, struct crash_result *tally)
+{
+	struct faulty *disk = new_disk(workload, point.seed);
+	void *model = workload->begin(point.seed);
+	char error[sizeof(tally->error)] = "", step[96];
+	int result;
+
+	set_fault(disk, &point);
+	result = judge("run", workload->run(model, faulty_io(disk), error, sizeof(error)),
+		       /* may_fail= */ true, error, sizeof(error));
+	do {
+		tally->tries++;
+		if (result == 0)
+			result = check_disk(workload, model, disk, point.tear, save, error,
+					    sizeof(error));
+		if (result != 0 && tally->failures++ == 0) {
+			tally->first = point;
+			faulty_describe(disk, point.mode == CRASH_CUT ? point.at : 0, step,
+					sizeof(step));
+			snprintf(tally->error, sizeof(tally->error), "%.150s%s%s", error,
+				 step[0] ? "; cut at: " : "", step);
+		}
+	} while (result == 0 && ++point.tear < tear_end);
+	workload->end(model);
+	faulty_free(disk);
+}
+
+int crash_try(const struct crash_workload *workload, const struct crash_point *point,
+	      const char *save, char *error, size_t error_size)
+{
+	struct crash_result tally = {0};
+
+	try_tears(workload, *point, point->tear + 1, save, &tally);
+	if (tally.failures == 0)
+		return 0;
+	snprintf(error, error_size, "%s", tally.error);
+	return CRASH_E_WRONG;
+}
+
+/* Runs undisturbed, and counts. What is wrong then is wrong without any crash. */
+static void count_places(const struct crash_workload *workload, enum crash_mode mode, uint64_t seed,
+			 struct crash_result *result)
+{
+	struct faulty *disk = new_disk(workload, seed);
+	void *model = workload->begin(seed);
+	char *error = result->error;
+	size_t error_size = sizeof(result->error);
+	int wrong =
+		judge("undisturbed run", workload->run(model, faulty_io(disk), error, error_size),
+		      /* may_fail= */ workload->capacity > 0, error, error_size);
+
+	result->steps = mode == CRASH_CUT    ? faulty_steps(disk)
+			: mode == CRASH_SYNC ? faulty_syncs(disk)
+					     : faulty_calls(disk);
+	faulty_restart_process(disk);
+	if (wrong == 0)
+		wrong = judge("undisturbed",
+			      workload->check(model, faulty_io(disk), error, error_size),
+			      /* may_fail= */ false, error, error_size);
+	result->tries++;
+	result->failures += wrong != 0;
+	result->first = (struct crash_point){.mode = mode, .seed = seed};
+	workload->end(model);
+	faulty_free(disk);
+}
+
+struct crash_result crash_sweep(const struct crash_workload *workload, enum crash_mode mode,
+				uint64_t seed)
+{
+	struct crash_result result = {0};
+	uint64_t tears = is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
+	uint64_t stride = 1;
+	struct crash_point point = {.mode = mode, .seed = seed};
+
+	count_places(workload, mode, seed, &result);
+	if (result.failures > 0)
+		return result;
+	if (!is_long())
+		stride = (result.steps + CRASH_AT_MAX - 1) / CRASH_AT_MAX;
+	/* The seed moves the sample, so that several seeds find what lies between. */
+	for (point.at = 1 + (stride > 0 ? seed % stride : 0);
+	     point.at <= result.steps && result.failures < CRASH_FAILURE_MAX; point.at += stride) {
+		point.tear = seed * 1000 + point.at;
+		try_tears(workload, point, point.tear + tears, NULL, &result);
+	}
+	return result;
+}
+
+struct arguments {
+	const char *program;
+	const char *workload; /* NULL: all */
+	int mode;             /* -1: all */
+	uint64_t seed;        /* 0: those of the frame */
+	struct crash_point point;
+	const char *save;
+};
+
+static int find_mode(const char *name)
+{
+	for (int i = 0; i < CRASH_MODE_COUNT; i++) {
+		if (strcmp(name, mode_names[i]) == 0)
+			return i;
+	}
+	return -2;
+}
+
+static bool parse(int argc, char **argv, struct arguments *arguments)
+{
+	static const struct option options[] = {
+		{"workload", required_argument, NULL, 'w'},
+		{"mode", required_argument, NULL, 'm'},
+		{"seed", required_argument, NULL, 's'},
+		{"at", required_argument, NULL, 'a'},
+		{"tear", required_argument, NULL, 't'},
+		{"save", required_argument, NULL, 'f'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	*arguments = (struct arguments){.program = argv[0], .mode = -1};
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		uint64_t number = optarg ? strtoull(optarg, NULL, 10) : 0;
+
+		switch (option) {
+		case 'w':
+			arguments->workload = optarg;
+			break;
+		case 'm':
+			arguments->mode = find_mode(optarg);
+			break;
+		case 's':
+			arguments->seed = number;
+			break;
+		case 'a':
+			arguments->point.at = number;
+			break;
+		case 't':
+			arguments->point.tear = number;
+			break;
+		case 'f':
+			arguments->save = optarg;
+			break;
+		default:
+			return false;
+		}
+	}
+	/* A try is one of one workload, mode and seed. */
+	return optind == argc && arguments->mode != -2 &&
+	       (arguments->point.at == 0 ||
+		(arguments->workload && arguments->mode >= 0 && arguments->seed > 0));
+}
+
+static bool report(const struct arguments *arguments, const struct crash_workload *workload,
+		   const struct crash_result *result)
+{
+	const struct crash_point *first = &result->first;
+
+	printf("%s, %s, seed %llu: %llu places, %llu tries, %llu failures\n", workload->name,
+	       mode_names[first->mode], (unsigned long long)first->seed,
+	       (unsigned long long)result->steps, (unsigned long long)result->tries,
+	       (unsigned long long)result->failures);
+	if (result->failures == 0)
+		return true;
+	printf("  %s\n  replay: %s --workload %s --mode %s --seed %llu --at %llu --tear %llu\n",
+	       result->error, arguments->program, workload->name, mode_names[first->mode],
+	       (unsigned long long)first->seed, (unsigned long long)first->at,
+	       (unsigned long long)first->tear);
+	return false;
+}
+
+static bool run_one(const struct arguments *arguments, const struct crash_workload *workload,
+		    enum crash_mode mode, uint64_t seed)
+{
+	struct crash_result result;
+
+	if (arguments->point.at > 0) {
+		struct crash_point point = arguments->point;
+
+		point.mode = mode;
+		point.seed = seed;
+		result = (struct crash_result){.tries = 1, .first = point};
+		result.failures = crash_try(workload, &point, arguments->save, result.error,
+					    sizeof(result.error)) != 0;
+	} else {
+		result = crash_sweep(workload, mode, seed);
+	}
+	return report(arguments, workload, &result);
+}
+
+static bool run_workload(const struct arguments *arguments, const struct crash_workload *workload)
+{
+	uint64_t seeds = is_long() ? 8 : 2;
+	bool good = true;
+
+	for (int mode = 0; mode < CRASH_MODE_COUNT; mode++) {
+		if (arguments->mode >= 0 && arguments->mode != mode)
+			continue;
+		for (uint64_t seed = 1; seed <= seeds; seed++) {
+			uint64_t wanted = arguments->seed > 0 ? arguments->seed : seed;
+
+			good &= run_one(arguments, workload, (enum crash_mode)mode, wanted);
+			if (arguments->seed > 0)
+				break;
+		}
+	}
+	return good;
+}
+
+int crash_main(int argc, char **argv, const struct crash_workload *workloads, size_t count)
+{
+	struct arguments arguments;
+	bool good = true;
+	size_t found = 0;
+
+	if (!parse(argc, argv, &arguments)) {
+		fprintf(stderr,
+			"usage: %s [--workload NAME] [--mode cut|eio|enospc|sync] [--seed N] "
+			"[--at N --tear N [--save FOLDER]]\n",
+			argv[0]);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (size_t i = 0; i < count; i++) {
+		if (arguments.workload && strcmp(arguments.workload, workloads[i].name) != 0)
+			continue;
+		found++;
+		good &= run_workload(&arguments, &workloads[i]);
+	}
+	if (found == 0)
+		fprintf(stderr, "no workload of that name\n");
+	return good && found > 0 ? 0 : 1;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Crash - what was acknowledged survives, wherever the disk fails
+ *
+ * A workload runs on a faulty disk (tests/lib/faulty.h) once to count its steps; then again for
+ * every one of them, with the power cut there. From each cut several disks come, one a seed
+ * of tearing; each is opened again and compared with what the run was told is durable. Then
+ * once more, with the power cut in the middle of that recovery.
+ *
+ * The same with other faults: the n-th call fails (EIO, ENOSPC; once, as a disk that has room
+ * again), or the n-th sync fails and loses what it was to write.
+ *
+ * A failure prints how to replay it: `crash_wal --workload pages --mode cut --seed 1 --at 17
+ * --tear 3`. More than CRASH_AT_MAX places are sampled, evenly; with TERN_LONG=1 in the environment
+ * all are taken, with more seeds.
+ *
+ * Threads: one.
+ */
+
+#include "engine/io.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Places of one mode and seed that are tried, unless TERN_LONG=1. */
+#define CRASH_AT_MAX 150
+
+/* Seeds of tearing at each place; TERN_LONG=1: four times as many. */
+#define CRASH_TEARS 3
+
+/* Failures after which a sweep stops. */
+#define CRASH_FAILURE_MAX 5
+
+enum {
+	CRASH_E_WRONG = 1, /* not what was promised: 'error' says what */
+};
+
+enum crash_mode {
+	CRASH_CUT,    /* the power goes at a step */
+	CRASH_EIO,    /* a call fails with EIO */
+	CRASH_ENOSPC, /* a call fails with ENOSPC */
+	CRASH_SYNC,   /* a sync fails and loses what it was to write */
+	CRASH_MODE_COUNT,
+};
+
+struct crash_workload {
+	const char *name;
+
+	/* What the run will do, by its seed, and what it was told. The frame owns it until end().
+	 */
+	void *(*begin)(uint64_t seed);
+
+	/* Works on an empty folder and notes in the model what was begun and what is durable.
+	 * Gives up when the io fails. Returns 0, the negative errno of the io, or CRASH_E_WRONG. */
+	int (*run)(void *model, struct io *io, char *error, size_t error_size);
+
+	/* Opens what the run left, and compares: all that was durable is there, nothing is that was
+	 * not begun. May write, and leaves it as durable as it was. Returns as run(). */
+	int (*check)(const void *model, struct io *io, char *error, size_t error_size);
+
+	void (*end)(void *model);
+
+	uint32_t piece_max; /* faulty_set_piece() */
+	uint64_t capacity;  /* faulty_set_capacity(); above 0 the run may end for want of room */
+};
+
+/* One try: what fails, where. */
+struct crash_point {
+	enum crash_mode mode;
+	uint64_t seed; /* of the workload and the disk */
+	uint64_t at;   /* step, call or sync, from 1 */
+	uint64_t tear; /* seed of the restart */
+};
+
+struct crash_result {
+	uint64_t steps;    /* of an undisturbed run: steps, calls or syncs, as the mode has it */
+	uint64_t tries;    /* disks that were opened again */
+	uint64_t failures; /* of them */
+	struct crash_point first; /* failure */
+	char error[256];          /* its text */
+};
+
+const char *crash_mode_name(enum crash_mode mode);
+
+/* One try. Returns 0, or CRASH_E_WRONG with its text. 'save': a folder to save the torn disk in
+ * before it is opened, or NULL. */
+int crash_try(const struct crash_workload *workload, const struct crash_point *point,
+	      const char *save, char *error, size_t error_size);
+
+/* All of a mode and seed, sampled or not; prints nothing. */
+struct crash_result crash_sweep(const struct crash_workload *workload, enum crash_mode mode,
+				uint64_t seed);
+
+/*
+ * The whole program: every workload in every mode, or what its arguments name:
+ * [--workload NAME] [--mode cut|eio|enospc|sync] [--seed N] [--at N --tear N [--save FOLDER]].
+ * Returns its exit status.
+ */
+int crash_main(int argc, char **argv, const struct crash_workload *workloads, size_t count);
