@@ -140,14 +140,21 @@ enum { KV_WAIT_NEVER = 1 };
 int kv_get(struct kv *kv, struct entry_bytes key, uint64_t seqno, unsigned flags,
 	   struct entry *ret_entry);
 
-/* Keys in [start, end) at a moment, both ways. An empty 'end' is no bound. */
+/*
+ * Keys in order, both ways, at a number (0: visible), as of the files there are: it holds them, and
+ * needs no snapshot. What a transaction adds below that number behind its back is seen. Calls
+ * return 0, KV_E_ABSENT (the cursor stands before the first key or behind the last, and can turn
+ * back), KV_E_WAIT (the same call goes on), KV_E_CORRUPT, KV_E_OPERATOR or a negative errno.
+ */
 struct kv_cursor;
 int kv_cursor_new(struct kv *kv, uint64_t seqno, unsigned flags, struct kv_cursor **ret_cursor);
 void kv_cursor_free(struct kv_cursor *cursor);
-int kv_cursor_seek(struct kv_cursor *cursor,
-		   struct entry_bytes key); /* first at or behind; 0 or KV_E_ABSENT... */
+/* The first at or behind the key; an empty key is before all. */
+int kv_cursor_seek(struct kv_cursor *cursor, struct entry_bytes key);
+int kv_cursor_last(struct kv_cursor *cursor);
 int kv_cursor_next(struct kv_cursor *cursor);
 int kv_cursor_previous(struct kv_cursor *cursor);
+/* After a call that returned 0. Borrows until the next call on the cursor. */
 const struct entry *kv_cursor_entry(const struct kv_cursor *cursor);
 
 /* History is kept from this number on. It only rises. */

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/kv.h"
+
+#include "tests/lib/kv_rig.h"
+#include "tests/lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * The key space against its model: changes, flushes, compactions, snapshots and openings at random.
+ * TERN_SEED replays one run, TERN_LONG makes many more.
+ */
+
+#define STEPS     2000
+#define SEEDS     6
+#define SEEDS_ALL 2000
+
+struct run {
+	struct kv_rig rig;
+	struct rand rand;
+	uint64_t snapshots[8];
+	unsigned snapshot_count;
+	uint64_t floor;
+};
+
+static uint64_t below(struct run *run, uint64_t bound)
+{
+	return rand_below(&run->rand, bound);
+}
+
+static void change(struct run *run)
+{
+	static uint8_t space[KV_RIG_SPACE];
+	uint64_t count = below(run, 10) == 0 ? 1 + below(run, 5) : 1;
+	uint64_t index = run->rig.count;
+
+	for (uint64_t i = 0; i < count; i++) {
+		struct kv_change made;
+
+		kv_rig_random(&run->rig, &run->rand, &made, space);
+		made.more = i + 1 < count;
+		kv_rig_note(&run->rig, &made);
+	}
+	assert_int_equal(kv_rig_apply(&run->rig, &index), 0);
+}
+
+static void take_snapshot(struct run *run)
+{
+	if (run->snapshot_count < 8) {
+		assert_int_equal(kv_snapshot(run->rig.kv, &run->snapshots[run->snapshot_count]), 0);
+		run->snapshot_count++;
+	} else {
+		unsigned index = (unsigned)below(run, 8);
+
+		kv_snapshot_release(run->rig.kv, run->snapshots[index]);
+		run->snapshots[index] = run->snapshots[--run->snapshot_count];
+	}
+}
+
+static void reopen(struct run *run)
+{
+	kv_rig_close(&run->rig);
+	run->snapshot_count = 0;
+	assert_int_equal(kv_rig_open(&run->rig), 0);
+	kv_set_floor(run->rig.kv, run->floor);
+}
+
+static void work_a_bit(struct run *run)
+{
+	enum kv_need need;
+
+	assert_int_equal(kv_work(run->rig.kv, &need), 0);
+	if (need == KV_NEED_JOB) {
+		int result = kv_job(run->rig.kv, 1 + below(run, 20000));
+
+		assert_true(result == 0 || result == KV_E_IDLE);
+	}
+}
+
+/* The past that is promised: snapshots, and all from the floor on. */
+static void check_somewhere(struct run *run)
+{
+	uint64_t visible = kv_visible(run->rig.kv);
+	uint64_t from = run->floor > 0 ? run->floor - 1 : 0;
+
+	assert_true(kv_history(run->rig.kv) <= run->floor + 1);
+	if (visible == 0)
+		return;
+	uint64_t seqno = visible;
+	if (run->snapshot_count > 0 && below(run, 2) == 0)
+		seqno = run->snapshots[below(run, run->snapshot_count)];
+	else if (below(run, 2) == 0 && from < visible)
+		seqno = from + below(run, visible - from + 1);
+	if (seqno > 0)
+		assert_int_equal(kv_rig_check(&run->rig, seqno), 0);
+}
+
+static void step(struct run *run)
+{
+	uint64_t what = below(run, 1000);
+	struct kv *kv = run->rig.kv;
+
+	if (what < 800)
+		change(run);
+	else if (what < 920)
+		work_a_bit(run);
+	else if (what < 935)
+		take_snapshot(run);
+	else if (what < 950)
+		run->rig.now += below(run, 5);
+	else if (what < 960)
+		check_somewhere(run);
+	else if (what < 970)
+		(void)kv_flush(kv);
+	else if (what < 980)
+		assert_int_equal(kv_rig_work(&run->rig), 0);
+	else if (what < 985)
+		kv_compact(kv);
+	else if (what < 995)
+		kv_set_floor(kv, run->floor += below(run, run->rig.count - run->floor + 1));
+	else
+		reopen(run);
+}
+
+static void report(void *context, const char *line)
+{
+	(void)context;
+	print_message("%s\n", line);
+}
+
+static void run_seed(uint64_t seed)
+{
+	struct run run = {0};
+	uint64_t faults;
+
+	print_message("seed %llu\n", (unsigned long long)seed);
+	rand_init(&run.rand, seed);
+	kv_rig_init(&run.rig, faulty_new(seed));
+	assert_int_equal(kv_rig_open(&run.rig), 0);
+	for (unsigned i = 0; i < STEPS; i++)
+		step(&run);
+	assert_int_equal(kv_rig_work(&run.rig), 0);
+	check_somewhere(&run);
+	kv_compact(run.rig.kv);
+	assert_int_equal(kv_rig_work(&run.rig), 0);
+	assert_int_equal(kv_rig_check(&run.rig, kv_visible(run.rig.kv)), 0);
+	assert_int_equal(kv_verify(run.rig.kv, report, NULL, &faults), 0);
+	assert_int_equal(faults, 0);
+	reopen(&run);
+	assert_int_equal(kv_rig_check(&run.rig, kv_visible(run.rig.kv)), 0);
+	struct faulty *disk = run.rig.disk;
+	kv_rig_deinit(&run.rig);
+	faulty_free(disk);
+}
+
+static void the_key_space_is_what_its_model_is(void **state)
+{
+	const char *seed = getenv("TERN_SEED");
+	uint64_t seeds = getenv("TERN_LONG") ? SEEDS_ALL : SEEDS;
+
+	(void)state;
+	if (seed) {
+		run_seed(strtoull(seed, NULL, 0));
+		return;
+	}
+	for (uint64_t i = 1; i <= seeds; i++)
+		run_seed(i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_key_space_is_what_its_model_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
