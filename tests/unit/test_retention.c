@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "engine/io.h"
+#include "engine/retention.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A ledger that only remembers pins, and fails when it is told to. */
+struct ledger {
+	struct ledger_pin pins[LEDGER_PIN_MAX];
+	uint32_t count;
+	int rc;
+};
+
+static struct ledger ledger;
+static struct io *io;
+static char folder[] = "/tmp/tern-retention-XXXXXX";
+
+const uint8_t *ledger_store(const struct ledger *from)
+{
+	(void)from;
+	return (const uint8_t *)"sixteen bytes...";
+}
+
+uint32_t ledger_pins(struct ledger *from, struct ledger_pin *ret_pins, uint32_t max)
+{
+	uint32_t count = from->count < max ? from->count : max;
+
+	memcpy(ret_pins, from->pins, count * sizeof(ret_pins[0]));
+	return from->count;
+}
+
+static void remove_pin(struct ledger *to, const char *name)
+{
+	for (uint32_t i = 0; i < to->count; i++)
+		if (strcmp(to->pins[i].name, name) == 0)
+			to->pins[i--] = to->pins[--to->count];
+}
+
+int ledger_commit(struct ledger *to, const struct ledger_edit *edit)
+{
+	if (to->rc)
+		return to->rc;
+	for (uint32_t i = 0; i < edit->pin_remove_count; i++)
+		remove_pin(to, edit->pin_removes[i]);
+	for (uint32_t i = 0; i < edit->pin_count; i++) {
+		remove_pin(to, edit->pins[i].name);
+		assert_true(to->count < LEDGER_PIN_MAX);
+		to->pins[to->count++] = edit->pins[i];
+	}
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	ledger = (struct ledger){0};
+	assert_int_equal(io_plain_new(folder, true, &io), 0);
+	io_remove(io, "history");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	io_free(io);
+	return 0;
+}
+
+static struct retention *opened(const struct retention_options *options)
+{
+	struct retention *retention;
+
+	assert_int_equal(retention_open(io, &ledger, options, &retention), 0);
+	return retention;
+}
+
+/* A change a second, of ten bytes each. */
+static void write_until(struct retention *retention, uint64_t from, uint64_t to)
+{
+	for (uint64_t second = from; second <= to; second++)
+		retention_note(retention, second, second, 10);
+}
+
+static struct feed_position at(uint64_t seqno)
+{
+	return (struct feed_position){.seqno = seqno};
+}
+
+static void the_floor_follows_the_age(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){
+		.age = 1000, .size = RETENTION_FOREVER, .pin_age = 2000});
+
+	(void)state;
+	assert_int_equal(retention_floor(retention, 1), 0);
+	write_until(retention, 1, 5000);
+	assert_in_range(retention_floor(retention, 5000), 3930, 4001);
+	assert_in_range(retention_floor(retention, 5500), 4430, 4501);
+	retention_close(retention);
+}
+
+static void the_floor_follows_the_size(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){
+		.age = RETENTION_FOREVER, .size = 6400, .pin_size = 12800});
+
+	(void)state;
+	write_until(retention, 1, 5000);
+	/* The last 640 changes, and up to a sample's distance more. */
+	assert_in_range(retention_floor(retention, 5000), 4350, 4361);
+	retention_close(retention);
+}
+
+static void the_floor_never_falls(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 1000, .pin_age = 9000});
+	uint64_t floor;
+
+	(void)state;
+	write_until(retention, 1, 5000);
+	floor = retention_floor(retention, 5000);
+	assert_int_equal(retention_pin(retention, "late", at(1), 5000), 0);
+	assert_int_equal(retention_floor(retention, 5000), floor);
+	assert_int_equal(retention_floor(retention, 4000), floor);
+	retention_close(retention);
+}
+
+static void a_pin_holds_the_floor_until_it_moves(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 1000, .pin_age = 9000});
+
+	(void)state;
+	assert_int_equal(retention_pin(retention, "reader", at(70), 0), 0);
+	write_until(retention, 1, 5000);
+	assert_int_equal(retention_floor(retention, 5000), 70);
+	assert_int_equal(retention_pin(retention, "reader", at(2000), 5000), 0);
+	assert_int_equal(retention_floor(retention, 5000), 2000);
+	assert_int_equal(retention_unpin(retention, "reader"), 0);
+	assert_in_range(retention_floor(retention, 5000), 3930, 4001);
+	retention_close(retention);
+}
+
+static void a_dead_readers_pin_lapses(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 100, .pin_age = 1000});
+	struct retention_reader reader;
+
+	(void)state;
+	assert_int_equal(retention_pin(retention, "dead", at(5), 0), 0);
+	write_until(retention, 1, 900);
+	assert_int_equal(retention_floor(retention, 900), 5);
+	assert_int_equal(retention_find(retention, "dead", 900, &reader), 0);
+	assert_false(reader.lapsed);
+	write_until(retention, 901, 5000);
+	assert_in_range(retention_floor(retention, 5000), 3930, 4001);
+	assert_int_equal(retention_find(retention, "dead", 5000, &reader), 0);
+	assert_true(reader.lapsed);
+	assert_int_equal(reader.position.seqno, 5);
+	retention_close(retention);
+}
+
+static void a_reader_that_lags_by_too_many_bytes_lapses_too(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.size = 640, .pin_size = 6400});
+
+	(void)state;
+	assert_int_equal(retention_pin(retention, "slow", at(5), 0), 0);
+	write_until(retention, 1, 5000);
+	assert_in_range(retention_floor(retention, 5000), 4350, 4361);
+	retention_close(retention);
+}
+
+static void pins_outlast_the_process(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	struct retention_reader reader;
+
+	(void)state;
+	assert_int_equal(retention_pin(retention, "a", (struct feed_position){70, 3}, 123), 0);
+	assert_int_equal(retention_pin(retention, "b", at(80), 124), 0);
+	assert_int_equal(retention_unpin(retention, "b"), 0);
+	retention_close(retention);
+	retention = opened(&(struct retention_options){0});
+	assert_int_equal(retention_find(retention, "a", 200, &reader), 0);
+	assert_int_equal(reader.position.seqno, 70);
+	assert_int_equal(reader.position.index, 3);
+	assert_int_equal(reader.updated, 123);
+	assert_int_equal(retention_find(retention, "b", 200, &reader), RETENTION_E_ABSENT);
+	assert_int_equal(retention_unpin(retention, "b"), RETENTION_E_ABSENT);
+	retention_close(retention);
+}
+
+static void names_are_checked(void **state)
+{
+	static const char *const bad[] = {"", "a b", "a/b", "\xc3\xa4", "a\n"};
+	char longest[LEDGER_PIN_NAME_MAX + 2];
+	struct retention *retention = opened(&(struct retention_options){0});
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(retention_pin(retention, bad[i], at(1), 1), RETENTION_E_INVALID);
+	memset(longest, 'n', sizeof(longest));
+	longest[LEDGER_PIN_NAME_MAX + 1] = 0;
+	assert_int_equal(retention_pin(retention, longest, at(1), 1), RETENTION_E_INVALID);
+	longest[LEDGER_PIN_NAME_MAX] = 0;
+	assert_int_equal(retention_pin(retention, longest, at(1), 1), 0);
+	retention_close(retention);
+}
+
+static void too_many_readers_are_refused_unless_one_has_lapsed(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 100, .pin_age = 1000});
+	struct retention_reader reader;
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < RETENTION_READER_MAX; i++) {
+		snprintf(name, sizeof(name), "reader%u", i);
+		assert_int_equal(retention_pin(retention, name, at(500 + i), 0), 0);
+	}
+	write_until(retention, 1, 1000);
+	assert_int_equal(retention_pin(retention, "more", at(900), 1000), RETENTION_E_FULL);
+	assert_int_equal(retention_pin(retention, "reader7", at(900), 1000), 0);
+	write_until(retention, 1001, 1600);
+	assert_int_equal(retention_pin(retention, "more", at(1500), 1600), 0);
+	assert_int_equal(retention_find(retention, "reader0", 1600, &reader), RETENTION_E_ABSENT);
+	assert_int_equal(retention_find(retention, "more", 1600, &reader), 0);
+	assert_int_equal(ledger.count, RETENTION_READER_MAX);
+	retention_close(retention);
+}
+
+static void a_pin_that_could_not_be_kept_is_none(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	struct retention_reader reader;
+
+	(void)state;
+	ledger.rc = -EIO;
+	assert_int_equal(retention_pin(retention, "a", at(1), 1), -EIO);
+	assert_int_equal(retention_find(retention, "a", 1, &reader), RETENTION_E_ABSENT);
+	ledger.rc = 0;
+	assert_int_equal(retention_pin(retention, "a", at(1), 1), 0);
+	ledger.rc = -ENOSPC;
+	assert_int_equal(retention_unpin(retention, "a"), -ENOSPC);
+	assert_int_equal(retention_find(retention, "a", 1, &reader), 0);
+	retention_close(retention);
+}
+
+static void what_was_reached_when_outlasts_the_process(void **state)
+{
+	const struct retention_options options = {.age = 1000, .pin_age = 9000};
+	struct retention *retention = opened(&options);
+	uint64_t floor;
+
+	(void)state;
+	assert_false(retention_is_due(retention, 5000));
+	write_until(retention, 1, 5000);
+	assert_true(retention_is_due(retention, 5000));
+	assert_int_equal(retention_save(retention, 5000), 0);
+	assert_false(retention_is_due(retention, 9000));
+	write_until(retention, 5001, 5100);
+	assert_false(retention_is_due(retention, 5100));
+	assert_true(retention_is_due(retention, 5300));
+	floor = retention_floor(retention, 5000);
+	retention_close(retention);
+	retention = opened(&options);
+	assert_int_equal(retention_floor(retention, 5000), floor);
+	/* What was written after the file was is younger than anybody knows: kept. */
+	assert_in_range(retention_floor(retention, 50000), 4930, 5001);
+	retention_close(retention);
+}
+
+static void a_damaged_file_is_refused(void **state)
+{
+	const struct retention_options options = {0};
+	struct retention *retention = opened(&options), *other = NULL;
+	struct io_file *file;
+	uint8_t byte;
+
+	(void)state;
+	write_until(retention, 1, 500);
+	assert_int_equal(retention_save(retention, 500), 0);
+	retention_close(retention);
+	assert_int_equal(io_open(io, "history", 0, &file), 0);
+	assert_int_equal(io_read(file, 50, &byte, 1), 0);
+	byte ^= 4;
+	assert_int_equal(io_write(file, 50, &byte, 1), 0);
+	assert_int_equal(retention_open(io, &ledger, &options, &other), RETENTION_E_CORRUPT);
+	assert_int_equal(io_truncate(file, (1U << 20)), 0);
+	assert_int_equal(retention_open(io, &ledger, &options, &other), RETENTION_E_CORRUPT);
+	assert_int_equal(io_truncate(file, 0), 0);
+	assert_int_equal(retention_open(io, &ledger, &options, &other), RETENTION_E_CORRUPT);
+	assert_null(other);
+	io_close(file);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		CASE(the_floor_follows_the_age),
+		CASE(the_floor_follows_the_size),
+		CASE(the_floor_never_falls),
+		CASE(a_pin_holds_the_floor_until_it_moves),
+		CASE(a_dead_readers_pin_lapses),
+		CASE(a_reader_that_lags_by_too_many_bytes_lapses_too),
+		CASE(pins_outlast_the_process),
+		CASE(names_are_checked),
+		CASE(too_many_readers_are_refused_unless_one_has_lapsed),
+		CASE(a_pin_that_could_not_be_kept_is_none),
+		CASE(what_was_reached_when_outlasts_the_process),
+		CASE(a_damaged_file_is_refused),
+	};
+	int failed;
+
+	if (!mkdtemp(folder))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	if (!io_plain_new(folder, false, &io)) {
+		io_remove(io, "history");
+		io_free(io);
+	}
+	rmdir(folder);
+	return failed != 0;
+}
