@@ -77,13 +77,11 @@ int file_writer_finish(struct file_writer *writer)
 }
 
 /* A file that can't be removed stays: the manifest doesn't name it, so the next start tries again.
- */
+ * One that couldn't be opened may have been made all the same. */
 void file_writer_abort(struct file_writer *writer)
 {
-	bool made = writer->file != NULL;
-
 	io_close(writer->file);
-	if (made)
+	if (writer->io)
 		(void)io_remove(writer->io, writer->name);
 	free(writer->bytes);
 	*writer = (struct file_writer){0};
