@@ -20,6 +20,9 @@
  * file's name, its removal and its renaming are there after io_sync_folder() returned
  * 0, else perhaps. A size that grew is there after io_sync().
  *
+ * A sync covers what ended before it began: writes through the same struct io_file, and whatever
+ * was written before that was opened.
+ *
  * After a failed sync nobody knows what is on the disk: the kernel may have dropped
  * the pages, and a second sync would then say 0. So no caller tries a sync again: it
  * gives the file up (the log stops until the store is opened again).
@@ -61,7 +64,7 @@ enum io_flag {
 enum io_kind {
 	IO_READ,
 	IO_WRITE,
-	IO_WRITE_SYNC, /* a write and, linked to it, fdatasync: ends when both did */
+	IO_WRITE_SYNC, /* a write and then fdatasync: ends when both did */
 	IO_SYNC,       /* fdatasync */
 };
 

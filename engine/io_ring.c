@@ -17,9 +17,11 @@
  *      IO_SYNC                      [sync]
  *      IO_WRITE_SYNC       [move]-->[sync]    linked: a failed or short write cancels the sync,
  *                                             and both are done again for the rest
+ *                          [move]             with RWF_DSYNC, if nothing else waits for a sync
  *
- * A write with RWF_DSYNC would be one request, but persists only itself: a sync of this
- * interface also covers the file's earlier writes.
+ * The last is a log's usual write: half the requests, none of which goes to the kernel's workers,
+ * and on a device with FUA no flush of its whole cache. But such a write takes no
+ * other with it, so the file counts what ended since its last sync.
  */
 
 /* Pieces of memory that one queue can have pinned; more are used as they come. */
@@ -40,6 +42,8 @@ struct ring_slot {
 	struct io_op *op;
 	uint32_t done;     /* bytes */
 	uint32_t requests; /* under way */
+	bool alone;        /* IO_WRITE_SYNC in one request */
+	uint64_t changed;  /* of the file, when the sync was asked for */
 	uint32_t retries;  /* in a row */
 	int32_t moved;     /* what the read or write said */
 	int32_t synced;    /* what the sync said */
@@ -125,14 +129,14 @@ static int area_of(const struct ring_queue *queue, const void *bytes, uint32_t s
 	return -1;
 }
 
-static int fd_of(const struct io_op *op)
+static struct io_plain_file *file_of(const struct io_op *op)
 {
-	return CONTAINER_OF(op->file, struct io_plain_file, file)->fd;
+	return CONTAINER_OF(op->file, struct io_plain_file, file);
 }
 
-static bool is_direct(const struct io_op *op)
+static bool has_sync(const struct io_op *op)
 {
-	return CONTAINER_OF(op->file, struct io_plain_file, file)->direct;
+	return op->kind == IO_SYNC || op->kind == IO_WRITE_SYNC;
 }
 
 /* There is always one: the ring has REQUEST_COUNT an operation. */
@@ -158,7 +162,7 @@ static void ask_move(struct ring_queue *queue, struct ring_slot *slot)
 	uint8_t *bytes = (uint8_t *)op->bytes + slot->done;
 	uint32_t size = op->size - slot->done;
 	uint64_t offset = op->offset + slot->done;
-	int area = area_of(queue, bytes, size), fd = fd_of(op);
+	int area = area_of(queue, bytes, size), fd = file_of(op)->fd;
 
 	if (op->kind == IO_READ && area >= 0)
 		io_uring_prep_read_fixed(sqe, fd, bytes, size, offset, area);
@@ -168,7 +172,9 @@ static void ask_move(struct ring_queue *queue, struct ring_slot *slot)
 		io_uring_prep_write_fixed(sqe, fd, bytes, size, offset, area);
 	else
 		io_uring_prep_write(sqe, fd, bytes, size, offset);
-	if (op->kind == IO_WRITE_SYNC)
+	if (op->kind == IO_WRITE_SYNC && slot->alone)
+		sqe->rw_flags = RWF_DSYNC;
+	else if (op->kind == IO_WRITE_SYNC)
 		sqe->flags |= IOSQE_IO_LINK;
 	name_request(queue, slot, REQUEST_MOVE, sqe);
 }
@@ -177,7 +183,7 @@ static void ask_sync(struct ring_queue *queue, struct ring_slot *slot)
 {
 	struct io_uring_sqe *sqe = next_request(queue, slot);
 
-	io_uring_prep_fsync(sqe, fd_of(slot->op), IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, file_of(slot->op)->fd, IORING_FSYNC_DATASYNC);
 	name_request(queue, slot, REQUEST_SYNC, sqe);
 }
 
@@ -185,7 +191,7 @@ static void ask(struct ring_queue *queue, struct ring_slot *slot)
 {
 	if (slot->op->kind != IO_SYNC)
 		ask_move(queue, slot);
-	if (slot->op->kind == IO_SYNC || slot->op->kind == IO_WRITE_SYNC)
+	if (has_sync(slot->op) && !slot->alone)
 		ask_sync(queue, slot);
 }
 
@@ -205,7 +211,11 @@ static void ring_queue_submit(struct io_queue *queue, struct io_op *op)
 
 	CHECK(ring->free_count > 0);
 	slot = &ring->slots[ring->free_slots[--ring->free_count]];
-	*slot = (struct ring_slot){.op = op};
+	*slot = (struct ring_slot){
+		.op = op,
+		.alone = op->kind == IO_WRITE_SYNC && io_plain_is_covered(file_of(op)),
+		.changed = io_plain_changed(file_of(op)),
+	};
 	ask(ring, slot);
 	send_requests(ring);
 }
@@ -223,7 +233,7 @@ static int take_move(struct ring_slot *slot)
 	if (slot->moved < 0)
 		return slot->moved;
 	/* Direct and short: a read met the end; a write goes on from a whole block. */
-	if (is_direct(op) && slot->done + count < op->size) {
+	if (file_of(op)->direct && slot->done + count < op->size) {
 		if (op->kind == IO_READ && count % IO_ALIGN != 0)
 			return IO_E_END;
 		count -= count % IO_ALIGN;
@@ -233,6 +243,17 @@ static int take_move(struct ring_slot *slot)
 	slot->retries = 0;
 	slot->done += count;
 	return 0;
+}
+
+/* A write that was synced with it leaves nothing behind; one that failed may have. */
+static void count_change(const struct ring_slot *slot)
+{
+	const struct io_op *op = slot->op;
+
+	if (op->kind == IO_WRITE || (op->kind == IO_WRITE_SYNC && op->result != 0))
+		io_plain_change(file_of(op));
+	else if (has_sync(op) && !slot->alone && op->result == 0)
+		io_plain_cover(file_of(op), slot->changed);
 }
 
 /* All requests of the slot came back. Returns whether the operation ended. */
@@ -245,9 +266,10 @@ static bool take(struct ring_queue *queue, struct ring_slot *slot)
 		ask(queue, slot);
 		return false;
 	}
-	if (result == 0 && (op->kind == IO_SYNC || op->kind == IO_WRITE_SYNC))
+	if (result == 0 && has_sync(op) && !slot->alone)
 		result = slot->synced;
 	op->result = result;
+	count_change(slot);
 	queue->free_slots[queue->free_count++] = (uint16_t)(slot - queue->slots);
 	return true;
 }

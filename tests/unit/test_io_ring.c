@@ -83,13 +83,18 @@ static void check_written(struct rig *rig)
 		assert_int_equal(rig->bytes[i], 7);
 }
 
-/* Short at first, and whole when it is gone on with: the limit is lifted between. */
-static void goes_on(unsigned flags, enum io_kind kind)
+/*
+ * Short at first, and whole when it is gone on with: the limit is lifted between. After a sync the
+ * file has nothing else to be synced, so that IO_WRITE_SYNC is one request.
+ */
+static void goes_on(unsigned flags, enum io_kind kind, bool after_sync)
 {
 	struct rig rig;
 	uint64_t size;
 
 	rig_open(&rig, flags, kind);
+	if (after_sync)
+		assert_int_equal(io_sync(rig.file), 0);
 	limit_files(3 * IO_ALIGN);
 	assert_int_equal(io_queue_submit(rig.queue, &rig.op), 0);
 	io_queue_wait(rig.queue);
@@ -104,22 +109,26 @@ static void goes_on(unsigned flags, enum io_kind kind)
 
 static void a_short_write_is_gone_on_with(void **state)
 {
-	goes_on(0, IO_WRITE);
-	goes_on(IO_DIRECT, IO_WRITE);
+	goes_on(0, IO_WRITE, false);
+	goes_on(IO_DIRECT, IO_WRITE, false);
 }
 
 static void a_short_write_with_its_sync_is_gone_on_with(void **state)
 {
-	goes_on(0, IO_WRITE_SYNC);
-	goes_on(IO_DIRECT, IO_WRITE_SYNC);
+	for (unsigned i = 0; i < 2; i++) {
+		goes_on(0, IO_WRITE_SYNC, /* after_sync= */ i == 1);
+		goes_on(IO_DIRECT, IO_WRITE_SYNC, /* after_sync= */ i == 1);
+	}
 }
 
 static void a_write_that_fails_says_why_and_not_that_its_sync_was_cancelled(void **state)
 {
 	struct rig rig;
 
-	for (unsigned i = 0; i < 2; i++) {
-		rig_open(&rig, i ? IO_DIRECT : 0, IO_WRITE_SYNC);
+	for (unsigned i = 0; i < 4; i++) {
+		rig_open(&rig, i & 1 ? IO_DIRECT : 0, IO_WRITE_SYNC);
+		if (i & 2)
+			assert_int_equal(io_sync(rig.file), 0);
 		limit_files(3 * IO_ALIGN);
 		assert_int_equal(io_queue_submit(rig.queue, &rig.op), 0);
 		finish(&rig);
