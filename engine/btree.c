@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/btree.h"
+
+#include "base/check.h"
+#include "engine/btree_page.h"
+#include "engine/pager_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+int btree_create(struct pager *pager, uint64_t *ret_root)
+{
+	struct page page;
+	int result = pager_allocate(pager, PAGE_BTREE_LEAF, &page);
+
+	if (result)
+		return result;
+	*ret_root = page.number;
+	pager_put(pager, &page);
+	return 0;
+}
+
+/* A page of entries to pages has at least one, so that there is a way down. */
+static int check_tree_page(struct pager *pager, const struct page *page, unsigned level)
+{
+	enum page_kind kind = level ? PAGE_BTREE_INTERNAL : PAGE_BTREE_LEAF;
+
+	if (page_kind(page->bytes) != kind)
+		return pager_corrupt(pager, "page %" PRIu64 ": kind: expected %s, found %s",
+				     page->number, page_kind_name(kind),
+				     page_kind_name(page_kind(page->bytes)));
+	if (page_level(page->bytes) != level)
+		return pager_corrupt(pager, "page %" PRIu64 ": level: expected %u, found %u",
+				     page->number, level, page_level(page->bytes));
+	if (level && page_count(page->bytes) == 0)
+		return pager_corrupt(pager, "page %" PRIu64 ": count: expected at least 1, found 0",
+				     page->number);
+	return 0;
+}
+
+static int get_checked(struct pager *pager, uint64_t number, unsigned level, struct page *ret_page)
+{
+	struct page page;
+	int result = pager_get(pager, number, &page);
+
+	if (result)
+		return result;
+	result = check_tree_page(pager, &page, level);
+	if (result) {
+		pager_put(pager, &page);
+		return result;
+	}
+	*ret_page = page;
+	return 0;
+}
+
+int btree_child(struct pager *pager, const struct page *parent, unsigned index,
+		struct page *ret_child)
+{
+	return get_checked(pager, entry_value(parent->bytes, index), page_level(parent->bytes) - 1,
+			   ret_child);
+}
+
+int btree_root(const struct btree *tree, struct page *ret_root)
+{
+	struct page page;
+	unsigned level;
+	int result = pager_get(tree->pager, tree->root, &page);
+
+	if (result)
+		return result;
+	level = page_level(page.bytes);
+	result = check_tree_page(tree->pager, &page, level);
+	if (result == 0 && level >= BTREE_HEIGHT_MAX)
+		result = pager_corrupt(tree->pager,
+				       "page %" PRIu64 ": level: expected below %d, found %u",
+				       page.number, BTREE_HEIGHT_MAX, level);
+	if (result) {
+		pager_put(tree->pager, &page);
+		return result;
+	}
+	*ret_root = page;
+	return 0;
+}
+
+int btree_get(const struct btree *tree, uint64_t key, uint64_t *ret_value)
+{
+	struct page page, child;
+	unsigned index;
+	int result = btree_root(tree, &page);
+
+	while (result == 0 && page_level(page.bytes) > 0) {
+		result = btree_child(tree->pager, &page, entry_child(page.bytes, key), &child);
+		pager_put(tree->pager, &page);
+		page = child;
+	}
+	if (result)
+		return result;
+	index = entry_lower(page.bytes, key);
+	if (index < page_count(page.bytes) && entry_key(page.bytes, index) == key)
+		*ret_value = entry_value(page.bytes, index);
+	else
+		result = BTREE_E_ABSENT;
+	pager_put(tree->pager, &page);
+	return result;
+}
+
+int btree_count(const struct btree *tree, uint64_t *ret_count)
+{
+	struct page page;
+	int result = btree_root(tree, &page);
+
+	if (result)
+		return result;
+	*ret_count = page_link(page.bytes);
+	pager_put(tree->pager, &page);
+	return 0;
+}
+
+int btree_height(const struct btree *tree, uint32_t *ret_height)
+{
+	struct page page;
+	int result = btree_root(tree, &page);
+
+	if (result)
+		return result;
+	*ret_height = page_level(page.bytes) + 1;
+	pager_put(tree->pager, &page);
+	return 0;
+}
+
+static int destroy_page(const struct btree *tree, uint64_t number, unsigned level)
+{
+	struct page page;
+	int result = get_checked(tree->pager, number, level, &page);
+
+	if (result)
+		return result;
+	for (unsigned i = 0; level > 0 && i < page_count(page.bytes) && result == 0; i++)
+		result = destroy_page(tree, entry_value(page.bytes, i), level - 1);
+	pager_put(tree->pager, &page);
+	return result ? result : pager_release(tree->pager, number);
+}
+
+int btree_destroy(const struct btree *tree)
+{
+	uint32_t height;
+	int result = btree_height(tree, &height);
+
+	return result ? result : destroy_page(tree, tree->root, height - 1);
+}

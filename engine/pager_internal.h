@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Pager internal - what the pager's files share
+ *
+ *      pager.c             opening, pins, errors
+ *      pager_cache.c       frames: finding, reading, giving up, writing
+ *      pager_change.c      transactions
+ *      pager_redo.c        recovery
+ *      pager_checkpoint.c  writing behind, checkpoints
+ *
+ * A frame holds one version of one page.
+ *
+ *      EMPTY --read, allocated--> CACHED --replaced by a commit, pinned--> ORPHAN --> EMPTY
+ *        |                          ^
+ *        +--edited--> COPY --commit-+
+ *
+ * Invariants.
+ *  1. A page has at most one frame that is CACHED and at most one that is a COPY; both are
+ *     found by the table, the COPY first. An ORPHAN isn't found.
+ *  2. Only frames that are CACHED, unpinned and clean are given up.
+ *  3. A frame that is CACHED and dirty is written only when the log is durable past flush_lsn.
+ *  4. A COPY that has changes nobody logged yet has them between 'low' and 'high', or in its
+ *     header ('head').
+ *
+ * Threads: one owner.
+ */
+
+#include "base/arena.h"
+#include "base/defs.h"
+#include "engine/pager.h"
+
+/* No frame. */
+#define FRAME_NONE UINT32_MAX
+
+enum frame_state {
+	FRAME_EMPTY = 0,
+	FRAME_CACHED,
+	FRAME_COPY,
+	FRAME_ORPHAN,
+};
+
+struct frame {
+	uint64_t number;
+	uint64_t flush_lsn; /* of the commit that changed it; 0: nothing to wait for */
+	uint32_t pins;
+	uint32_t next;      /* in its bucket, or of the empty ones */
+	uint16_t low, high; /* bytes of the body that changed and aren't logged; equal: none */
+	uint8_t state;      /* enum frame_state */
+	bool recent;        /* used since the clock's hand came by */
+	bool dirty;
+	bool awaited; /* by the checkpoint */
+	bool head;    /* the header changed, and isn't logged */
+	bool imaged;  /* recovery needs no page image before the next record about it */
+	bool logged;  /* a record is about it */
+};
+
+/* What a transaction has done. */
+struct change {
+	bool open;
+	int error;         /* that leaves only the way back; 0: none */
+	uint32_t *copies;  /* frames, room for copy_max */
+	uint32_t count;    /* of copies */
+	uint32_t copy_max; /* min(PAGER_WRITE_MAX, frames) */
+	uint8_t *records;  /* u32 size and an encoded record each */
+	size_t size;       /* bytes of them */
+	size_t capacity;
+	uint32_t record_count;
+	struct pager_state before; /* what a rollback goes back to */
+};
+
+struct checkpoint {
+	bool begun;
+	uint64_t awaited; /* frames that are to be written */
+	uint64_t lsn;     /* the log must be durable up to here when it is whole */
+	struct pager_state state;
+};
+
+struct pager {
+	struct io *io;
+	struct wal *wal; /* NULL: none yet */
+	struct io_file *file;
+	struct arena arena;
+	uint8_t *bytes; /* of all frames */
+	struct frame *frames;
+	uint32_t frame_count;
+	uint32_t *buckets; /* first frame of each */
+	uint32_t bucket_mask;
+	uint32_t empty;      /* first of the empty frames */
+	uint32_t hand;       /* of the clock */
+	uint32_t work_hand;  /* where pager_work() goes on */
+	uint64_t file_pages; /* the file has room for pages below */
+	uint64_t image_lsn;  /* pages not changed since then need an image first */
+	uint64_t changes;
+	int failed; /* a sync: nothing goes any more */
+	bool read_only;
+	struct pager_state state;
+	struct change change;
+	struct checkpoint checkpoint;
+	struct pager_stats stats;
+	uint8_t scratch[PAGE_SIZE];
+	char error[PAGE_ERROR_MAX];
+};
+
+static inline uint8_t *frame_bytes(const struct pager *pager, uint32_t frame)
+{
+	return pager->bytes + (size_t)frame * PAGE_SIZE;
+}
+
+static inline uint32_t frame_of(const struct pager *pager, const struct page *page)
+{
+	return (uint32_t)((size_t)(page->bytes - pager->bytes) / PAGE_SIZE);
+}
+
+/* Notes a sentence for pager_error() and returns PAGER_E_CORRUPT. */
+int pager_corrupt(struct pager *pager, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* All up to this LSN survives a power cut. */
+uint64_t pager_durable(const struct pager *pager);
+
+/* Takes frames from the arena. Returns 0 or a negative errno. */
+int cache_init(struct pager *pager, uint32_t frame_count);
+void cache_deinit(struct pager *pager);
+
+/* The frame of the page's newest version, or FRAME_NONE. */
+uint32_t cache_find(const struct pager *pager, uint64_t number);
+
+/* The frame that a commit replaces, or FRAME_NONE. */
+uint32_t cache_find_base(const struct pager *pager, uint64_t number);
+
+/* Makes a frame EMPTY and off every list. Returns 0, PAGER_E_BUSY or a negative errno. */
+int cache_take(struct pager *pager, uint32_t *ret_frame);
+
+/* An empty frame that was taken becomes the page's, and is found. */
+void cache_insert(struct pager *pager, uint32_t frame, uint64_t number, enum frame_state state);
+
+/* It isn't found any more, and is EMPTY again when nobody has it pinned. */
+void cache_drop(struct pager *pager, uint32_t frame);
+
+/* Finds or reads the page. Returns as pager_get(). */
+int cache_get(struct pager *pager, uint64_t number, uint32_t *ret_frame);
+
+void cache_unpin(struct pager *pager, uint32_t frame);
+
+/* Notes that a cached frame has changed. */
+void cache_dirty(struct pager *pager, uint32_t frame, uint64_t flush_lsn);
+
+/* Whether it may be written, and then does. Returns 0 or a negative errno. */
+bool cache_may_write(const struct pager *pager, uint32_t frame);
+int cache_write(struct pager *pager, uint32_t frame);
+
+/* Gives the file room for the page. Returns 0 or a negative errno. */
+int pager_grow(struct pager *pager, uint64_t number);
+
+/* The pages that a record is about. Returns their count. */
+#define RECORD_PAGES_MAX 2
+unsigned pager_record_pages(const struct record *record, uint64_t ret_pages[RECORD_PAGES_MAX]);
+
+/*
+ * For the redo of records that say what happens to a page. Pins the page and makes it writable;
+ * '*ret_done' when the page has the record's change already, and is to be left alone. Returns
+ * as pager_get().
+ */
+int pager_redo_get(struct pager *pager, uint64_t number, uint64_t lsn, struct page *ret_page,
+		   bool *ret_done);
+
+/* The page has the record's change now; gives back the pin. */
+void pager_redo_put(struct pager *pager, struct page *page, uint64_t lsn);
