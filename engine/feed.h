@@ -74,7 +74,8 @@ struct feed_options {
 			    at feed_open() is the bound */
 	bool wait_never; /* for poll cores: FEED_E_WAIT instead of blocking or long work */
 	bool distrust_bounds; /* reads every table and every block */
-	uint32_t window;      /* events a pass, at most; 0: FEED_WINDOW_MAX */
+	uint32_t window; /* events a pass, at most; 0: FEED_WINDOW_MAX. A range tombstone of which
+			    compaction made more pieces comes in several */
 };
 
 struct feed;
