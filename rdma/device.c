@@ -23,7 +23,7 @@ struct device {
 	struct ibv_pd *pd;
 	struct device_info info;
 	_Atomic bool removed;
-	_Atomic uint32_t qp_errors;
+	_Atomic uint32_t alarms;
 };
 
 const char *device_transport_name(enum device_transport transport)
@@ -453,6 +453,8 @@ enum device_event device_event(struct device *device)
 	switch (event.event_type) {
 	case IBV_EVENT_DEVICE_FATAL:
 		atomic_store_explicit(&device->removed, true, memory_order_relaxed);
+		/* Who sees the alarm sees the reason: pairs with link_hub_turn(). */
+		atomic_fetch_add_explicit(&device->alarms, 1, memory_order_release);
 		return DEVICE_EVENT_REMOVED;
 	case IBV_EVENT_PORT_ACTIVE:
 	case IBV_EVENT_PORT_ERR:
@@ -462,7 +464,7 @@ enum device_event device_event(struct device *device)
 	case IBV_EVENT_QP_FATAL:
 	case IBV_EVENT_QP_REQ_ERR:
 	case IBV_EVENT_QP_ACCESS_ERR:
-		atomic_fetch_add_explicit(&device->qp_errors, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&device->alarms, 1, memory_order_release);
 		return DEVICE_EVENT_OTHER;
 	default:
 		log_debug("device %s event %d", device->info.name, (int)event.event_type);
@@ -475,7 +477,7 @@ bool device_is_removed(const struct device *device)
 	return atomic_load_explicit(&device->removed, memory_order_relaxed);
 }
 
-uint32_t device_qp_errors(const struct device *device)
+const _Atomic uint32_t *device_alarms(const struct device *device)
 {
-	return atomic_load_explicit(&device->qp_errors, memory_order_relaxed);
+	return &device->alarms;
 }

@@ -126,5 +126,9 @@ enum device_event device_event(struct device *device);
 /* Was DEVICE_EVENT_REMOVED seen? Any thread. */
 bool device_is_removed(const struct device *device);
 
-/* Events that told of a broken queue pair, so far: whoever owns some asks them. Any thread. */
-uint32_t device_qp_errors(const struct device *device);
+/*
+ * Events so far that told of a broken queue pair, or of the device's removal: whoever has queue
+ * pairs looks after them when there is another. The count is the device's, and read with acquire.
+ * Any thread.
+ */
+const _Atomic uint32_t *device_alarms(const struct device *device);

@@ -27,7 +27,8 @@ static int local_post(struct fetch *fetch, const struct fetch_piece *pieces, uns
 {
 	struct fetch_local *local = of(fetch);
 	struct fetch_local_batch *batch;
-	int error = fetch_check(fetch, pieces, count);
+	uint64_t bytes;
+	int error = fetch_check(fetch, pieces, count, &bytes);
 
 	if (error)
 		return error;
@@ -43,7 +44,7 @@ static int local_post(struct fetch *fetch, const struct fetch_piece *pieces, uns
 	} else {
 		copy(local, pieces, count);
 	}
-	fetch_count_batch(fetch, pieces, count);
+	fetch_count_batch(fetch, count, bytes);
 	if (fetch->stats.batches == local->fail_batch)
 		fetch->error = -EIO;
 	return 0;

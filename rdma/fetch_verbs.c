@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/defs.h"
+#include "rdma/link_internal.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -35,14 +36,15 @@ struct fetch_verbs {
 	struct fetch fetch;
 	const struct verbs_ops *ops;
 	struct link *link; /* NULL once it is closed */
+	struct ibv_qp *qp; /* the link's */
 	struct ibv_mr *mr;
 	bool owns_mr;
 	uint64_t remote_addr;
 	uint32_t room; /* entries of the send queue left */
 	uint64_t posted, completed, handed;
 	struct batch batches[FETCH_BATCH_MAX];
-	struct ibv_send_wr requests[FETCH_PIECE_MAX]; /* a list; a post uses its beginning */
-	struct ibv_sge parts[FETCH_PIECE_MAX];
+	struct ibv_send_wr requests[FETCH_PIECE_MAX]; /* a list; a post uses its end */
+	struct ibv_sge parts[FETCH_PIECE_MAX];        /* of the requests */
 };
 
 static struct fetch_verbs *of(struct fetch *fetch)
@@ -88,7 +90,7 @@ static void end(struct fetch_verbs *verbs, int error)
 }
 
 /* Ends the queue pair, so that the device gives back what it has, and the link learns of it. */
-static void break_link(struct fetch_verbs *verbs, int error)
+static NOINLINE void break_link(struct fetch_verbs *verbs, int error)
 {
 	end(verbs, error);
 	if (verbs->link)
@@ -97,7 +99,7 @@ static void break_link(struct fetch_verbs *verbs, int error)
 
 /* --- completions --- */
 
-static void batch_fail(struct batch *batch, enum ibv_wc_status status)
+static NOINLINE void batch_fail(struct batch *batch, enum ibv_wc_status status)
 {
 	end(batch->verbs, errno_of(status));
 	if (!batch->error)
@@ -117,14 +119,14 @@ static void last_done(struct link_work *work, struct link *link, const struct ib
 	struct batch *batch = CONTAINER_OF(work, struct batch, last);
 	struct fetch_verbs *verbs = batch->verbs;
 
-	/* One that was told of before: told twice, it means nothing. */
-	if (!is_under_way(verbs, batch))
-		return;
-	if (batch != batch_at(verbs, verbs->completed)) {
-		break_link(verbs, -EIO);
+	if (unlikely(verbs->completed == verbs->posted ||
+		     batch != batch_at(verbs, verbs->completed))) {
+		/* One that was told of before: told twice, it means nothing. */
+		if (is_under_way(verbs, batch))
+			break_link(verbs, -EIO);
 		return;
 	}
-	if (completion->status != IBV_WC_SUCCESS)
+	if (unlikely(completion->status != IBV_WC_SUCCESS))
 		batch_fail(batch, completion->status);
 	verbs->room += batch->count;
 	verbs->completed++;
@@ -149,40 +151,28 @@ static unsigned fetch_verbs_poll(struct fetch *fetch, uint64_t now_ns, struct fe
 
 /* --- posting --- */
 
-/* The list ends at request 'count - 1', which is signalled, or goes on there. */
-static void list_end(struct fetch_verbs *verbs, unsigned count, struct batch *batch)
+/* Fills the end of the list, whose last request is the signalled one. Returns where it begins. */
+static struct ibv_send_wr *list_fill(struct fetch_verbs *verbs, const struct fetch_piece *pieces,
+				     unsigned count, struct batch *batch)
 {
-	struct ibv_send_wr *last = &verbs->requests[count - 1];
+	struct ibv_send_wr *requests = &verbs->requests[FETCH_PIECE_MAX - count];
+	struct ibv_sge *parts = &verbs->parts[FETCH_PIECE_MAX - count];
 
-	last->next = NULL;
-	last->send_flags = IBV_SEND_SIGNALED;
-	last->wr_id = (uintptr_t)&batch->last;
-}
-
-static void list_go_on(struct fetch_verbs *verbs, unsigned count)
-{
-	struct ibv_send_wr *last = &verbs->requests[count - 1];
-
-	last->next = count < FETCH_PIECE_MAX ? last + 1 : NULL;
-	last->send_flags = 0;
-}
-
-static void list_fill(struct fetch_verbs *verbs, const struct fetch_piece *pieces, unsigned count,
-		      struct batch *batch)
-{
 	for (unsigned i = 0; i < count; i++) {
-		verbs->parts[i].addr = (uintptr_t)pieces[i].to;
-		verbs->parts[i].length = pieces[i].size;
-		verbs->requests[i].wr.rdma.remote_addr = verbs->remote_addr + pieces[i].offset;
-		verbs->requests[i].wr_id = (uintptr_t)&batch->part;
+		parts[i].addr = (uintptr_t)pieces[i].to;
+		parts[i].length = pieces[i].size;
+		requests[i].wr.rdma.remote_addr = verbs->remote_addr + pieces[i].offset;
+		requests[i].wr_id = (uintptr_t)&batch->part;
 	}
+	verbs->requests[FETCH_PIECE_MAX - 1].wr_id = (uintptr_t)&batch->last;
+	return requests;
 }
 
 /*
  * A list that the device took only the beginning of counts as posted, though its end will not be
  * told of: the requests that it took write to their memory until the queue pair ends.
  */
-static int post_failed(struct fetch_verbs *verbs, int error, bool any)
+static NOINLINE int post_failed(struct fetch_verbs *verbs, int error, bool any)
 {
 	if (any)
 		break_link(verbs, error);
@@ -196,23 +186,22 @@ static int fetch_verbs_post(struct fetch *fetch, const struct fetch_piece *piece
 {
 	struct fetch_verbs *verbs = of(fetch);
 	struct batch *batch = batch_at(verbs, verbs->posted);
-	struct ibv_send_wr *bad = NULL;
-	int error = fetch_check(fetch, pieces, count);
+	struct ibv_send_wr *requests, *bad = NULL;
+	uint64_t bytes;
+	int error = fetch_check(fetch, pieces, count, &bytes);
 
 	if (error)
 		return error;
 	if (verbs->room < count || verbs->posted - verbs->handed == FETCH_BATCH_MAX)
 		return FETCH_E_BUSY;
-	if (link_state(verbs->link) != LINK_READY) {
+	if (unlikely(verbs->link->state != LINK_READY)) {
 		end(verbs, -ENOTCONN);
 		return -ENOTCONN;
 	}
-	list_fill(verbs, pieces, count, batch);
-	list_end(verbs, count, batch);
-	error = -verbs->ops->post_send(link_qp(verbs->link), verbs->requests, &bad);
-	list_go_on(verbs, count);
-	if (error) {
-		error = post_failed(verbs, error, bad != verbs->requests);
+	requests = list_fill(verbs, pieces, count, batch);
+	error = -verbs->ops->post_send(verbs->qp, requests, &bad);
+	if (unlikely(error)) {
+		error = post_failed(verbs, error, bad != requests);
 		if (error)
 			return error;
 	}
@@ -221,7 +210,7 @@ static int fetch_verbs_post(struct fetch *fetch, const struct fetch_piece *piece
 	batch->error = 0;
 	verbs->room -= count;
 	verbs->posted++;
-	fetch_count_batch(fetch, pieces, count);
+	fetch_count_batch(fetch, count, bytes);
 	return 0;
 }
 
@@ -266,8 +255,10 @@ static void make_lists(struct fetch_verbs *verbs, uint32_t rkey)
 		verbs->requests[i].sg_list = &verbs->parts[i];
 		verbs->requests[i].num_sge = 1;
 		verbs->requests[i].wr.rdma.rkey = rkey;
-		list_go_on(verbs, i + 1);
+		verbs->requests[i].next = &verbs->requests[i] + 1;
 	}
+	verbs->requests[FETCH_PIECE_MAX - 1].next = NULL;
+	verbs->requests[FETCH_PIECE_MAX - 1].send_flags = IBV_SEND_SIGNALED;
 }
 
 static int register_memory(struct fetch_verbs *verbs, const struct fetch_verbs_options *options)
@@ -306,6 +297,7 @@ int fetch_verbs_open(const struct fetch_verbs_options *options, struct fetch **r
 	};
 	verbs->ops = device_ops(link_device(options->link));
 	verbs->link = options->link;
+	verbs->qp = link_qp(options->link);
 	verbs->remote_addr = options->remote_addr;
 	verbs->room = options->depth;
 	error = register_memory(verbs, options);

@@ -37,23 +37,9 @@ void link_sockaddr(const struct addr *addr, struct sockaddr_storage *ret_sockadd
  * Queue pair
  */
 
-static struct link **bucket_of(struct link_hub *hub, uint32_t qp_num)
-{
-	return &hub->buckets[qp_num & hub->bucket_mask];
-}
-
-struct link *link_of_qp(struct link_hub *hub, uint32_t qp_num)
-{
-	struct link *link = *bucket_of(hub, qp_num);
-
-	while (link && link->qp->qp_num != qp_num)
-		link = link->next;
-	return link;
-}
-
 static void bucket_remove(struct link *link)
 {
-	struct link **place = bucket_of(link->hub, link->qp->qp_num);
+	struct link **place = link_bucket(link->hub, link->qp->qp_num);
 
 	while (*place != link)
 		place = &(*place)->next;
@@ -126,7 +112,7 @@ int link_qp_make(struct link *link)
 	if (!link->qp)
 		return errno ? -errno : -EIO;
 	hub->cqe_used += link_completions(hub);
-	bucket = bucket_of(hub, link->qp->qp_num);
+	bucket = link_bucket(hub, link->qp->qp_num);
 	link->next = *bucket;
 	*bucket = link;
 	status = qp_init(link);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,9 @@ int link_hub_new(struct device *device, const struct link_hub_config *config,
 	hub->config = *config;
 	hub->epoll_fd = -1;
 	hub->deadline_next_ns = UINT64_MAX;
-	hub->qp_errors = device_qp_errors(device);
+	hub->alarms = device_alarms(device);
+	hub->alarms_seen = atomic_load_explicit(hub->alarms, memory_order_acquire);
+	hub->removed = device_is_removed(device);
 	if (config->secret) {
 		memcpy(hub->secret, config->secret, LINK_SECRET_SIZE);
 		hub->config.secret = hub->secret;
@@ -316,10 +319,18 @@ static void shared_received(struct link_hub *hub, struct link *link,
 	hub->config.received(hub->config.context, link, completion);
 }
 
-static void completion_failed(struct link *link, const struct ibv_wc *completion)
+/* Whoever was told of it may have closed the link: it is looked up again. */
+static NOINLINE void completion_failed(struct link_hub *hub, const struct ibv_wc *completion)
 {
+	struct link *link = link_of_qp(hub, completion->qp_num);
 	char text[ADDR_TEXT_MAX];
 
+	if (!link || link->state == LINK_ENDED)
+		return;
+	if (completion->status == IBV_WC_WR_FLUSH_ERR) {
+		link->broken = hub->broken = true;
+		return;
+	}
 	addr_format(&link->peer, text);
 	link_count_gone(link);
 	switch (completion->status) {
@@ -347,19 +358,11 @@ static void dispatch(struct link_hub *hub, const struct ibv_wc *completion)
 
 		work->done(work, link, completion);
 	}
-	/* Whoever was called may have closed the link: it is looked up again. */
-	if (completion->status != IBV_WC_SUCCESS) {
-		link = link_of_qp(hub, completion->qp_num);
-		if (!link || link->state == LINK_ENDED)
-			return;
-		if (completion->status != IBV_WC_WR_FLUSH_ERR)
-			completion_failed(link, completion);
-		else
-			link->broken = hub->broken = true;
-	}
+	if (unlikely(completion->status != IBV_WC_SUCCESS))
+		completion_failed(hub, completion);
 }
 
-static bool poll_completions(struct link_hub *hub)
+static ALWAYS_INLINE bool poll_completions(struct link_hub *hub)
 {
 	struct ibv_wc completions[LINK_POLL_MAX];
 	unsigned total = 0;
@@ -367,7 +370,7 @@ static bool poll_completions(struct link_hub *hub)
 	while (total < LINK_TURN_COMPLETIONS_MAX) {
 		int count = hub->ops->poll_cq(hub->cq, LINK_POLL_MAX, completions);
 
-		if (count < 0) {
+		if (unlikely(count < 0)) {
 			hub->removed = true;
 			break;
 		}
@@ -480,30 +483,45 @@ bool link_hub_is_removed(const struct link_hub *hub)
 	return hub->removed || device_is_removed(hub->device);
 }
 
+/* What few turns have to do. Returns whether there were connection events. */
+static NOINLINE bool look_around(struct link_hub *hub, uint32_t alarms)
+{
+	bool any = false;
+
+	/* What made a queue pair flush is asked first: it makes the better message. */
+	if (hub->unready > 0 || hub->broken || hub->now_ns >= hub->events_next_ns) {
+		hub->events_next_ns = hub->now_ns + LINK_EVENTS_NS;
+		any = link_cm_turn(hub);
+	}
+	if (alarms != hub->alarms_seen) {
+		hub->alarms_seen = alarms;
+		hub->removed |= device_is_removed(hub->device);
+		if (!hub->removed)
+			find_broken(hub);
+	}
+	if (hub->removed)
+		end_all(hub);
+	if (hub->broken)
+		end_flushed(hub);
+	if (hub->now_ns >= hub->deadline_next_ns)
+		end_late(hub);
+	return any;
+}
+
 bool link_hub_turn(struct link_hub *hub, uint64_t now_ns)
 {
-	uint32_t qp_errors = device_qp_errors(hub->device);
+	/* Before completions are taken in: those of a queue pair that broke say more than the
+	 * alarm. */
+	uint32_t alarms = atomic_load_explicit(hub->alarms, memory_order_acquire);
 	bool any;
 
 	hub->now_ns = now_ns;
 	if (hub->armed)
 		drain_wakeups(hub);
 	any = poll_completions(hub);
-	/* What made a queue pair flush is asked first: it makes the better message. */
-	if (hub->unready > 0 || hub->broken || now_ns >= hub->events_next_ns) {
-		hub->events_next_ns = now_ns + LINK_EVENTS_NS;
-		any |= link_cm_turn(hub);
-	}
-	if (qp_errors != hub->qp_errors) {
-		hub->qp_errors = qp_errors;
-		find_broken(hub);
-	}
-	if (link_hub_is_removed(hub))
-		end_all(hub);
-	if (hub->broken)
-		end_flushed(hub);
-	if (now_ns >= hub->deadline_next_ns)
-		end_late(hub);
+	if (hub->unready > 0 || hub->broken || hub->removed || alarms != hub->alarms_seen ||
+	    now_ns >= hub->events_next_ns || now_ns >= hub->deadline_next_ns)
+		any |= look_around(hub, alarms);
 	return any;
 }
 

@@ -36,7 +36,7 @@ _Static_assert(LINK_FIRST_SIZE <= LINK_SLOT_RECV, "fits its half");
 #define LINK_OWN_RECVS 1
 
 /* Pieces of memory that one request on a link may name. */
-#define LINK_SGE_MAX 4
+#define LINK_SGE_MAX 1
 
 /* Completions that one turn takes in at most, and those of one look. */
 #define LINK_TURN_COMPLETIONS_MAX 1024
@@ -106,7 +106,8 @@ struct link_hub {
 	uint32_t cqe_count;
 	uint32_t cqe_used;
 	uint32_t stale_left; /* completions that may be of a queue pair that is gone */
-	uint32_t qp_errors;  /* of the device, as last seen */
+	uint32_t alarms_seen;
+	const _Atomic uint32_t *alarms; /* the device's */
 	bool removed;
 	bool broken;     /* a link of it is */
 	uint64_t now_ns; /* of the turn */
@@ -159,7 +160,20 @@ void link_change(struct link *link, enum link_state state);
 /* Ends a link with a reason; it may be gone afterwards. Nothing when it has ended already. */
 void link_fail(struct link *link, const char *format, ...) PRINTF_LIKE(2, 3);
 
-struct link *link_of_qp(struct link_hub *hub, uint32_t qp_num);
+static inline struct link **link_bucket(struct link_hub *hub, uint32_t qp_num)
+{
+	return &hub->buckets[qp_num & hub->bucket_mask];
+}
+
+/* NULL: it has none, or not any more. */
+static inline struct link *link_of_qp(struct link_hub *hub, uint32_t qp_num)
+{
+	struct link *link = *link_bucket(hub, qp_num);
+
+	while (link && link->qp->qp_num != qp_num)
+		link = link->next;
+	return link;
+}
 
 /* Handles the bytes of a first SEND that came. The link may be gone afterwards. */
 void link_first_received(struct link *link, const uint8_t *bytes, size_t size);

@@ -155,7 +155,7 @@ static void events_tell_of_ports_and_removal(void **state)
 	assert_int_equal(poll(&fd, 1, 0), 1);
 	assert_int_equal(device_event(device), DEVICE_EVENT_PORT);
 	assert_int_equal(device_event(device), DEVICE_EVENT_OTHER);
-	assert_int_equal(device_qp_errors(device), 1);
+	assert_int_equal(*device_alarms(device), 1);
 	assert_int_equal(device_event(device), DEVICE_EVENT_OTHER);
 	assert_int_equal(device_event(device), DEVICE_EVENT_NONE);
 	assert_false(device_is_removed(device));
