@@ -3,17 +3,21 @@
 /*
  * Bench fetch: our READs beside perftest's, on the same device
  *
- *      bench_fetch [--json] [--repeat N] [DEVICE]
+ *      bench_fetch [--json] [--repeat N] [--part walk|flow|pull] [DEVICE]
  *
  * Both ends are on one device. In every repetition and for each size, ib_read_lat and ib_read_bw
  * run first, then our fetch does the same with an owner in a process of its own: one READ at a
- * time, and then as many bytes under way as there. The raw thing has the same number of entries in
- * its send queue
- * (-t), and neither owner uses its processor. At the end whole regions are pulled, beside
- * ib_read_bw with pieces of the same size.
+ * time ("walk"), and then as many bytes under way as there ("flow"). The raw thing has the same
+ * number of entries in its send queue (-t), and neither owner uses its processor. At the end whole
+ * regions are pulled, beside ib_read_bw with pieces of the same size.
+ *
+ * perftest's processes are new each time, so ours are too: where a process' pages happen to lie
+ * moves a READ's time by some percent, most of all where the processor is emulated.
  *
  * Latency is printed as READs a second, one under way at a time (of the median time), so that more
- * is better in every line. perf/fetch/run has devices.
+ * is better in every line. Like perftest's it is from one post to the next, with one look at a
+ * clock between them: ours tells the fetch that its lease goes on, perftest's is the processor's
+ * counter. perf/fetch/run has devices.
  */
 
 #include "base/clock.h"
@@ -45,10 +49,14 @@
 #define IDLE_TURNS    32
 #define PATIENCE_NS   (60 * NS_PER_S)
 #define WALK_MAX      1000
+#define FLOW_MAX      4000
+#define NAME_MAX_SIZE 32
 #define COMMAND_MAX   512
-#define CLIENT_TRIES  100
+#define CLIENT_TRIES  20
+#define SERVER_TRIES  4
 #define GID_INDEX     1 /* of rxe: IPv4 */
 #define FIRST_PORT    18600
+#define PORT_COUNT    8192 /* so that repetitions hardly ever meet at one */
 #define ITERATION_MIN 16
 
 static const uint32_t sizes[] = {64, 1024, 8192, 65536, 1048576};
@@ -190,20 +198,20 @@ static unsigned take(unsigned count)
 	return count;
 }
 
-/* READs a second by the median time of one. */
+/* READs a second by the median time from one to the next. */
 static double our_walk(uint32_t size, unsigned iterations)
 {
 	static double times[WALK_MAX];
 	const struct fetch_piece piece = {0, size, memory};
+	uint64_t last_ns = now_ns = clock_now_ns();
 
 	for (unsigned i = 0; i < iterations; i++) {
-		uint64_t start_ns = clock_now_ns();
-
 		if (fetch_post(fetch, &piece, 1, 0))
 			die("the fetch takes nothing");
 		while (!take(1))
 			;
-		times[i] = (double)(clock_now_ns() - start_ns);
+		times[i] = (double)(now_ns - last_ns);
+		last_ns = now_ns;
 	}
 	return 1e9 / paired_quantile(times, iterations, 0.5);
 }
@@ -284,27 +292,19 @@ static pid_t server_start(const char *command)
 	_exit(1);
 }
 
-/* Server and client of a perftest program; the client is tried until the server listens. */
-static double perftest(const char *program, const char *options, uint32_t size, unsigned iterations,
-		       unsigned column)
+/* The client is tried until the server listens. Returns 0 when neither came to an end. */
+static double perftest_once(const char *command, uint32_t size, unsigned column)
 {
-	static unsigned port = FIRST_PORT;
-	char command[COMMAND_MAX];
+	char client[COMMAND_MAX + 64];
 	double value = 0;
-	pid_t server;
+	pid_t server = server_start(command);
 
-	port++;
-	(void)snprintf(command, sizeof(command), "exec %s -F -d %s -x %d -s %u -n %u -p %u %s",
-		       program, device_name, GID_INDEX, size, iterations, port, options);
-	server = server_start(command);
-	(void)snprintf(command, sizeof(command),
-		       "%s -F -d %s -x %d -s %u -n %u -p %u %s 127.0.0.1 2>/dev/null", program,
-		       device_name, GID_INDEX, size, iterations, port, options);
+	(void)snprintf(client, sizeof(client), "%s 127.0.0.1 2>/dev/null", command);
 	for (unsigned i = 0; i < CLIENT_TRIES && value <= 0; i++) {
 		FILE *lines;
 
 		(void)usleep(50000);
-		lines = popen(command, "r");
+		lines = popen(client, "r");
 		if (!lines)
 			die("no client");
 		value = column_of(lines, size, column);
@@ -312,6 +312,25 @@ static double perftest(const char *program, const char *options, uint32_t size, 
 	}
 	(void)kill(server, SIGTERM);
 	(void)waitpid(server, NULL, 0);
+	return value;
+}
+
+/* A server that was left by its client has ended, so the next try has another, at another port. */
+static double perftest(const char *program, const char *options, uint32_t size, unsigned iterations,
+		       unsigned column)
+{
+	static unsigned port;
+	char command[COMMAND_MAX];
+	double value = 0;
+
+	if (!port)
+		port = FIRST_PORT + (unsigned)getpid() % PORT_COUNT;
+	for (unsigned i = 0; i < SERVER_TRIES && value <= 0; i++) {
+		(void)snprintf(command, sizeof(command),
+			       "exec %s -F -d %s -x %d -s %u -n %u -p %u %s", program, device_name,
+			       GID_INDEX, size, iterations, port++, options);
+		value = perftest_once(command, size, column);
+	}
 	if (value <= 0)
 		die(command);
 	return value;
@@ -329,43 +348,94 @@ static double raw_flow(uint32_t size, unsigned iterations)
 	return perftest("ib_read_bw", "-N -t 128", size, iterations, 3);
 }
 
-/* --- */
+/* --- a repetition: a process that writes each line's two values --- */
+
+enum part { PART_WALK = 1, PART_FLOW = 2, PART_PULL = 4 };
 
 static unsigned clamp(uint64_t value, unsigned max)
 {
 	return (unsigned)MIN(MAX(value, ITERATION_MIN), max);
 }
 
-struct lines {
-	struct paired walk[ARRAY_COUNT(sizes)], flow[ARRAY_COUNT(sizes)], pull, checked;
-	char names[2][ARRAY_COUNT(sizes)][32];
-};
-
-static void repetition(struct lines *lines)
+/* Nothing stays in a buffer, which the next child would have a copy of. */
+static void write_pair(double raw, double ours)
 {
-	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
-		unsigned walk = clamp((4u << 20) / sizes[i], 1000);
-		unsigned flow = clamp((16u << 20) / sizes[i], 4000);
-
-		paired_add(&lines->walk[i], raw_walk(sizes[i], walk), our_walk(sizes[i], walk));
-		paired_add(&lines->flow[i], raw_flow(sizes[i], flow), our_flow(sizes[i], flow));
-	}
-	paired_add(&lines->pull, raw_flow(PULL_PIECE_SIZE, REGION_SIZE / PULL_PIECE_SIZE),
-		   our_pull(PULL_PIECE_SIZE, false));
-	paired_add(&lines->checked, raw_flow(PULL_PIECE_SIZE, REGION_SIZE / PULL_PIECE_SIZE),
-		   our_pull(PULL_PIECE_SIZE, true));
+	printf("%.9g %.9g\n", raw, ours);
+	(void)fflush(stdout);
 }
 
-static void make_names(struct lines *lines)
+static void repetition(unsigned parts)
 {
-	lines->pull = (struct paired){.name = "pull, pieces of 1 MiB", .unit = "MiB/s"};
-	lines->checked = (struct paired){.name = "pull, checksum included", .unit = "MiB/s"};
+	struct grant grant = owner_start();
+
+	reader_open(&grant);
 	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
-		(void)snprintf(lines->names[0][i], 32, "read one by one, %u B", sizes[i]);
-		(void)snprintf(lines->names[1][i], 32, "read many, %u B", sizes[i]);
-		lines->walk[i] = (struct paired){.name = lines->names[0][i], .unit = "READs/s"};
-		lines->flow[i] = (struct paired){.name = lines->names[1][i], .unit = "MiB/s"};
+		unsigned count = clamp((4u << 20) / sizes[i], WALK_MAX);
+
+		if (parts & PART_WALK)
+			write_pair(raw_walk(sizes[i], count), our_walk(sizes[i], count));
 	}
+	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
+		unsigned count = clamp((16u << 20) / sizes[i], FLOW_MAX);
+
+		if (parts & PART_FLOW)
+			write_pair(raw_flow(sizes[i], count), our_flow(sizes[i], count));
+	}
+	for (unsigned checked = 0; checked < 2; checked++)
+		if (parts & PART_PULL)
+			write_pair(raw_flow(PULL_PIECE_SIZE, REGION_SIZE / PULL_PIECE_SIZE),
+				   our_pull(PULL_PIECE_SIZE, checked));
+}
+
+/* --- all of them --- */
+
+static struct paired lines[2 * ARRAY_COUNT(sizes) + 2];
+static char names[2 * ARRAY_COUNT(sizes)][NAME_MAX_SIZE];
+static unsigned line_count;
+
+static void add_sizes(const char *what, const char *unit)
+{
+	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
+		char *name = names[line_count];
+
+		(void)snprintf(name, NAME_MAX_SIZE, "%s, %u B", what, sizes[i]);
+		lines[line_count++] = (struct paired){.name = name, .unit = unit};
+	}
+}
+
+/* In the order that repetition() has. */
+static void make_lines(unsigned parts)
+{
+	if (parts & PART_WALK)
+		add_sizes("read one by one", "READs/s");
+	if (parts & PART_FLOW)
+		add_sizes("read many", "MiB/s");
+	if (parts & PART_PULL) {
+		lines[line_count++] =
+			(struct paired){.name = "pull, pieces of 1 MiB", .unit = "MiB/s"};
+		lines[line_count++] =
+			(struct paired){.name = "pull, checksum included", .unit = "MiB/s"};
+	}
+}
+
+static void repeat_once(unsigned parts)
+{
+	char program[COMMAND_MAX] = {0}, command[2 * COMMAND_MAX];
+	FILE *values;
+
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
+		die("no /proc");
+	(void)snprintf(command, sizeof(command), "exec '%s' --once %u %s", program, parts,
+		       device_name);
+	values = popen(command, "r");
+	for (unsigned i = 0; i < line_count; i++) {
+		double raw, ours;
+
+		if (!values || fscanf(values, "%lf %lf", &raw, &ours) != 2)
+			die("a repetition failed");
+		paired_add(&lines[i], raw, ours);
+	}
+	(void)pclose(values);
 }
 
 /* So much of a pull's time is its checksum's. */
@@ -380,17 +450,6 @@ static void print_crc(bool json)
 	       rate);
 }
 
-static void print(const struct lines *lines, bool json)
-{
-	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++)
-		paired_print(&lines->walk[i], json);
-	for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++)
-		paired_print(&lines->flow[i], json);
-	paired_print(&lines->pull, json);
-	paired_print(&lines->checked, json);
-	print_crc(json);
-}
-
 static uint8_t *map(void)
 {
 	uint8_t *bytes = mmap(NULL, REGION_SIZE, PROT_READ | PROT_WRITE,
@@ -401,15 +460,24 @@ static uint8_t *map(void)
 	return bytes;
 }
 
+static unsigned part_of(const char *name)
+{
+	return strcmp(name, "walk") == 0   ? PART_WALK
+	       : strcmp(name, "flow") == 0 ? PART_FLOW
+	       : strcmp(name, "pull") == 0 ? PART_PULL
+					   : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 						{"repeat", required_argument, NULL, 'r'},
+						{"part", required_argument, NULL, 'p'},
+						{"once", required_argument, NULL, 'o'},
 						{NULL, 0, NULL, 0}};
-	static struct lines lines;
-	unsigned long repeat = PAIRED_REPEAT;
+	unsigned long repeat = PAIRED_REPEAT, once = 0;
+	unsigned parts = PART_WALK | PART_FLOW | PART_PULL;
 	struct device_info info;
-	struct grant grant;
 	bool json = false;
 	int option;
 
@@ -418,10 +486,14 @@ int main(int argc, char **argv)
 			json = true;
 		else if (option == 'r')
 			repeat = strtoul(optarg, NULL, 10);
+		else if (option == 'p')
+			parts = part_of(optarg);
+		else if (option == 'o')
+			once = strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
-	if (repeat < 1 || repeat > PAIRED_REPEAT_MAX)
+	if (repeat < 1 || repeat > PAIRED_REPEAT_MAX || !parts)
 		return 2;
 	if (!device_list(real_verbs_ops(), &info, 1)) {
 		(void)fprintf(stderr, "bench_fetch: no verbs device; perf/fetch/run makes some\n");
@@ -429,13 +501,18 @@ int main(int argc, char **argv)
 	}
 	device_name = optind < argc ? argv[optind] : info.name;
 	content = map();
-	memory = map();
 	memset(content, 0x5A, REGION_SIZE);
-	grant = owner_start();
-	reader_open(&grant);
-	make_names(&lines);
+	if (once) {
+		memory = map();
+		repetition((unsigned)once);
+		return 0;
+	}
+	make_lines(parts);
 	for (unsigned i = 0; i < repeat; i++)
-		repetition(&lines);
-	print(&lines, json);
+		repeat_once(parts);
+	for (unsigned i = 0; i < line_count; i++)
+		paired_print(&lines[i], json);
+	if (parts & PART_PULL)
+		print_crc(json);
 	return 0;
 }
