@@ -29,6 +29,7 @@
 
 #include <getopt.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,29 +237,47 @@ static double our_flow(uint32_t size, unsigned iterations)
 	       ((double)(clock_now_ns() - start_ns) / 1e9);
 }
 
-static double our_pull(uint32_t piece_size, bool checked)
+/* Who computes checksums: nobody, who also drives the device, or another thread. */
+enum checking { UNCHECKED, CHECKED, CHECKED_APART, CHECKING_COUNT };
+
+static void *check_apart(void *pull)
+{
+	while (pull_check(pull) == PULL_E_MORE)
+		;
+	return NULL;
+}
+
+static double our_pull(uint32_t piece_size, enum checking checking)
 {
 	const struct pull_range range = {0, REGION_SIZE, crc32c(content, REGION_SIZE)};
 	const struct pull_options options = {.memory = memory,
 					     .size = REGION_SIZE,
 					     .ranges = &range,
-					     .range_count = checked,
-					     .piece_size = piece_size};
+					     .range_count = checking != UNCHECKED,
+					     .piece_size = piece_size,
+					     .checked_apart = checking == CHECKED_APART};
+	pthread_t thread;
 	uint64_t start_ns;
 	struct pull *pull;
+	double seconds;
 	int outcome;
 
 	if (pull_new(&options, &pull) || pull_attach(pull, fetch))
 		die("no pull");
 	start_ns = clock_now_ns();
+	if (options.checked_apart && pthread_create(&thread, NULL, check_apart, pull))
+		die("no thread");
 	do {
 		(void)turn();
 		outcome = pull_turn(pull, now_ns);
 	} while (outcome == PULL_E_MORE);
+	seconds = (double)(clock_now_ns() - start_ns) / 1e9;
 	if (outcome)
 		die(pull_error(pull));
+	if (options.checked_apart)
+		(void)pthread_join(thread, NULL);
 	pull_free(pull);
-	return (double)REGION_SIZE / (1 << 20) / ((double)(clock_now_ns() - start_ns) / 1e9);
+	return (double)REGION_SIZE / (1 << 20) / seconds;
 }
 
 /* --- perftest's --- */
@@ -381,15 +400,15 @@ static void repetition(unsigned parts)
 		if (parts & PART_FLOW)
 			write_pair(raw_flow(sizes[i], count), our_flow(sizes[i], count));
 	}
-	for (unsigned checked = 0; checked < 2; checked++)
+	for (enum checking checking = 0; checking < CHECKING_COUNT; checking++)
 		if (parts & PART_PULL)
 			write_pair(raw_flow(PULL_PIECE_SIZE, REGION_SIZE / PULL_PIECE_SIZE),
-				   our_pull(PULL_PIECE_SIZE, checked));
+				   our_pull(PULL_PIECE_SIZE, checking));
 }
 
 /* --- all of them --- */
 
-static struct paired lines[2 * ARRAY_COUNT(sizes) + 2];
+static struct paired lines[2 * ARRAY_COUNT(sizes) + CHECKING_COUNT];
 static char names[2 * ARRAY_COUNT(sizes)][NAME_MAX_SIZE];
 static unsigned line_count;
 
@@ -406,16 +425,20 @@ static void add_sizes(const char *what, const char *unit)
 /* In the order that repetition() has. */
 static void make_lines(unsigned parts)
 {
+	static const char *const pulls[] = {
+		[UNCHECKED] = "pull, pieces of 1 MiB",
+		[CHECKED] = "pull, checksum included",
+		[CHECKED_APART] = "pull, checksum by another core",
+	};
+
 	if (parts & PART_WALK)
 		add_sizes("read one by one", "READs/s");
 	if (parts & PART_FLOW)
 		add_sizes("read many", "MiB/s");
-	if (parts & PART_PULL) {
-		lines[line_count++] =
-			(struct paired){.name = "pull, pieces of 1 MiB", .unit = "MiB/s"};
-		lines[line_count++] =
-			(struct paired){.name = "pull, checksum included", .unit = "MiB/s"};
-	}
+	for (enum checking checking = 0; checking < CHECKING_COUNT; checking++)
+		if (parts & PART_PULL)
+			lines[line_count++] =
+				(struct paired){.name = pulls[checking], .unit = "MiB/s"};
 }
 
 static void repeat_once(unsigned parts)

@@ -5,6 +5,7 @@
 #include "base/crc.h"
 #include "base/defs.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +32,20 @@ struct pull {
 	uint64_t count, prefix, cursor;
 	uint64_t arrived; /* bytes */
 	uint64_t *have;   /* owned: a bit a piece */
+	char lost[PULL_ERROR_MAX];
 
+	/* What who fetches and who checks tell each other. */
+	_Atomic uint64_t ready; /* bytes that have come without a gap */
+	_Atomic int verdict;    /* PULL_E_MORE; then 0 or PULL_E_CORRUPT, and it stays */
+
+	/* Who checks has these for itself, and 'corrupt' until it has said so. */
+	bool checked_apart;
 	unsigned range_count;
 	unsigned range; /* that is being checked */
 	uint64_t range_done;
 	uint32_t crc; /* of its first 'range_done' bytes */
-	bool corrupt;
 	struct pull_range ranges[PULL_RANGE_MAX];
-	char error[PULL_ERROR_MAX];
+	char corrupt[PULL_ERROR_MAX];
 };
 
 static bool has(const struct pull *pull, uint64_t piece)
@@ -65,6 +72,9 @@ static void take(struct pull *pull, const struct fetch_done *done)
 	pull->arrived += size_of(pull, piece);
 	while (pull->prefix < pull->count && has(pull, pull->prefix))
 		pull->prefix++;
+	/* The bytes come before it: pairs with check(). */
+	atomic_store_explicit(&pull->ready, MIN(pull->prefix * pull->piece_size, pull->size),
+			      memory_order_release);
 }
 
 static void collect(struct pull *pull, uint64_t now_ns)
@@ -79,22 +89,26 @@ static void collect(struct pull *pull, uint64_t now_ns)
 	} while (count == BURST);
 }
 
+/*
+ * Asks for one piece. Not for more: a device whose work is done by who posts it has brought the
+ * piece when the call returns, and who checks it needn't wait for others.
+ */
 static void request(struct pull *pull)
 {
-	while (pull->under_way < pull->under_way_max && pull->cursor < pull->count) {
-		uint64_t offset = pull->cursor * pull->piece_size;
-		const struct fetch_piece piece = {.offset = offset,
-						  .size = size_of(pull, pull->cursor),
-						  .to = pull->memory + offset};
+	struct fetch_piece piece;
 
-		if (!has(pull, pull->cursor)) {
-			/* An error ends the fetch, or was its end: lost() looks at that. */
-			if (fetch_post(pull->fetch, &piece, 1, pull->cursor))
-				return;
-			pull->under_way++;
-		}
+	while (pull->cursor < pull->count && has(pull, pull->cursor))
 		pull->cursor++;
-	}
+	if (pull->under_way == pull->under_way_max || pull->cursor == pull->count)
+		return;
+	piece.offset = pull->cursor * pull->piece_size;
+	piece.size = size_of(pull, pull->cursor);
+	piece.to = pull->memory + piece.offset;
+	/* An error ends the fetch, or was its end: lost() looks at that. */
+	if (fetch_post(pull->fetch, &piece, 1, pull->cursor))
+		return;
+	pull->under_way++;
+	pull->cursor++;
 }
 
 /* Is there no fetch that could bring the rest? Lets go of one that has ended. */
@@ -104,7 +118,7 @@ static bool lost(struct pull *pull)
 		return true;
 	if (!pull->fetch->error || pull->under_way)
 		return false;
-	(void)snprintf(pull->error, sizeof(pull->error), "%s fetch ended: %s", pull->fetch->kind,
+	(void)snprintf(pull->lost, sizeof(pull->lost), "%s fetch ended: %s", pull->fetch->kind,
 		       strerror(-pull->fetch->error));
 	pull->fetch = NULL;
 	return true;
@@ -112,27 +126,40 @@ static bool lost(struct pull *pull)
 
 /* --- checksums --- */
 
+/* The verdict comes behind what pull_error() says of it: pairs with verdict_of(). */
+static void judge(struct pull *pull, int verdict)
+{
+	atomic_store_explicit(&pull->verdict, verdict, memory_order_release);
+}
+
+static int verdict_of(const struct pull *pull)
+{
+	return atomic_load_explicit(&pull->verdict, memory_order_acquire);
+}
+
 static void range_end(struct pull *pull, const struct pull_range *range)
 {
 	if (pull->crc != range->crc32c) {
-		pull->corrupt = true;
-		(void)snprintf(pull->error, sizeof(pull->error),
+		(void)snprintf(pull->corrupt, sizeof(pull->corrupt),
 			       "%lu bytes at offset %lu have checksum 0x%08x, expected 0x%08x",
 			       (unsigned long)range->size, (unsigned long)range->offset, pull->crc,
 			       range->crc32c);
+		judge(pull, PULL_E_CORRUPT);
+		return;
 	}
-	pull->range++;
 	pull->range_done = 0;
 	pull->crc = CRC32C_EMPTY;
+	if (++pull->range == pull->range_count)
+		judge(pull, 0);
 }
 
 /* Goes over at most a piece's size of what has come without a gap. */
 static void check(struct pull *pull)
 {
-	uint64_t end = MIN(pull->prefix * pull->piece_size, pull->size);
+	uint64_t end = atomic_load_explicit(&pull->ready, memory_order_acquire);
 	uint64_t left = pull->piece_size;
 
-	while (pull->range < pull->range_count && !pull->corrupt) {
+	while (verdict_of(pull) == PULL_E_MORE) {
 		const struct pull_range *range = &pull->ranges[pull->range];
 		uint64_t at = range->offset + pull->range_done;
 		uint64_t part = MIN(range->size - pull->range_done, left);
@@ -154,18 +181,29 @@ static void check(struct pull *pull)
 
 int pull_turn(struct pull *pull, uint64_t now_ns)
 {
+	int verdict;
+
 	if (pull->fetch && pull->arrived < pull->size) {
 		collect(pull, now_ns);
-		if (!pull->corrupt)
+		if (verdict_of(pull) != PULL_E_CORRUPT)
 			request(pull);
 	}
-	check(pull);
-	if (pull->corrupt && !pull->under_way)
+	if (!pull->checked_apart)
+		check(pull);
+	verdict = verdict_of(pull);
+	if (verdict == PULL_E_CORRUPT && !pull->under_way)
 		return PULL_E_CORRUPT;
 	if (pull->arrived < pull->size)
 		return lost(pull) ? PULL_E_LOST : PULL_E_MORE;
 	pull->fetch = NULL;
-	return pull->range < pull->range_count ? PULL_E_MORE : 0;
+	return verdict;
+}
+
+int pull_check(struct pull *pull)
+{
+	CHECK(pull->checked_apart);
+	check(pull);
+	return verdict_of(pull);
 }
 
 int pull_attach(struct pull *pull, struct fetch *fetch)
@@ -187,7 +225,7 @@ uint64_t pull_arrived(const struct pull *pull)
 
 const char *pull_error(const struct pull *pull)
 {
-	return pull->error;
+	return verdict_of(pull) == PULL_E_CORRUPT ? pull->corrupt : pull->lost;
 }
 
 static bool is_sane(const struct pull_options *options, uint32_t piece_size)
@@ -221,6 +259,8 @@ int pull_new(const struct pull_options *options, struct pull **ret_pull)
 	pull->under_way_max = options->piece_count ? options->piece_count : PULL_PIECE_COUNT;
 	pull->count = (options->size - 1) / piece_size + 1;
 	pull->crc = CRC32C_EMPTY;
+	pull->checked_apart = options->checked_apart;
+	pull->verdict = options->range_count ? PULL_E_MORE : 0;
 	pull->range_count = options->range_count;
 	if (options->range_count)
 		memcpy(pull->ranges, options->ranges,

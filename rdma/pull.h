@@ -6,7 +6,9 @@
  *
  * What migration and replicas are made of. Pieces go to their own offset in
  * memory of the region's size; several are under way at a time. Checksums are
- * computed while later pieces are still coming.
+ * computed while later pieces are still coming: by pull_turn(), or with options.checked_apart by
+ * another thread, which leaves this one to a device whose work is done by who posts it (SoftRoCE),
+ * or that is faster than one core's checksums.
  *
  *	pull_new(&options, &pull);
  *	for (;;) {
@@ -19,7 +21,7 @@
  * A fetch that ends takes only what was under way with it: the next one goes on
  * where it stopped, whatever its kind.
  *
- * Threads: that of its fetch.
+ * Threads: that of its fetch; pull_check() is for any one other.
  */
 
 #include "rdma/fetch.h"
@@ -59,6 +61,7 @@ struct pull_options {
 	unsigned range_count;
 	uint32_t piece_size;  /* 0: PULL_PIECE_SIZE */
 	uint32_t piece_count; /* under way at a time; 0: PULL_PIECE_COUNT */
+	bool checked_apart;   /* by pull_check(), not by pull_turn() */
 };
 
 struct pull;
@@ -66,7 +69,10 @@ struct pull;
 /* Returns 0, -EINVAL (ranges beyond the region, too many pieces) or -ENOMEM. */
 int pull_new(const struct pull_options *options, struct pull **ret_pull);
 
-/* The fetch that is attached has nothing under way, or is closed. NULL is fine. */
+/*
+ * The fetch that is attached has nothing under way, or is closed; no pull_check() runs. NULL is
+ * fine.
+ */
 void pull_free(struct pull *pull);
 
 /*
@@ -77,10 +83,17 @@ void pull_free(struct pull *pull);
 int pull_attach(struct pull *pull, struct fetch *fetch);
 
 /*
- * Takes in what came, asks for more, and checks a piece. 'now_ns' as for fetch_poll(). Returns 0
- * (all is here, and as it should be; again and again then) or PULL_E_*.
+ * Takes in what came, asks for one piece more, and checks one. 'now_ns' as for fetch_poll().
+ * Returns 0 (all is here, and as it should be; again and again then) or PULL_E_*.
  */
 int pull_turn(struct pull *pull, uint64_t now_ns);
+
+/*
+ * Checks a piece of what has come, of a pull whose options say 'checked_apart'. Returns 0 (all
+ * ranges are as they should be), PULL_E_MORE (not all have been looked at: call again, or later if
+ * pull_turn() doesn't bring more) or PULL_E_CORRUPT.
+ */
+int pull_check(struct pull *pull);
 
 /* Bytes that have come. */
 uint64_t pull_arrived(const struct pull *pull);

@@ -6,6 +6,8 @@
 #include "rdma/pull.h"
 #include "tests/lib/test.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #define REGION_MAX 100000
@@ -238,7 +240,8 @@ static void a_lease_that_ends_meanwhile_loses_the_fetch(void **state)
 
 	fetch->expires_ns = 1000;
 	assert_int_equal(pull_attach(pull, fetch), 0);
-	assert_int_equal(pull_turn(pull, 1), PULL_E_MORE);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(pull_turn(pull, 1), PULL_E_MORE);
 	assert_int_equal(pull_turn(pull, 999), PULL_E_MORE);
 	assert_int_equal(pull_arrived(pull), 5000);
 	assert_int_equal(pull_turn(pull, 1000), PULL_E_LOST);
@@ -289,6 +292,79 @@ static void memory_beyond_the_fetchs_is_not_attached(void **state)
 	}
 }
 
+static void *check_apart(void *argument)
+{
+	struct pull *pull = argument;
+
+	while (pull_check(pull) == PULL_E_MORE)
+		(void)sched_yield();
+	return NULL;
+}
+
+/* Who fetches only brings what who checks looks at; both say the same in the end. */
+static void another_thread_can_check(void **state)
+{
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		bool wrong = seed % 2 == 0;
+		struct pull_range ranges[2] = {{0, 30000, 0}, {40500, 59500, 0}};
+		const struct pull_options options = {.memory = memory,
+						     .size = REGION_MAX,
+						     .ranges = ranges,
+						     .range_count = ARRAY_COUNT(ranges),
+						     .piece_size = 1000,
+						     .piece_count = 5,
+						     .checked_apart = true};
+		struct fetch *fetch = open_fetch(REGION_MAX, seed, 0);
+		struct pull *pull;
+		pthread_t thread;
+		int state_of_turn;
+
+		fill(seed);
+		for (unsigned i = 0; i < ARRAY_COUNT(ranges); i++)
+			ranges[i].crc32c = crc32c(region + ranges[i].offset, ranges[i].size);
+		region[70000] ^= wrong;
+		assert_int_equal(pull_new(&options, &pull), 0);
+		assert_int_equal(pull_attach(pull, fetch), 0);
+		assert_int_equal(pthread_create(&thread, NULL, check_apart, pull), 0);
+		do {
+			state_of_turn = pull_turn(pull, 1);
+			(void)sched_yield();
+		} while (state_of_turn == PULL_E_MORE);
+		assert_int_equal(state_of_turn, wrong ? PULL_E_CORRUPT : 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(pull_check(pull), state_of_turn);
+		assert_int_equal(strstr(pull_error(pull), "59500 bytes at offset 40500") != NULL,
+				 wrong);
+		assert_int_equal(fetch->under_way, 0);
+		pull_free(pull);
+		fetch_close(fetch);
+	}
+}
+
+/* All has come, and yet it isn't said to be right before somebody has looked. */
+static void what_nobody_checked_is_not_complete(void **state)
+{
+	const struct pull_range range = {0, 1000, 0};
+	const struct pull_options options = {.memory = memory,
+					     .size = 1000,
+					     .ranges = &range,
+					     .range_count = 1,
+					     .checked_apart = true};
+	struct fetch *fetch = open_fetch(1000, 0, 0);
+	struct pull *pull;
+
+	fill(1);
+	assert_int_equal(pull_new(&options, &pull), 0);
+	assert_int_equal(pull_attach(pull, fetch), 0);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(pull_turn(pull, 1), PULL_E_MORE);
+	assert_int_equal(pull_arrived(pull), 1000);
+	assert_int_equal(pull_check(pull), PULL_E_CORRUPT);
+	assert_int_equal(pull_turn(pull, 1), PULL_E_CORRUPT);
+	pull_free(pull);
+	fetch_close(fetch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +378,8 @@ int main(void)
 		cmocka_unit_test(a_lease_that_ends_meanwhile_loses_the_fetch),
 		cmocka_unit_test(corrupt_is_said_when_nothing_writes_to_the_memory_any_more),
 		cmocka_unit_test(memory_beyond_the_fetchs_is_not_attached),
+		cmocka_unit_test(another_thread_can_check),
+		cmocka_unit_test(what_nobody_checked_is_not_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
