@@ -129,7 +129,8 @@ static struct wal_options with_defaults(const struct wal_options *options)
 static int take_memory(struct wal *wal)
 {
 	size_t batch = align_up(wal->buffer_size, IO_ALIGN) + WAL_BATCH_EXTRA;
-	size_t size = 2 * batch + IO_ALIGN + WAL_ZERO_SIZE;
+	uint32_t zeros = (uint32_t)MIN(wal->segments.segment_size, (uint64_t)WAL_ZERO_SIZE);
+	size_t size = 2 * batch + IO_ALIGN + zeros;
 
 	if (posix_memalign((void **)&wal->memory, IO_ALIGN, size))
 		return -ENOMEM;
@@ -138,6 +139,7 @@ static int take_memory(struct wal *wal)
 	wal->batches[1].bytes = wal->memory + batch;
 	wal->header_block = wal->memory + 2 * batch;
 	wal->segments.zeros = wal->header_block + IO_ALIGN;
+	wal->segments.zeros_size = zeros;
 	/* Pinned memory is a help where the limits allow it, and no more. */
 	(void)io_queue_register(wal->queue, wal->memory, size);
 	return 0;
@@ -160,28 +162,28 @@ static struct wal_header header_of(const struct wal *wal, uint64_t first)
 	};
 }
 
-/* Makes spares until there is one, and begins it. */
+/* Makes a spare, and waits for it. Returns 0, -ENOSPC or another negative errno. */
+static int make_first(struct wal *wal)
+{
+	int result = wal_segments_make(&wal->segments);
+
+	while (!result && wal->segments.under_way) {
+		struct io_op *op;
+
+		io_queue_wait(wal->queue);
+		if (io_queue_poll(wal->queue, &op, 1) == 1)
+			result = wal_segments_step(&wal->segments);
+	}
+	return result ? result : wal->segments.waits;
+}
+
 static int begin_first(struct wal *wal)
 {
 	struct wal_header header;
-	int result;
+	int result = wal->segments.spare_count > 0 ? 0 : make_first(wal);
 
-	while (wal->segments.spare_count == 0) {
-		struct io_op *op;
-
-		result = wal_segments_make(&wal->segments);
-		if (!result && wal->segments.waits)
-			result = wal->segments.waits;
-		if (result)
-			return result;
-		while (wal->segments.under_way && !result) {
-			io_queue_wait(wal->queue);
-			if (io_queue_poll(wal->queue, &op, 1) == 1)
-				result = wal_segments_step(&wal->segments);
-		}
-		if (result)
-			return result;
-	}
+	if (result)
+		return result;
 	header = header_of(wal, wal->next_lsn);
 	result = wal_segments_begin(&wal->segments, wal->next_lsn, &wal->file, &header.number);
 	if (result)
@@ -440,6 +442,7 @@ static void turn(struct wal *wal)
 
 	if (wal->in_tx)
 		*full = wal->tx_mark;
+	wal_batch_settle(full, wal->durable); /* before its last block is copied: invariant 3 */
 	wal->filling = wal->writing;
 	wal->writing = full;
 	wal_batch_follow(wal->filling, full);
@@ -449,7 +452,6 @@ static void turn(struct wal *wal)
 		move_transaction(wal, &whole);
 		wal->tx_mark = mark;
 	}
-	wal_batch_settle(full, wal->durable);
 }
 
 /* Whether there is something to write that isn't of an open transaction. */

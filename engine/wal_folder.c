@@ -14,9 +14,13 @@
 #define DIGIT_COUNT  8
 #define PREFIX_COUNT (sizeof(PREFIX) - 1)
 
+/* Files that a list has room for at first; it doubles up to WAL_SEGMENT_MAX. */
+#define ROOM_FIRST 64
+
 struct listing {
-	struct wal_file *files; /* WAL_SEGMENT_MAX */
+	struct wal_file *files;
 	uint32_t count;
+	uint32_t room;
 };
 
 void wal_folder_name(uint32_t number, char name[IO_NAME_MAX + 1])
@@ -37,6 +41,21 @@ static uint32_t number_of(const char *name)
 	return strcmp(name, canonical) == 0 ? number : 0;
 }
 
+static int grow(struct listing *listing)
+{
+	uint32_t room = listing->room * 2;
+	struct wal_file *files;
+
+	if (listing->room == WAL_SEGMENT_MAX)
+		return -EMFILE;
+	files = realloc(listing->files, room * sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	listing->files = files;
+	listing->room = room;
+	return 0;
+}
+
 static int take_name(void *context, const char *name)
 {
 	struct listing *listing = context;
@@ -44,8 +63,12 @@ static int take_name(void *context, const char *name)
 
 	if (number == 0)
 		return 0;
-	if (listing->count == WAL_SEGMENT_MAX)
-		return -EMFILE;
+	if (listing->count == listing->room) {
+		int result = grow(listing);
+
+		if (result)
+			return result;
+	}
 	listing->files[listing->count++] = (struct wal_file){.number = number};
 	return 0;
 }
@@ -102,7 +125,8 @@ static int look(struct io *io, struct wal_file *file)
 
 int wal_folder_list(struct io *io, struct wal_file **ret_files, uint32_t *ret_count)
 {
-	struct listing listing = {.files = calloc(WAL_SEGMENT_MAX, sizeof(struct wal_file))};
+	struct listing listing = {.files = calloc(ROOM_FIRST, sizeof(struct wal_file)),
+				  .room = ROOM_FIRST};
 	int result;
 
 	if (!listing.files)

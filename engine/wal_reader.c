@@ -166,7 +166,7 @@ static int open_folder(struct wal_reader *reader)
 
 	if (result)
 		return result;
-	reader->stats.memory += WAL_SEGMENT_MAX * sizeof(struct wal_file);
+	reader->stats.memory += reader->file_count * sizeof(struct wal_file);
 	for (uint32_t i = 0; i < reader->file_count; i++)
 		if (reader->files[i].state != WAL_FILE_SPARE)
 			reader->files[kept++] = reader->files[i];

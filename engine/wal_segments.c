@@ -123,7 +123,7 @@ static int submit(struct wal_segments *segments)
 		.file = segments->making,
 		.bytes = segments->zeros,
 		.offset = segments->made,
-		.size = rest < WAL_ZERO_SIZE ? (uint32_t)rest : WAL_ZERO_SIZE,
+		.size = rest < segments->zeros_size ? (uint32_t)rest : segments->zeros_size,
 		.kind = rest > 0 ? IO_WRITE : IO_SYNC,
 	};
 	segments->under_way = true;

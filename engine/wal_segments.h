@@ -31,7 +31,8 @@ struct wal_segment {
 struct wal_segments {
 	struct io *io; /* borrowed, as the queue */
 	struct io_queue *queue;
-	uint8_t *zeros; /* borrowed: WAL_ZERO_SIZE, aligned */
+	uint8_t *zeros;      /* borrowed, aligned */
+	uint32_t zeros_size; /* WAL_ZERO_SIZE, or a segment's if that is less */
 	uint64_t segment_size;
 	uint32_t spare_max;
 	struct wal_segment *begun; /* oldest first; the last is written to */
@@ -48,9 +49,9 @@ struct wal_segments {
 };
 
 /*
- * Takes in what the folder has: 'segments' has io, queue, zeros, segment_size and spare_max. The
- * last segment is synced. Returns 0, -EINVAL (a segment begins behind 'next_lsn') or a negative
- * errno; then too wal_segments_close() is called.
+ * Takes in what the folder has: 'segments' has io, queue, zeros with their size, segment_size and
+ * spare_max. The last segment is synced. Returns 0, -EINVAL (a segment begins behind 'next_lsn') or
+ * a negative errno; then too wal_segments_close() is called.
  */
 int wal_segments_open(struct wal_segments *segments, uint64_t next_lsn);
 

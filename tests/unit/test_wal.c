@@ -311,6 +311,18 @@ static void a_full_disk_is_waited_for(void **state)
 	assert_int_equal(read_all().end, WAL_READER_E_END);
 }
 
+static void a_disk_without_room_for_a_segment_is_not_opened_on(void **state)
+{
+	const struct wal_options options = log_rig_options(1);
+	struct wal *wal;
+
+	faulty_set_capacity(disk, 8 << 10);
+	assert_int_equal(wal_open(io, &options, &wal), -ENOSPC);
+	faulty_set_capacity(disk, 0);
+	wal = log_rig_open(io, 1);
+	wal_close(wal);
+}
+
 static void released_segments_end_the_wait_for_room(void **state)
 {
 	struct wal *wal = log_rig_open(io, 1);
@@ -346,6 +358,7 @@ int main(void)
 		CASE(sizes_that_can_not_be_are_refused),
 		CASE(a_failed_sync_stops_the_log),
 		CASE(a_full_disk_is_waited_for),
+		CASE(a_disk_without_room_for_a_segment_is_not_opened_on),
 		CASE(released_segments_end_the_wait_for_room),
 #undef CASE
 	};
