@@ -96,6 +96,21 @@ int blob_open(struct io *io, const char *name, const struct blob_options *option
 	return 0;
 }
 
+int blob_identify(struct io *io, const char *name, struct blob_options *options)
+{
+	uint8_t header[BLOB_HEADER_SIZE];
+	struct io_file *file;
+	int result = io_open(io, name, IO_READ_ONLY, &file);
+
+	if (result)
+		return result == IO_E_ABSENT ? -ENOENT : result;
+	result = io_read(file, 0, header, sizeof(header));
+	io_close(file);
+	if (result)
+		return result > 0 ? BLOB_E_CORRUPT : result;
+	return blob_header_identify(header, options->store, &options->number) ? 0 : BLOB_E_CORRUPT;
+}
+
 void blob_close(struct blob *blob)
 {
 	if (!blob)

@@ -82,6 +82,10 @@ struct blob;
 int blob_open(struct io *io, const char *name, const struct blob_options *options,
 	      struct blob **ret_blob, char *error, size_t error_size);
 
+/* For tools: sets store and number to what the file says that it is. Returns 0, BLOB_E_CORRUPT (no
+ * blob file), -ENOENT or another negative errno. */
+int blob_identify(struct io *io, const char *name, struct blob_options *options);
+
 /* No pin is left. NULL is fine. */
 void blob_close(struct blob *blob);
 const struct blob_summary *blob_summary(const struct blob *blob);

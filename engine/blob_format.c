@@ -75,6 +75,19 @@ const char *blob_header_fault(const uint8_t bytes[BLOB_HEADER_SIZE], const uint8
 	return NULL;
 }
 
+bool blob_header_identify(const uint8_t bytes[BLOB_HEADER_SIZE], uint8_t ret_store[16],
+			  uint64_t *ret_number)
+{
+	const uint8_t *store = bytes + AT_STORE;
+	uint64_t number = load_le64(bytes + AT_NUMBER);
+
+	if (blob_header_fault(bytes, store, number))
+		return false;
+	memcpy(ret_store, store, 16);
+	*ret_number = number;
+	return true;
+}
+
 void blob_footer_encode(const struct blob_footer *footer, uint32_t seed,
 			uint8_t bytes[BLOB_FOOTER_SIZE])
 {

@@ -44,6 +44,10 @@ void blob_header_encode(const uint8_t store[16], uint64_t number, uint8_t bytes[
 const char *blob_header_fault(const uint8_t bytes[BLOB_HEADER_SIZE], const uint8_t store[16],
 			      uint64_t number);
 
+/* Whose file it says it is. Returns false: no header. */
+bool blob_header_identify(const uint8_t bytes[BLOB_HEADER_SIZE], uint8_t ret_store[16],
+			  uint64_t *ret_number);
+
 void blob_footer_encode(const struct blob_footer *footer, uint32_t seed,
 			uint8_t bytes[BLOB_FOOTER_SIZE]);
 

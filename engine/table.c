@@ -80,6 +80,34 @@ int table_open(struct io *io, const char *name, const struct table_options *opti
 	return 0;
 }
 
+static int identify(struct io_file *file, struct table_options *options)
+{
+	uint8_t bytes[TABLE_FOOTER_SIZE];
+	uint64_t size;
+	int result = io_size(file, &size);
+
+	if (result)
+		return result;
+	if (size < sizeof(bytes))
+		return TABLE_E_CORRUPT;
+	result = io_read(file, size - sizeof(bytes), bytes, sizeof(bytes));
+	if (result)
+		return result > 0 ? TABLE_E_CORRUPT : result;
+	return table_footer_identify(bytes, options->store, &options->number);
+}
+
+int table_identify(struct io *io, const char *name, struct table_options *options)
+{
+	struct io_file *file;
+	int result = io_open(io, name, IO_READ_ONLY, &file);
+
+	if (result)
+		return result == IO_E_ABSENT ? -ENOENT : result;
+	result = identify(file, options);
+	io_close(file);
+	return result;
+}
+
 void table_close(struct table *table)
 {
 	if (!table)
@@ -193,6 +221,14 @@ struct table_block table_block(const struct table *table, uint32_t index)
 	return block;
 }
 
+/* Bytes of a section in the file. */
+static uint32_t section_size(const struct table_footer *footer, enum table_section section)
+{
+	uint32_t size = footer->sections[section];
+
+	return size > 0 ? size + PIECE_CRC_SIZE : 0;
+}
+
 struct table_parts table_parts(const struct table *table)
 {
 	const struct table_footer *footer = &table->footer;
@@ -201,11 +237,11 @@ struct table_parts table_parts(const struct table *table)
 		.blocks = footer->blocks_size,
 		.raw = table->raw_size,
 		.block_size = footer->block_size,
-		.ranges = footer->sections[TABLE_RANGES],
-		.filter = footer->sections[TABLE_FILTER],
-		.bounds = footer->sections[TABLE_BOUNDS],
-		.index = footer->sections[TABLE_INDEX],
-		.properties = footer->sections[TABLE_PROPERTIES],
+		.ranges = section_size(footer, TABLE_RANGES),
+		.filter = section_size(footer, TABLE_FILTER),
+		.bounds = section_size(footer, TABLE_BOUNDS),
+		.index = section_size(footer, TABLE_INDEX),
+		.properties = section_size(footer, TABLE_PROPERTIES),
 		.footer = TABLE_FOOTER_SIZE,
 		.filter_probes = table->filter_probes,
 	};

@@ -111,6 +111,10 @@ struct table_options {
 int table_open(struct io *io, const char *name, const struct table_options *options,
 	       struct table **ret_table, char *error, size_t error_size);
 
+/* For tools: sets store and number to what the file says that it is. Returns 0, TABLE_E_CORRUPT (no
+ * table), -ENOENT or another negative errno. */
+int table_identify(struct io *io, const char *name, struct table_options *options);
+
 /* Waits for reads of it that are under way. No cursor and no pin is left. NULL is fine. */
 void table_close(struct table *table);
 
@@ -169,7 +173,7 @@ struct table_block {
 uint32_t table_block_count(const struct table *table);
 struct table_block table_block(const struct table *table, uint32_t index);
 
-/* Bytes by part. */
+/* Bytes by part, checksums included: together they are the file. */
 struct table_parts {
 	uint64_t blocks;     /* in the file */
 	uint64_t raw;        /* uncompressed */

@@ -134,6 +134,18 @@ int table_footer_decode(const uint8_t bytes[TABLE_FOOTER_SIZE], uint64_t file_si
 	return 0;
 }
 
+int table_footer_identify(const uint8_t bytes[TABLE_FOOTER_SIZE], uint8_t ret_store[16],
+			  uint64_t *ret_number)
+{
+	struct table_footer footer;
+
+	if (fault_of(bytes, &footer))
+		return TABLE_E_CORRUPT;
+	memcpy(ret_store, footer.store, sizeof(footer.store));
+	*ret_number = footer.number;
+	return 0;
+}
+
 uint64_t table_section_offset(const struct table_footer *footer, enum table_section section)
 {
 	uint64_t offset = footer->blocks_size;

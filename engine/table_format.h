@@ -51,6 +51,10 @@ int table_footer_decode(const uint8_t bytes[TABLE_FOOTER_SIZE], uint64_t file_si
 			const uint8_t store[16], uint64_t number, struct table_footer *ret_footer,
 			char *error, size_t error_size);
 
+/* Whose file it says it is. Returns 0 or TABLE_E_CORRUPT: no footer, or not one of this version. */
+int table_footer_identify(const uint8_t bytes[TABLE_FOOTER_SIZE], uint8_t ret_store[16],
+			  uint64_t *ret_number);
+
 /* Where a section begins. TABLE_SECTION_COUNT: the footer. */
 uint64_t table_section_offset(const struct table_footer *footer, enum table_section section);
 const char *table_section_name(enum table_section section);
