@@ -46,14 +46,14 @@ static bool sizes_are_good(const struct head *head, uint64_t room)
 	       head->rest <= room && head->value_size <= room - head->rest;
 }
 
-/* Reads the head at 'offset', which lies within the entries. Returns false if it is none. */
+/* Reads the head at 'offset'. Returns false if there is none. */
 static bool read_head(const struct block *block, uint32_t offset, struct head *ret_head)
 {
 	const uint8_t *end = block->bytes + block->entries_size;
 	const uint8_t *from = block->bytes + offset;
 	unsigned kind;
 
-	if (!(from = varint_get(from, end, &ret_head->shared)) ||
+	if (offset >= block->entries_size || !(from = varint_get(from, end, &ret_head->shared)) ||
 	    !(from = varint_get(from, end, &ret_head->rest)) ||
 	    !(from = varint_get(from, end, &ret_head->value_size)) || from == end)
 		return false;
@@ -72,10 +72,11 @@ static bool read_head(const struct block *block, uint32_t offset, struct head *r
 	return true;
 }
 
+/* Restarts behind the first are checked when they are used. */
 int block_open(const uint8_t *bytes, uint32_t size, struct block *ret_block)
 {
-	uint32_t count, before = 0;
 	struct block block;
+	uint32_t count;
 
 	if (size < BLOCK_RESTART_SIZE)
 		return BLOCK_E_CORRUPT;
@@ -88,13 +89,6 @@ int block_open(const uint8_t *bytes, uint32_t size, struct block *ret_block)
 	block.restarts = bytes + block.entries_size;
 	if (load_le32(block.restarts) != 0 || block.entries_size == 0)
 		return BLOCK_E_CORRUPT;
-	for (uint32_t i = 1; i < count; i++) {
-		uint32_t restart = load_le32(block.restarts + i * BLOCK_RESTART_SIZE);
-
-		if (restart <= before || restart >= block.entries_size)
-			return BLOCK_E_CORRUPT;
-		before = restart;
-	}
 	*ret_block = block;
 	return 0;
 }
@@ -158,7 +152,7 @@ int block_last(struct block_cursor *cursor)
 	return result == BLOCK_E_END ? 0 : result;
 }
 
-/* The last restart before 'offset', which isn't 0. */
+/* A restart before 'offset', which isn't 0: the last one, if they ascend. */
 static uint32_t restart_before(const struct block *block, uint32_t offset)
 {
 	uint32_t low = 0, high = block->restart_count;
@@ -184,7 +178,7 @@ int block_previous(struct block_cursor *cursor)
 	result = step_to_restart(cursor, restart_before(&cursor->block, offset));
 	while (result == 0 && cursor->next < offset)
 		result = block_next(cursor);
-	return result == BLOCK_E_END ? BLOCK_E_CORRUPT : result;
+	return result || cursor->next != offset ? BLOCK_E_CORRUPT : 0;
 }
 
 /* Bytes that two keys have in common. */

@@ -3,6 +3,7 @@
 /* A block from hostile bytes: steps stay inside of it and come to an end, and both ways see the
  * same entries. */
 
+#include "base/byteorder.h"
 #include "engine/block.h"
 
 #include <stdlib.h>
@@ -43,6 +44,17 @@ static int walk(struct block_cursor *cursor, int (*begin)(struct block_cursor *)
 	return result;
 }
 
+/* Whether every restart is where an entry is: then both ways see the same. */
+static int restarts_fit(struct block_cursor *cursor)
+{
+	uint32_t index = 0, count = cursor->block.restart_count;
+
+	for (int result = block_first(cursor); result == 0 && index < count;
+	     result = block_next(cursor))
+		index += load_le32(cursor->block.restarts + (size_t)4 * index) == cursor->offset;
+	return index == count;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	unsigned forward, backward, count, count_back;
@@ -52,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (size > UINT32_MAX || block_open(bytes, (uint32_t)size, &cursor.block))
 		return 0;
 	if (walk(&cursor, block_first, block_next, &forward, &count) == BLOCK_E_END &&
-	    walk(&cursor, block_last, block_previous, &backward, &count_back) == BLOCK_E_END)
+	    walk(&cursor, block_last, block_previous, &backward, &count_back) == BLOCK_E_END &&
+	    restarts_fit(&cursor))
 		check(forward == backward && count == count_back && count > 0);
 	key = (struct entry_bytes){bytes, size < 20 ? (uint32_t)size : 20};
 	for (; key.size > 0; key.size--, key.bytes++)

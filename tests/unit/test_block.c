@@ -114,8 +114,6 @@ static void no_block_is_none(void **state)
 		{{1, 0, 0, 0}, 4},                                  /* a restart that isn't there */
 		{{0, 0, 0, 0, 1, 0, 0, 0}, 8},                      /* no entries */
 		{{0, 1, 0, 1, 1, 'k', 1, 0, 0, 0, 1, 0, 0, 0}, 14}, /* restart isn't 0 */
-		{{0, 1, 0, 1, 1, 'k', 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0}, 18}, /* twice 0 */
-		{{0, 1, 0, 1, 1, 'k', 0, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0}, 18}, /* beyond */
 		{{0, 1, 0, 1, 1, 'k', 0, 0, 0, 0, 255, 255, 255, 255}, 14},
 	};
 	struct block block;
@@ -164,6 +162,28 @@ static void entries_that_are_none_are_refused(void **state)
 	}
 }
 
+static void restarts_that_lead_astray_are_refused(void **state)
+{
+	/* Two entries of 6 bytes, of which the second shares nothing. */
+	static const uint8_t entries[] = {0, 1, 0, 1, 1, 'a', 0, 1, 0, 1, 1, 'b'};
+	static const uint32_t astray[] = {12, 1000, UINT32_MAX, 5, 7};
+	const struct entry_bytes key = {(const uint8_t *)"b", 1};
+
+	for (size_t i = 0; i < ARRAY_COUNT(astray); i++) {
+		uint8_t bytes[sizeof(entries) + 12] = {0};
+		struct block_cursor cursor;
+
+		memcpy(bytes, entries, sizeof(entries));
+		store_le32(bytes + sizeof(entries) + 4, astray[i]);
+		store_le32(bytes + sizeof(entries) + 8, 2);
+		assert_int_equal(block_open(bytes, sizeof(bytes), &cursor.block), 0);
+		assert_int_equal(block_last(&cursor), BLOCK_E_CORRUPT);
+		assert_int_equal(block_seek(&cursor, key, 1), BLOCK_E_CORRUPT);
+		assert_int_equal(block_first(&cursor), 0);
+		assert_int_equal(block_next(&cursor), 0);
+	}
+}
+
 static void the_longest_key_and_extremes_fit(void **state)
 {
 	static uint8_t long_key[ENTRY_KEY_MAX];
@@ -194,6 +214,7 @@ int main(void)
 		cmocka_unit_test(seeks_find_what_a_search_finds),
 		cmocka_unit_test(no_block_is_none),
 		cmocka_unit_test(entries_that_are_none_are_refused),
+		cmocka_unit_test(restarts_that_lead_astray_are_refused),
 		cmocka_unit_test(the_longest_key_and_extremes_fit),
 	};
 
