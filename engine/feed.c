@@ -57,9 +57,10 @@ struct feed {
 	char error[FEED_ERROR_SIZE];
 };
 
-static uint64_t settled(const struct kv *kv)
+/* Up to where events are given out. */
+static uint64_t settled(const struct kv *kv, const struct feed_options *options)
 {
-	return MIN(kv_visible(kv), kv_durable(kv));
+	return options->visible ? kv_visible(kv) : MIN(kv_visible(kv), kv_durable(kv));
 }
 
 int feed_open(struct kv *kv, const struct feed_options *options, struct feed **ret_feed)
@@ -72,7 +73,7 @@ int feed_open(struct kv *kv, const struct feed_options *options, struct feed **r
 	*feed = (struct feed){
 		.kv = kv,
 		.options = *options,
-		.bound = options->follow ? UINT64_MAX : settled(kv),
+		.bound = options->follow ? UINT64_MAX : settled(kv, options),
 		.position = options->since,
 	};
 	if (feed->position.seqno == 0)
@@ -230,7 +231,7 @@ static int caught_up(struct feed *feed)
 
 static int begin_pass(struct feed *feed)
 {
-	uint64_t bound = MIN(feed->bound, settled(feed->kv));
+	uint64_t bound = MIN(feed->bound, settled(feed->kv, &feed->options));
 	int rc;
 
 	if (feed->from > bound)

@@ -9,6 +9,7 @@
 
 #define SPACE_EDGE   'e'
 #define SPACE_VECTOR 'v'
+#define SPACE_SCHEMA 'c'
 
 /* Element type and size, in front of a vector's bytes. */
 #define VECTOR_HEAD 5
@@ -55,6 +56,16 @@ uint32_t keys_collection(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_
 	key[2] = (uint8_t)collection.size;
 	memcpy(key + 3, collection.bytes, collection.size);
 	return 3 + collection.size;
+}
+
+uint32_t keys_schema(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX])
+{
+	CHECK(collection.size > 0 && collection.size <= KEYS_COLLECTION_MAX);
+
+	key[0] = 0;
+	key[1] = SPACE_SCHEMA;
+	memcpy(key + 2, collection.bytes, collection.size);
+	return 2 + collection.size;
 }
 
 uint32_t keys_vector(struct vector_key vector, uint8_t key[KEYS_VECTOR_MAX])

@@ -8,6 +8,7 @@
  * the zero a letter says whose it is (docs/format/keys.md):
  *
  *      00 'e'  source i64  target i64                an edge: big-endian, sign bit flipped
+ *      00 'c'  collection                            its schema (cluster/vectors.h)
  *      00 'v'  size u8  collection  label u64 BE     a vector
  *
  * so that keys sort by source, and by collection and label. The value of an edge is empty. That of
@@ -32,6 +33,7 @@
 enum {
 	VALUE_TYPE_EDGE = 128,
 	VALUE_TYPE_VECTOR = 129,
+	VALUE_TYPE_COLLECTION = 130,
 };
 
 struct edge_key {
@@ -58,6 +60,9 @@ void keys_edge(struct edge_key edge, uint8_t key[KEYS_EDGE_SIZE]);
 
 /* Returns the size. The collection has 1 to KEYS_COLLECTION_MAX characters. */
 uint32_t keys_vector(struct vector_key vector, uint8_t key[KEYS_VECTOR_MAX]);
+
+/* Where a collection's schema is. Returns the size. */
+uint32_t keys_schema(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX]);
 
 /* What comes before all vectors of a collection: the key without its label. Returns the size. */
 uint32_t keys_collection(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX]);

@@ -198,6 +198,11 @@ void kv_close(struct kv *kv)
 	free(kv);
 }
 
+const char *kv_operator(const struct kv *kv, uint8_t number)
+{
+	return merge_ops_name(&kv->ops, number);
+}
+
 int kv_register(struct kv *kv, uint8_t number, const char *name, merge_fn merge)
 {
 	int result = merge_ops_register(&kv->ops, number, name, merge);

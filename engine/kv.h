@@ -82,6 +82,9 @@ typedef int (*merge_fn)(const struct entry_bytes *base, const struct entry_bytes
  * Others: 16 to 255. */
 int kv_register(struct kv *kv, uint8_t number, const char *name, merge_fn merge);
 
+/* The operator's name, or NULL when none has that number. */
+const char *kv_operator(const struct kv *kv, uint8_t number);
+
 /*
  * The key space as the ledger has it. Borrows 'io' and 'ledger' until kv_close(). Returns 0,
  * KV_E_CORRUPT ('error') or a negative errno.
@@ -119,6 +122,9 @@ bool kv_has_room(const struct kv *kv);
 /* Everything with a number up to this is in tables: recovery needs the log only behind it. May run
  * ahead of the ledger's 'flushed' when there was nothing to flush: a checkpoint commits it. */
 uint64_t kv_flushed(const struct kv *kv);
+
+/* The largest number that kv_apply() was given: where kv_flushed() comes to when all is in tables. */
+uint64_t kv_applied(const struct kv *kv);
 /* What reads without a snapshot see: all up to here (the store sets it to what is committed and
  * durable). */
 void kv_set_visible(struct kv *kv, uint64_t seqno);

@@ -141,6 +141,11 @@ int kv_seal(struct kv *kv)
 	return kv_view_install(kv, view->version, mems, view->mem_count + 1);
 }
 
+uint64_t kv_applied(const struct kv *kv)
+{
+	return kv->applied;
+}
+
 uint64_t kv_flushed(const struct kv *kv)
 {
 	const struct kv_view *view = kv->view;

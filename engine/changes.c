@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "engine/changes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int changes_init(uint32_t count_max, uint32_t size_max, struct changes *ret_changes)
+{
+	struct changes changes = {
+		.records = malloc(count_max * sizeof(*changes.records)),
+		.bytes = malloc(size_max),
+		.count_max = count_max,
+		.size_max = size_max,
+	};
+
+	if (changes.records == NULL || changes.bytes == NULL) {
+		changes_deinit(&changes);
+		return -ENOMEM;
+	}
+	*ret_changes = changes;
+	return 0;
+}
+
+void changes_deinit(struct changes *changes)
+{
+	free(changes->records);
+	free(changes->bytes);
+	*changes = (struct changes){0};
+}
+
+/* The byte strings of a record, by type; the count of them. */
+static unsigned strings_of(struct record *record, struct record_bytes *strings[3])
+{
+	switch (record->type) {
+	case RECORD_PAGE_WRITE:
+		strings[0] = &record->page.data;
+		return 1;
+	case RECORD_CHECKPOINT:
+		strings[0] = &record->checkpoint.snapshot;
+		return 1;
+	case RECORD_KV_SET:
+	case RECORD_KV_DELETE:
+	case RECORD_KV_TOMBSTONE:
+	case RECORD_KV_MERGE:
+	case RECORD_KV_RANGE_DELETE:
+	case RECORD_KV_WEAK_DELETE:
+		strings[0] = &record->kv.key;
+		strings[1] = &record->kv.end;
+		strings[2] = &record->kv.value;
+		return 3;
+	case RECORD_VECTOR_SET:
+	case RECORD_VECTOR_DELETE:
+		strings[0] = &record->vector.collection;
+		strings[1] = &record->vector.vector;
+		strings[2] = &record->vector.payload;
+		return 3;
+	default:
+		return 0;
+	}
+}
+
+int changes_add(struct changes *changes, const struct record *record)
+{
+	struct record copy = *record;
+	struct record_bytes *strings[3];
+	unsigned count = strings_of(&copy, strings);
+	uint64_t size = 0;
+	uint32_t used = changes->used;
+
+	if (record_size(record) > RECORD_SIZE_MAX)
+		return CHANGES_E_SIZE;
+	for (unsigned i = 0; i < count; i++)
+		size += strings[i]->size;
+	if (changes->count == changes->count_max || size > changes->size_max - used)
+		return CHANGES_E_FULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (strings[i]->size > 0)
+			memcpy(changes->bytes + used, strings[i]->bytes, strings[i]->size);
+		strings[i]->bytes = changes->bytes + used;
+		used += strings[i]->size;
+	}
+	changes->records[changes->count++] = copy;
+	changes->used = used;
+	changes->record_bytes += record_size(record);
+	return 0;
+}
+
+void changes_clear(struct changes *changes)
+{
+	changes->count = 0;
+	changes->used = 0;
+	changes->record_bytes = 0;
+}

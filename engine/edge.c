@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "engine/edge.h"
+
+#include "base/check.h"
+#include "engine/btree.h"
+#include "engine/btree_cursor.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* Where the parts of a key of the edge tree stand. */
+#define KEY_PAIR       (UINT64_C(1) << 63)
+#define KEY_NODE_SHIFT 33
+#define KEY_INCOMING   (UINT64_C(1) << 32)
+
+static_assert(EDGE_NUMBER_BITS + KEY_NODE_SHIFT == 63, "a cluster's key fills its bits");
+
+/* Makes numbers below zero sort before the others. */
+#define SIGN_BIT (UINT64_C(1) << 63)
+
+static int of_tree(int r)
+{
+	switch (r) {
+	case BTREE_E_CORRUPT:
+		return EDGE_E_CORRUPT;
+	case BTREE_E_BUSY:
+		return EDGE_E_BUSY;
+	case BTREE_E_FULL:
+		return EDGE_E_FULL;
+	case BTREE_E_ABSENT:
+		return EDGE_E_ABSENT;
+	case BTREE_E_EXISTS:
+		return EDGE_E_EXISTS;
+	default:
+		return r;
+	}
+}
+
+static struct btree node_tree(struct pager *pager)
+{
+	return (struct btree){.pager = pager, .root = pager_state(pager)->node_root};
+}
+
+static struct btree edge_tree(struct pager *pager)
+{
+	return (struct btree){.pager = pager, .root = pager_state(pager)->edge_root};
+}
+
+static uint64_t cluster_key(uint64_t number, bool incoming, uint32_t sequence)
+{
+	return number << KEY_NODE_SHIFT | (incoming ? KEY_INCOMING : 0) | sequence;
+}
+
+static uint64_t pair_key(uint64_t source, uint64_t target)
+{
+	return KEY_PAIR | source << EDGE_NUMBER_BITS | target;
+}
+
+/* The head of a cluster, or where a pair's edge stands in the two clusters: two halves of a value.
+ */
+struct halves {
+	uint32_t high;
+	uint32_t low;
+};
+
+static uint64_t join(struct halves halves)
+{
+	return (uint64_t)halves.high << 32 | halves.low;
+}
+
+static struct halves part(uint64_t value)
+{
+	return (struct halves){.high = (uint32_t)(value >> 32), .low = (uint32_t)value};
+}
+
+int edge_open(struct pager *pager, uint64_t timestamp)
+{
+	struct pager_state *state = pager_state(pager);
+
+	if (state->page_count == 0) {
+		uint64_t nodes;
+		uint64_t edges;
+		pager_begin(pager);
+		int r = btree_create(pager, &nodes);
+		if (r == 0)
+			r = btree_create(pager, &edges);
+		if (r == 0)
+			r = pager_commit(pager, timestamp);
+		if (r != 0) {
+			pager_rollback(pager);
+			return of_tree(r);
+		}
+		CHECK(nodes == EDGE_NODE_ROOT && edges == EDGE_EDGE_ROOT);
+	}
+	state->node_root = EDGE_NODE_ROOT;
+	state->edge_root = EDGE_EDGE_ROOT;
+	struct btree tree = node_tree(pager);
+	return of_tree(btree_count(&tree, &state->node_count));
+}
+
+void edge_redo(struct pager *pager, const struct record *record)
+{
+	struct pager_state *state = pager_state(pager);
+
+	if (record->edge.incoming)
+		return;
+	if (record->type == RECORD_EDGE_INSERT)
+		state->edge_count++;
+	else if (record->type == RECORD_EDGE_DELETE && state->edge_count > 0)
+		state->edge_count--;
+}
+
+static int find_node(struct pager *pager, int64_t node, uint64_t *ret_number)
+{
+	struct btree tree = node_tree(pager);
+
+	return of_tree(btree_get(&tree, (uint64_t)node ^ SIGN_BIT, ret_number));
+}
+
+static int need_node(struct pager *pager, int64_t node, uint64_t *ret_number)
+{
+	struct pager_state *state = pager_state(pager);
+	struct btree tree = node_tree(pager);
+	int r = find_node(pager, node, ret_number);
+
+	if (r != EDGE_E_ABSENT)
+		return r;
+	if (state->node_count == EDGE_NODE_MAX)
+		return EDGE_E_FULL;
+	r = btree_put(&tree, (uint64_t)node ^ SIGN_BIT, state->node_count + 1);
+	if (r != 0)
+		return of_tree(r);
+	*ret_number = ++state->node_count;
+	return 0;
+}
+
+static int find_head(struct pager *pager, uint64_t number, bool incoming, struct halves *ret_head)
+{
+	struct btree tree = edge_tree(pager);
+	uint64_t value = 0;
+	int r = btree_get(&tree, cluster_key(number, incoming, 0), &value);
+
+	if (r != 0 && r != BTREE_E_ABSENT)
+		return of_tree(r);
+	*ret_head = part(value);
+	return 0;
+}
+
+/* Adds the neighbour at the cluster's end. */
+static int append(struct pager *pager, uint64_t number, bool incoming, int64_t neighbour,
+		  uint32_t *ret_sequence)
+{
+	struct btree tree = edge_tree(pager);
+	struct halves head = {0};
+	int r = find_head(pager, number, incoming, &head);
+	if (r != 0)
+		return r;
+	if (head.high == UINT32_MAX)
+		return EDGE_E_FULL;
+
+	head.high++;
+	head.low++;
+	r = btree_put(&tree, cluster_key(number, incoming, head.high), (uint64_t)neighbour);
+	if (r == 0)
+		r = btree_put(&tree, cluster_key(number, incoming, 0), join(head));
+	*ret_sequence = head.high;
+	return of_tree(r);
+}
+
+/* Sequences are not given again, so the head stays, with its last one, when the degree is 0. */
+static int take_out(struct pager *pager, uint64_t number, bool incoming, uint32_t sequence)
+{
+	struct btree tree = edge_tree(pager);
+	struct halves head = {0};
+	int r = find_head(pager, number, incoming, &head);
+	if (r != 0)
+		return r;
+	if (head.low == 0)
+		return EDGE_E_CORRUPT;
+
+	head.low--;
+	r = btree_delete(&tree, cluster_key(number, incoming, sequence));
+	if (r == BTREE_E_ABSENT)
+		return EDGE_E_CORRUPT;
+	if (r == 0)
+		r = btree_put(&tree, cluster_key(number, incoming, 0), join(head));
+	return of_tree(r);
+}
+
+static int say(struct pager *pager, enum record_type type, int64_t source, int64_t target)
+{
+	struct record record = {
+		.type = type,
+		.edge = {.source = source, .target = target, .page = pager_state(pager)->edge_root},
+	};
+	int r = pager_log(pager, &record);
+	if (r != 0)
+		return of_tree(r);
+	record.edge.incoming = true;
+	return of_tree(pager_log(pager, &record));
+}
+
+int edge_add(struct pager *pager, int64_t source, int64_t target)
+{
+	uint64_t from;
+	uint64_t to;
+	uint32_t out;
+	uint32_t in;
+	int r = edge_has(pager, source, target);
+	if (r != EDGE_E_ABSENT)
+		return r == 0 ? EDGE_E_EXISTS : r;
+
+	r = need_node(pager, source, &from);
+	if (r == 0)
+		r = need_node(pager, target, &to);
+	if (r == 0)
+		r = append(pager, from, /* incoming= */ false, target, &out);
+	if (r == 0)
+		r = append(pager, to, /* incoming= */ true, source, &in);
+	if (r != 0)
+		return r;
+
+	struct btree tree = edge_tree(pager);
+	r = btree_put(&tree, pair_key(from, to), join((struct halves){.high = out, .low = in}));
+	if (r != 0)
+		return of_tree(r);
+	pager_state(pager)->edge_count++;
+	return say(pager, RECORD_EDGE_INSERT, source, target);
+}
+
+/* The numbers of both nodes and where the edge stands. */
+static int find(struct pager *pager, int64_t source, int64_t target, uint64_t *ret_from,
+		uint64_t *ret_to, struct halves *ret_place)
+{
+	struct btree tree = edge_tree(pager);
+	uint64_t value;
+	int r = find_node(pager, source, ret_from);
+	if (r == 0)
+		r = find_node(pager, target, ret_to);
+	if (r == 0)
+		r = of_tree(btree_get(&tree, pair_key(*ret_from, *ret_to), &value));
+	if (r == 0)
+		*ret_place = part(value);
+	return r;
+}
+
+int edge_remove(struct pager *pager, int64_t source, int64_t target)
+{
+	uint64_t from;
+	uint64_t to;
+	struct halves place = {0};
+	int r = find(pager, source, target, &from, &to, &place);
+	if (r != 0)
+		return r;
+
+	struct btree tree = edge_tree(pager);
+	r = take_out(pager, from, /* incoming= */ false, place.high);
+	if (r == 0)
+		r = take_out(pager, to, /* incoming= */ true, place.low);
+	if (r == 0)
+		r = of_tree(btree_delete(&tree, pair_key(from, to)));
+	if (r != 0)
+		return r == EDGE_E_ABSENT ? EDGE_E_CORRUPT : r;
+	pager_state(pager)->edge_count--;
+	return say(pager, RECORD_EDGE_DELETE, source, target);
+}
+
+int edge_has(struct pager *pager, int64_t source, int64_t target)
+{
+	uint64_t from;
+	uint64_t to;
+	struct halves place = {0};
+
+	return find(pager, source, target, &from, &to, &place);
+}
+
+int edge_degree(struct pager *pager, int64_t node, bool incoming, uint32_t *ret_degree)
+{
+	uint64_t number;
+	struct halves head = {0};
+	int r = find_node(pager, node, &number);
+	if (r == 0)
+		r = find_head(pager, number, incoming, &head);
+	if (r != 0 && r != EDGE_E_ABSENT)
+		return r;
+	*ret_degree = head.low;
+	return 0;
+}
+
+int edge_neighbours(struct pager *pager, int64_t node, bool incoming, uint32_t *position,
+		    int64_t *ret_nodes, uint32_t max, uint32_t *ret_count)
+{
+	struct btree tree = edge_tree(pager);
+	struct btree_cursor cursor;
+	uint64_t number;
+	uint32_t count = 0;
+	int r = find_node(pager, node, &number);
+	if (r == EDGE_E_ABSENT || *position == UINT32_MAX) {
+		*ret_count = 0;
+		return 0;
+	}
+	if (r != 0)
+		return r;
+
+	uint64_t first = cluster_key(number, incoming, *position + 1);
+	uint64_t last = cluster_key(number, incoming, UINT32_MAX);
+	btree_cursor_open(&tree, &cursor);
+	for (r = btree_cursor_seek(&cursor, first); r == 0 && count < max;
+	     r = btree_cursor_next(&cursor)) {
+		struct btree_entry entry = cursor.entry;
+		if (entry.key > last)
+			break;
+		ret_nodes[count++] = (int64_t)entry.value;
+		*position = (uint32_t)entry.key;
+	}
+	btree_cursor_close(&cursor);
+	if (r != 0 && r != BTREE_E_ABSENT)
+		return of_tree(r);
+	*ret_count = count;
+	return 0;
+}
+
+struct edge_walk {
+	struct pager *pager;
+	edge_report_fn report;
+	void *context;
+	uint64_t faults;
+	uint64_t clusters[2]; /* entries of clusters: outgoing, incoming */
+	uint64_t pairs;
+	uint64_t head_key; /* of the cluster under way */
+	struct halves head;
+	uint32_t seen; /* of its entries */
+};
+
+static void fault(struct edge_walk *walk, const char *what, uint64_t key)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "edges: key %016llx: %s", (unsigned long long)key, what);
+	walk->report(walk->context, line);
+	walk->faults++;
+}
+
+static void end_cluster(struct edge_walk *walk)
+{
+	if (walk->seen != walk->head.low)
+		fault(walk, "the degree isn't the number of edges", walk->head_key);
+	walk->seen = 0;
+	walk->head = (struct halves){0};
+}
+
+/* Whether the pair that a cluster's entry belongs to says that the edge stands there. */
+static int check_pair(struct edge_walk *walk, const struct btree_entry *entry)
+{
+	struct btree tree = edge_tree(walk->pager);
+	uint64_t self = entry->key >> KEY_NODE_SHIFT;
+	bool incoming = (entry->key & KEY_INCOMING) != 0;
+	uint64_t other;
+	uint64_t value;
+	int r = find_node(walk->pager, (int64_t)entry->value, &other);
+	if (r == 0)
+		r = of_tree(btree_get(
+			&tree, incoming ? pair_key(other, self) : pair_key(self, other), &value));
+	if (r == EDGE_E_ABSENT) {
+		fault(walk, "the edge isn't known by its ends", entry->key);
+		return 0;
+	}
+	if (r != 0)
+		return r;
+
+	struct halves place = part(value);
+	if ((incoming ? place.low : place.high) != (uint32_t)entry->key)
+		fault(walk, "the edge is said to stand elsewhere", entry->key);
+	return 0;
+}
+
+static int check_entry(struct edge_walk *walk, const struct btree_entry *entry)
+{
+	if ((entry->key & KEY_PAIR) != 0) {
+		walk->pairs++;
+		return 0;
+	}
+	if ((uint32_t)entry->key == 0) {
+		end_cluster(walk);
+		walk->head_key = entry->key;
+		walk->head = part(entry->value);
+		return 0;
+	}
+	if (entry->key >> 32 != walk->head_key >> 32 || (uint32_t)entry->key > walk->head.high)
+		fault(walk, "an edge outside its cluster", entry->key);
+	walk->seen++;
+	walk->clusters[(entry->key & KEY_INCOMING) != 0]++;
+	return check_pair(walk, entry);
+}
+
+int edge_check(struct pager *pager, edge_report_fn report, void *context, uint64_t *ret_faults)
+{
+	struct edge_walk walk = {.pager = pager, .report = report, .context = context};
+	struct btree tree = edge_tree(pager);
+	struct btree_cursor cursor;
+	int r;
+
+	btree_cursor_open(&tree, &cursor);
+	for (r = btree_cursor_seek(&cursor, 0); r == 0; r = btree_cursor_next(&cursor)) {
+		struct btree_entry entry = cursor.entry;
+		r = check_entry(&walk, &entry);
+		if (r != 0)
+			break;
+	}
+	btree_cursor_close(&cursor);
+	if (r != BTREE_E_ABSENT)
+		return of_tree(r);
+
+	end_cluster(&walk);
+	uint64_t edges = pager_state(pager)->edge_count;
+	if (walk.clusters[0] != edges || walk.clusters[1] != edges || walk.pairs != edges)
+		fault(&walk, "the two directions and the count don't agree", 0);
+	*ret_faults = walk.faults;
+	return 0;
+}

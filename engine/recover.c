@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "engine/recover.h"
+
+#include "engine/changes.h"
+#include "engine/edge.h"
+#include "engine/wal_reader.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes that a slice of the key space's job may read. */
+#define JOB_SLICE (UINT64_C(64) << 20)
+
+struct recover {
+	struct io *io;
+	uint64_t pages_from;
+	struct kv *kv;
+	struct pager *pager;
+	struct wal_reader *reader;
+	struct changes tx; /* records since the begin */
+	struct recover_result result;
+	char *error;
+	size_t error_size;
+};
+
+/* Says what is wrong at the record just read. */
+static int refuse(struct recover *recover, const char *what)
+{
+	struct wal_place place = wal_reader_place(recover->reader);
+
+	snprintf(recover->error, recover->error_size, "%s offset %llu lsn %llu: %s", place.file,
+		 (unsigned long long)place.offset, (unsigned long long)place.lsn, what);
+	return RECOVER_E_CORRUPT;
+}
+
+/* Writes sealed memtables into tables until there is room for more. */
+static int make_room_in_kv(struct kv *kv)
+{
+	while (!kv_has_room(kv)) {
+		enum kv_need need;
+		int r = kv_work(kv, &need);
+		if (r < 0)
+			return r;
+		r = kv_job(kv, JOB_SLICE);
+		if (r < 0)
+			return r;
+		if (r == KV_E_IDLE && need == KV_NEED_NOTHING && !kv_has_room(kv))
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+static int apply_to_kv(struct recover *recover, const struct record *record)
+{
+	int r = make_room_in_kv(recover->kv);
+	if (r < 0)
+		return r;
+
+	/* What was read is synced, so a memtable that this record fills may be flushed. */
+	kv_set_durable(recover->kv, record->lsn);
+	r = kv_apply(recover->kv, record, /* more= */ false);
+	switch (r) {
+	case KV_E_INVALID:
+		return refuse(recover, "a key or value that no store takes");
+	case KV_E_CORRUPT:
+		return refuse(recover, kv_error(recover->kv));
+	default:
+		return r;
+	}
+}
+
+static int apply(struct recover *recover, const struct record *record)
+{
+	int r = apply_to_kv(recover, record);
+	if (r != 0)
+		return r;
+	if (record->lsn >= recover->pages_from) {
+		r = pager_redo(recover->pager, record);
+		edge_redo(recover->pager, record);
+	}
+	if (r == PAGER_E_CORRUPT)
+		return refuse(recover, pager_error(recover->pager));
+	if (r > 0)
+		return refuse(recover, "more pages in one change than the page cache holds");
+	recover->result.applied++;
+	return r;
+}
+
+static void drop(struct recover *recover)
+{
+	recover->result.dropped += recover->tx.count;
+	recover->result.has_open_tx = false;
+	changes_clear(&recover->tx);
+}
+
+static int begin(struct recover *recover, const struct record *record)
+{
+	/* A transaction that has no end was cut short by a crash. */
+	drop(recover);
+	recover->result.has_open_tx = true;
+	recover->result.open_tx = record->transaction.tx;
+	return 0;
+}
+
+static int commit(struct recover *recover, const struct record *record)
+{
+	if (!recover->result.has_open_tx || recover->result.open_tx != record->transaction.tx) {
+		/* Its records were applied one by one if its begin is older than what is read. */
+		if (recover->result.has_open_tx)
+			return refuse(recover, "commit of a transaction that isn't open");
+		return 0;
+	}
+
+	for (uint32_t i = 0; i < recover->tx.count; i++) {
+		int r = apply(recover, &recover->tx.records[i]);
+		if (r != 0)
+			return r;
+	}
+	recover->result.has_open_tx = false;
+	changes_clear(&recover->tx);
+	return 0;
+}
+
+static int take(struct recover *recover, const struct record *record)
+{
+	switch (record->type) {
+	case RECORD_TRANSACTION_BEGIN:
+		return begin(recover, record);
+	case RECORD_TRANSACTION_COMMIT:
+		return commit(recover, record);
+	case RECORD_TRANSACTION_ROLLBACK:
+		drop(recover);
+		return 0;
+	case RECORD_DURABLE:
+		return 0;
+	default:
+		break;
+	}
+	if (!recover->result.has_open_tx)
+		return apply(recover, record);
+	if (changes_add(&recover->tx, record) != 0)
+		return refuse(recover, "a transaction larger than any that is written");
+	return 0;
+}
+
+static int sync_segment(void *context, const char *name)
+{
+	struct recover *recover = context;
+	struct io_file *file;
+
+	if (strncmp(name, "wal-", 4) != 0)
+		return 0;
+	int r = io_open(recover->io, name, 0, &file);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	recover->result.segments++;
+	r = io_sync(file);
+	io_close(file);
+	return r;
+}
+
+static int read_log(struct recover *recover)
+{
+	for (;;) {
+		struct record record;
+		int r = wal_reader_next(recover->reader, &record);
+		switch (r) {
+		case 0:
+			break;
+		case WAL_READER_E_END:
+			return 0;
+		case WAL_READER_E_TORN:
+			recover->result.torn_lsn = recover->result.next_lsn;
+			return wal_reader_cut(recover->reader);
+		case WAL_READER_E_CORRUPT:
+			snprintf(recover->error, recover->error_size, "%s",
+				 wal_reader_error(recover->reader));
+			return RECOVER_E_CORRUPT;
+		default:
+			return r;
+		}
+
+		recover->result.next_lsn = record.lsn + 1;
+		r = take(recover, &record);
+		if (r != 0)
+			return r;
+	}
+}
+
+static int run(struct recover *recover, const struct recover_options *options)
+{
+	struct wal_reader_options reader = {.from = options->from, .salvage = options->salvage};
+	int r = io_list(recover->io, sync_segment, recover);
+	if (r < 0)
+		return r;
+
+	recover->result.next_lsn = options->from;
+	r = wal_reader_open(recover->io, &reader, &recover->reader, recover->error,
+			    recover->error_size);
+	if (r == -ENOENT && options->from == 1)
+		return 0;
+	if (r == -ENOENT) {
+		snprintf(recover->error, recover->error_size,
+			 "the log has no record %llu, which recovery begins with",
+			 (unsigned long long)options->from);
+		return RECOVER_E_CORRUPT;
+	}
+	if (r != 0)
+		return r > 0 ? RECOVER_E_CORRUPT : r;
+
+	r = read_log(recover);
+
+	struct wal_reader_stats stats = wal_reader_stats(recover->reader);
+	recover->result.records = stats.records;
+	recover->result.bytes = stats.bytes;
+	recover->result.salvaged_bytes = stats.skipped;
+	recover->result.memory =
+		stats.memory + recover->tx.count_max * sizeof(struct record) + recover->tx.size_max;
+	if (recover->result.has_open_tx)
+		recover->result.dropped += recover->tx.count;
+	return r;
+}
+
+int recover_run(struct io *io, const struct recover_options *options, struct kv *kv,
+		struct pager *pager, struct recover_result *ret_result, char *error,
+		size_t error_size)
+{
+	struct recover recover = {.io = io,
+				  .pages_from = options->pages_from,
+				  .kv = kv,
+				  .pager = pager,
+				  .error = error,
+				  .error_size = error_size};
+	int r = changes_init(RECOVER_COUNT_MAX, RECOVER_SIZE_MAX, &recover.tx);
+	if (r < 0)
+		return r;
+
+	error[0] = '\0';
+	r = run(&recover, options);
+	wal_reader_close(recover.reader);
+	changes_deinit(&recover.tx);
+	if (r == 0)
+		*ret_result = recover.result;
+	return r;
+}

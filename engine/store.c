@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "engine/store.h"
+
+#include "base/byteorder.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "engine/edge.h"
+#include "engine/recover.h"
+#include "engine/store_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LOG_SIZE_DEFAULT (UINT64_C(256) << 20)
+#define GROUP_NS_DEFAULT (2 * NS_PER_MS)
+
+/* Opening begins a segment of the log; from so many on it makes a checkpoint, which lets them go.
+ */
+#define SEGMENTS_MAX 8
+
+/* The log's buffers hold the largest staged transaction and the pages that it changes. */
+#define LOG_BUFFER_DEFAULT (UINT32_C(16) << 20)
+
+uint64_t store_clock(const struct store *store)
+{
+	const struct kv_options *kv = &store->options.kv;
+
+	return kv->clock != NULL ? kv->clock(kv->clock_context) : (uint64_t)time(NULL);
+}
+
+int store_refuse(struct store *store, const char *what)
+{
+	snprintf(store->error, sizeof(store->error), "%s", what);
+	return STORE_E_CORRUPT;
+}
+
+const char *store_error(const struct store *store)
+{
+	return store->error;
+}
+
+struct kv *store_kv(struct store *store)
+{
+	return store->kv;
+}
+
+struct pager *store_pager(struct store *store)
+{
+	return store->pager;
+}
+
+struct wal *store_wal(struct store *store)
+{
+	return store->wal;
+}
+
+struct ledger *store_ledger(struct store *store)
+{
+	return store->ledger;
+}
+
+const uint8_t *store_uuid(const struct store *store)
+{
+	return ledger_store(store->ledger);
+}
+
+static void options_complete(struct store_options *options)
+{
+	if (options->log_size == 0)
+		options->log_size = LOG_SIZE_DEFAULT;
+	if (options->group_ns == 0)
+		options->group_ns = GROUP_NS_DEFAULT;
+	if (options->wal.buffer_size == 0)
+		options->wal.buffer_size = LOG_BUFFER_DEFAULT;
+}
+
+static int open_ledger(struct store *store, char *error, size_t error_size)
+{
+	struct ledger_options options = {.create = store->options.create};
+	int r = ledger_open(store->io, &options, &store->ledger, error, error_size);
+
+	switch (r) {
+	case LEDGER_E_ABSENT:
+		snprintf(error, error_size, "there is no store in the folder");
+		return STORE_E_ABSENT;
+	case LEDGER_E_CORRUPT:
+		return STORE_E_CORRUPT;
+	default:
+		return r;
+	}
+}
+
+static int open_kv(struct store *store, char *error, size_t error_size)
+{
+	int r = kv_open(store->io, store->ledger, &store->options.kv, &store->kv, error,
+			error_size);
+
+	return r == KV_E_CORRUPT ? STORE_E_CORRUPT : r;
+}
+
+/* Until the first checkpoint recovery makes the pages anew, from the log's first record on. */
+static int open_pager(struct store *store, char *error, size_t error_size)
+{
+	const struct ledger_state *state = ledger_state(store->ledger);
+	struct pager_options options = {
+		.cache_pages = store->options.cache_pages,
+		.state = state->has_pages ? state->pages.state : (struct pager_state){.lsn = 1},
+		.store = ledger_store(store->ledger),
+		.create = !state->has_pages,
+	};
+	char why[PAGE_ERROR_MAX];
+	int r = pager_open(store->io, NULL, &options, &store->pager, why);
+
+	if (r == PAGER_E_CORRUPT) {
+		snprintf(error, error_size, "%s", why);
+		return STORE_E_CORRUPT;
+	}
+	store->checkpoint_lsn = options.state.lsn;
+	return r;
+}
+
+static int recover(struct store *store, struct recover_result *ret_result, char *error,
+		   size_t error_size)
+{
+	uint64_t flushed = kv_flushed(store->kv);
+	struct recover_options options = {
+		.from = flushed + 1 < store->checkpoint_lsn ? flushed + 1 : store->checkpoint_lsn,
+		.pages_from = store->checkpoint_lsn,
+		.salvage = store->options.salvage,
+	};
+	uint64_t began_ns = clock_now_ns();
+	int r = recover_run(store->io, &options, store->kv, store->pager, ret_result, error,
+			    error_size);
+	if (r == RECOVER_E_CORRUPT)
+		return STORE_E_CORRUPT;
+	if (r < 0)
+		return r;
+
+	store->recovery = (struct store_recovery){
+		.records = ret_result->records,
+		.applied = ret_result->applied,
+		.bytes = ret_result->bytes,
+		.dropped = ret_result->dropped,
+		.torn_lsn = ret_result->torn_lsn,
+		.salvaged_bytes = ret_result->salvaged_bytes,
+		.memory = ret_result->memory,
+		.ns = clock_now_ns() - began_ns,
+	};
+	return 0;
+}
+
+/*
+ * The log goes on in a segment of its own. If what was read ends within a transaction, a rollback
+ * ends that first, so that nothing that follows is taken for a part of it.
+ */
+static int continue_log(struct store *store, const struct recover_result *recovered, char *error,
+			size_t error_size)
+{
+	struct wal_options options = store->options.wal;
+
+	options.next_lsn = recovered->next_lsn;
+	options.store = load_le32(ledger_store(store->ledger));
+	int r = wal_open(store->io, &options, &store->wal);
+	if (r < 0)
+		return r;
+
+	store->tx = recovered->next_lsn;
+	store->committed = recovered->next_lsn - 1;
+	store->acknowledged = store->committed;
+	pager_attach(store->pager, store->wal);
+	if (recovered->has_open_tx) {
+		struct record record = {
+			.type = RECORD_TRANSACTION_ROLLBACK,
+			.timestamp = store_clock(store),
+			.transaction.tx = recovered->open_tx,
+		};
+		r = wal_append(store->wal, &record);
+		CHECK(r == 0);
+		r = wal_sync(store->wal);
+		if (r < 0)
+			return r;
+	}
+	kv_set_durable(store->kv, store->committed);
+	kv_set_visible(store->kv, store->committed);
+	r = 0;
+	if (r != 0)
+		return r;
+	r = edge_open(store->pager, store_clock(store));
+	if (r == EDGE_E_CORRUPT) {
+		snprintf(error, error_size, "%s", pager_error(store->pager));
+		return STORE_E_CORRUPT;
+	}
+	if (r == 0)
+		store->committed = wal_position(store->wal).next - 1;
+	return r;
+}
+
+static int open_parts(struct store *store, char *error, size_t error_size)
+{
+	struct recover_result recovered;
+	int r = io_lock(store->io);
+	if (r == IO_E_LOCKED) {
+		snprintf(error, error_size, "another process has the store open");
+		return STORE_E_LOCKED;
+	}
+	if (r < 0)
+		return r;
+	r = open_ledger(store, error, error_size);
+	if (r != 0)
+		return r;
+	r = open_kv(store, error, error_size);
+	if (r != 0)
+		return r;
+	r = open_pager(store, error, error_size);
+	if (r != 0)
+		return r;
+	r = changes_init(CHANGES_COUNT_MAX, CHANGES_SIZE_MAX, &store->changes);
+	if (r < 0)
+		return r;
+	r = recover(store, &recovered, error, error_size);
+	if (r != 0)
+		return r;
+	r = continue_log(store, &recovered, error, error_size);
+	if (r == 0 && recovered.segments >= SEGMENTS_MAX)
+		r = store_checkpoint(store);
+	return r;
+}
+
+static void free_parts(struct store *store)
+{
+	wal_close(store->wal);
+	pager_close(store->pager);
+	kv_close(store->kv);
+	ledger_close(store->ledger);
+	changes_deinit(&store->changes);
+	free(store);
+}
+
+int store_open(struct io *io, const struct store_options *options, struct store **ret_store,
+	       char *error, size_t error_size)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	if (store == NULL)
+		return -ENOMEM;
+
+	store->io = io;
+	store->options = *options;
+	options_complete(&store->options);
+	error[0] = '\0';
+	int r = open_parts(store, error, error_size);
+	if (r < 0 && error[0] == '\0')
+		snprintf(error, error_size, "%s", strerror(-r));
+	if (r != 0) {
+		free_parts(store);
+		return r;
+	}
+	*ret_store = store;
+	return 0;
+}
+
+int store_close(struct store *store)
+{
+	if (store == NULL)
+		return 0;
+
+	store_rollback(store);
+	int r = store_sync(store);
+	free_parts(store);
+	return r;
+}
+
+void store_note_durable(struct store *store)
+{
+	uint64_t durable = wal_position(store->wal).durable;
+
+	kv_set_durable(store->kv, durable);
+	kv_set_visible(store->kv, durable > store->acknowledged ? durable : store->acknowledged);
+}
+
+bool store_is_done(const struct store *store, uint64_t lsn)
+{
+	return wal_position(store->wal).durable >= lsn;
+}
+
+/* Whether what was appended is to be synced by now. */
+static bool flush_is_due(struct store *store, uint64_t now_ns)
+{
+	if (store->flush_wanted)
+		return true;
+	if (!store->flush_later)
+		return false;
+	if (store->flush_ns == 0)
+		store->flush_ns = now_ns + store->later_ns;
+	return now_ns >= store->flush_ns;
+}
+
+/* What stopped the store; a log that waits for room isn't stopped. */
+static bool is_stopped(const struct store *store)
+{
+	int failed = wal_failed(store->wal);
+
+	return store->failed != 0 || (failed != 0 && failed != -ENOSPC);
+}
+
+int store_poll(struct store *store, uint64_t now_ns)
+{
+	if (flush_is_due(store, now_ns) || wal_failed(store->wal) == -ENOSPC) {
+		store->flush_wanted = false;
+		store->flush_later = false;
+		store->flush_ns = 0;
+		wal_flush(store->wal, /* sync= */ true);
+	}
+	if (wal_poll(store->wal))
+		store_note_durable(store);
+	return is_stopped(store) ? STORE_E_STOPPED : 0;
+}
+
+int store_sync(struct store *store)
+{
+	if (store->failed != 0)
+		return STORE_E_STOPPED;
+
+	int r = wal_sync(store->wal);
+	store_note_durable(store);
+	if (r == 0) {
+		store->flush_wanted = false;
+		store->flush_later = false;
+		store->flush_ns = 0;
+	}
+	return r < 0 && is_stopped(store) ? STORE_E_STOPPED : r;
+}
+
+struct store_stats store_stats(const struct store *store)
+{
+	return (struct store_stats){
+		.lsn = store->committed,
+		.durable = wal_position(store->wal).durable,
+		.visible = kv_visible(store->kv),
+		.checkpoint = store->checkpoint_lsn,
+		.commits = store->commits,
+		.wal = wal_stats(store->wal),
+		.recovery = store->recovery,
+	};
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/clock.h"
+#include "engine/store_internal.h"
+#include "engine/wal_format.h"
+
+#include <errno.h>
+
+/* Pages written, and bytes that a job reads, in one slice. */
+#define PAGES_SLICE 64
+#define JOB_SLICE   (UINT64_C(8) << 20)
+
+static int step_of(struct store *store)
+{
+	/* pairs with step_to(), on the other thread */
+	return atomic_load_explicit(&store->checkpoint.step, memory_order_acquire);
+}
+
+static void step_to(struct store *store, enum checkpoint_step step)
+{
+	/* what the step needs is written before; pairs with step_of() */
+	atomic_store_explicit(&store->checkpoint.step, step, memory_order_release);
+}
+
+static bool is_due(const struct store *store)
+{
+	uint64_t grown = wal_stats(store->wal).bytes - store->checkpoint.log_bytes;
+
+	return store->checkpoint_asked || grown >= store->options.log_size;
+}
+
+static void begin(struct store *store)
+{
+	pager_checkpoint_begin(store->pager);
+	store->checkpoint.target = kv_applied(store->kv);
+	store->checkpoint.log_bytes = wal_stats(store->wal).bytes;
+	store->checkpoint.flush_asked = false;
+	store->checkpoint_asked = false;
+	store->flush_wanted = true;
+	step_to(store, CHECKPOINT_PAGES);
+}
+
+static void describe(const struct pager_state *state, struct ledger_pages *pages)
+{
+	struct wal_database database = {
+		.flags = WAL_DATABASE_FLAG_REQUIRED | WAL_DATABASE_FLAG_DYNAMIC,
+		.node_count = state->node_count,
+		.edge_count = state->edge_count,
+		.node_root = state->node_root,
+		.edge_root = state->edge_root,
+		.index_root = state->node_root,
+		.free_head = state->free_head,
+		.page_count = state->page_count,
+		.page_size = PAGE_SIZE,
+		.height = state->height,
+	};
+
+	pages->state = *state;
+	wal_database_encode(&database, pages->header);
+}
+
+static int log_checkpoint(struct store *store)
+{
+	const struct pager_state *state = &store->checkpoint.pages.state;
+	struct record record = {
+		.type = RECORD_CHECKPOINT,
+		.timestamp = store_clock(store),
+		.checkpoint = {.root = state->node_root,
+			       .page_count = state->page_count,
+			       .height = state->height,
+			       .free_head = state->free_head,
+			       .snapshot = {.bytes = store->checkpoint.pages.header,
+					    .size = LEDGER_HEADER_SIZE}},
+	};
+	int r = wal_append(store->wal, &record);
+
+	if (r == WAL_E_BUSY)
+		return 0;
+	if (r != 0)
+		return r < 0 ? r : -EIO;
+	store->checkpoint.record_lsn = record.lsn;
+	store->flush_wanted = true;
+	step_to(store, CHECKPOINT_LOGGED);
+	return 0;
+}
+
+/* Pages and memtables of before the checkpoint's begin, some at a time. */
+static int write_slice(struct store *store)
+{
+	struct checkpoint *checkpoint = &store->checkpoint;
+	struct pager_state state;
+	bool done;
+
+	if (!checkpoint->flush_asked) {
+		int r = kv_flush(store->kv);
+		if (r < 0)
+			return r;
+		checkpoint->flush_asked = r == 0;
+	}
+	int r = pager_work(store->pager, PAGES_SLICE);
+	if (r < 0)
+		return r;
+	if (!checkpoint->flush_asked || kv_flushed(store->kv) < checkpoint->target)
+		return 0;
+	r = pager_checkpoint_poll(store->pager, &done, &state);
+	if (r < 0 || !done)
+		return r;
+
+	describe(&state, &checkpoint->pages);
+	return log_checkpoint(store);
+}
+
+static int let_go(struct store *store)
+{
+	struct checkpoint *checkpoint = &store->checkpoint;
+	uint64_t flushed = checkpoint->flushed + 1;
+
+	store->checkpoint_lsn = checkpoint->pages.state.lsn;
+	step_to(store, CHECKPOINT_NONE);
+	return wal_release(store->wal,
+			   flushed < store->checkpoint_lsn ? flushed : store->checkpoint_lsn);
+}
+
+static int checkpoint_slice(struct store *store)
+{
+	switch (step_of(store)) {
+	case CHECKPOINT_NONE:
+		if (is_due(store) && !store->paged)
+			begin(store);
+		return 0;
+	case CHECKPOINT_PAGES:
+		return write_slice(store);
+	case CHECKPOINT_LOGGED:
+		if (wal_position(store->wal).durable >= store->checkpoint.record_lsn) {
+			store->checkpoint.flushed = kv_flushed(store->kv);
+			step_to(store, CHECKPOINT_NAMING);
+		}
+		return 0;
+	case CHECKPOINT_NAMED:
+		return let_go(store);
+	default:
+		return 0;
+	}
+}
+
+int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
+{
+	enum kv_need need;
+	int r = store_poll(store, now_ns);
+	if (r != 0)
+		return r;
+	r = kv_work(store->kv, &need);
+	if (r == KV_E_CORRUPT)
+		return store_refuse(store, kv_error(store->kv));
+	if (r < 0)
+		return r;
+	r = checkpoint_slice(store);
+	if (r < 0)
+		return r;
+
+	int step = step_of(store);
+	if (step == CHECKPOINT_NAMING)
+		need = KV_NEED_JOB;
+	else if (step != CHECKPOINT_NONE && need == KV_NEED_NOTHING)
+		need = KV_NEED_WORK;
+	*ret_need = need;
+	return 0;
+}
+
+int store_job(struct store *store)
+{
+	if (step_of(store) == CHECKPOINT_NAMING) {
+		struct ledger_edit edit = {
+			.flushed = store->checkpoint.flushed,
+			.pages = &store->checkpoint.pages,
+		};
+		int r = ledger_commit(store->ledger, &edit);
+		if (r != 0)
+			return r < 0 ? r : -EINVAL;
+		step_to(store, CHECKPOINT_NAMED);
+		return 0;
+	}
+
+	int r = kv_job(store->kv, JOB_SLICE);
+	switch (r) {
+	case KV_E_IDLE:
+		return STORE_E_IDLE;
+	case KV_E_CORRUPT:
+		return STORE_E_CORRUPT;
+	default:
+		return r;
+	}
+}
+
+int store_settle(struct store *store)
+{
+	for (;;) {
+		enum kv_need need;
+		int r = store_sync(store);
+		if (r != 0)
+			return r;
+		r = store_work(store, clock_now_ns(), &need);
+		if (r != 0)
+			return r;
+		if (need == KV_NEED_NOTHING && step_of(store) == CHECKPOINT_NONE && !is_due(store))
+			return 0;
+		if (need != KV_NEED_JOB)
+			continue;
+		r = store_job(store);
+		if (r != 0 && r != STORE_E_IDLE)
+			return r;
+	}
+}
+
+int store_checkpoint(struct store *store)
+{
+	store->checkpoint_asked = true;
+	return store_settle(store);
+}

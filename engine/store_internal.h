@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Store internal - what the store's sources share
+ *
+ * Threads: the store's owner, except where a member says otherwise.
+ */
+
+#include "engine/changes.h"
+#include "engine/ledger.h"
+#include "engine/store.h"
+
+#include <stdatomic.h>
+
+/*
+ * A checkpoint's way. Each step is taken by store_work(), but for the one into
+ * CHECKPOINT_NAMED, which store_job() takes because it blocks for a sync.
+ *
+ *      NONE --> PAGES --> LOGGED --> NAMING --> NAMED --> NONE
+ */
+enum checkpoint_step {
+	CHECKPOINT_NONE,
+	CHECKPOINT_PAGES,  /* pages and memtables of before are being written */
+	CHECKPOINT_LOGGED, /* the Checkpoint record is to become durable */
+	CHECKPOINT_NAMING, /* the ledger is to be told */
+	CHECKPOINT_NAMED,  /* the log may be let go */
+};
+
+struct checkpoint {
+	_Atomic(int) step; /* store_job() reads NAMING, with all below, and writes NAMED */
+	bool flush_asked;
+	uint64_t target;     /* changes of the key space up to here are to be in tables */
+	uint64_t record_lsn; /* of the Checkpoint record */
+	uint64_t flushed;    /* what the ledger is told of the key space */
+	uint64_t log_bytes;  /* in all, when the last one began */
+	struct ledger_pages pages;
+};
+
+struct store {
+	struct io *io; /* borrowed */
+	struct ledger *ledger;
+	struct kv *kv;
+	struct pager *pager;
+	struct wal *wal;
+	struct store_options options;
+	struct changes changes;
+	struct checkpoint checkpoint;
+	bool paged; /* the staged transaction changes pages */
+	bool checkpoint_asked;
+	bool flush_wanted;      /* something waits for a sync */
+	bool flush_later;       /* something may wait until flush_ns */
+	uint64_t flush_ns;      /* 0: not set yet */
+	uint64_t later_ns;      /* how long it may wait */
+	uint64_t tx;            /* of the last transaction */
+	uint64_t committed;     /* LSN of the last commit */
+	uint64_t acknowledged;  /* of the last one that need not be durable for that */
+	uint64_t sync_failures; /* LSN durable when the log failed */
+	uint64_t commits;
+	uint64_t checkpoint_lsn; /* recovery would begin there */
+	int failed;              /* the log has what the key space doesn't: nothing more is taken */
+	struct store_recovery recovery;
+	char error[256];
+};
+
+/* Keeps one line, and returns STORE_E_CORRUPT. */
+int store_refuse(struct store *store, const char *what);
+
+/* Takes in how far the log has come. */
+void store_note_durable(struct store *store);
