@@ -20,7 +20,7 @@ ARROWS = {
     "engine": {"base"},
     "rdma": {"base", "proto"},
     "net": {"base", "proto"},
-    "cluster": {"base", "proto", "hnsw", "rdma"},
+    "cluster": {"base", "proto", "hnsw", "engine", "rdma"},
     "dataplane": {"base", "proto", "config", "hnsw", "engine", "rdma", "net", "cluster"},
     "client": {"base", "proto", "config", "hnsw", "engine", "rdma", "net", "cluster"},
 }
