@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Cmd_load - many changes at once: vectors, keys and values, or edges from a file
+ *
+ * Changes go in transactions of --batch, which share the log's syncs; what was loaded is durable
+ * when the command ends with status 0. One that is cut short leaves whole transactions, and says
+ * how far it came.
+ */
+
+#include "base/clock.h"
+#include "client/cmd.h"
+#include "client/cmd_store.h"
+#include "client/cmd_vectors.h"
+#include "cluster/vectors.h"
+#include "engine/changes.h"
+#include "hnsw/convert.h"
+#include "hnsw/dist.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char about[] =
+	"Loads vectors (--base), lines of KEY, tab, VALUE (--pairs) or lines of SOURCE and TARGET\n"
+	"(--edges) into the store in DIR, which is made if there is none. A vector's label is its "
+	"row\n"
+	"in the file. An edge that is there already is passed over. Files may be '-' for standard "
+	"input,\n"
+	"except vectors.\n";
+
+struct load {
+	const char *folder, *base, *collection, *metric, *type, *pairs, *edges;
+	uint64_t batch, first;
+	bool json;
+	struct cmd_store store;
+	uint64_t staged; /* in the transaction under way */
+	uint64_t count;  /* loaded */
+	uint64_t passed; /* over */
+	uint64_t began_ns;
+};
+
+static int end_batch(struct load *load)
+{
+	if (load->staged == 0)
+		return CMD_DONE;
+
+	int status = cmd_store_commit_some(&load->store);
+	if (status != CMD_DONE)
+		return status;
+	load->count += load->staged;
+	load->staged = 0;
+	return CMD_DONE;
+}
+
+/* What a staged change returned. A transaction that is full is committed by the caller, which
+ * stages the change again. */
+static int note_staged(struct load *load, int r, const char *what, uint64_t number)
+{
+	char where[64];
+
+	if (r == 0) {
+		load->staged++;
+		return load->staged >= load->batch ? end_batch(load) : CMD_DONE;
+	}
+	snprintf(where, sizeof(where), "%s %" PRIu64, what, number);
+	return cmd_store_fail(&load->store, where, r);
+}
+
+static int load_vector(struct load *load, const struct vectors_schema *schema, uint64_t number,
+		       const float *values, uint8_t *row)
+{
+	struct store_vector vector = {
+		.key = {.collection = {.bytes = (const uint8_t *)load->collection,
+				       .size = (uint32_t)strlen(load->collection)},
+			.label = load->first + number},
+		.element_type = (uint8_t)schema->type,
+		.vector = {.bytes = row,
+			   .size = (uint32_t)vector_type_size(schema->type, schema->dim)},
+	};
+
+	convert_row(schema->type, values, schema->dim, row);
+	int r = store_vector_put(load->store.store, &vector);
+	if (r == STORE_E_SIZE && load->staged > 0) {
+		int status = end_batch(load);
+		if (status != CMD_DONE)
+			return status;
+		r = store_vector_put(load->store.store, &vector);
+	}
+	return note_staged(load, r, "vector", number);
+}
+
+static int make_collection(struct load *load, const struct vectors_schema *schema)
+{
+	struct entry_bytes name = {.bytes = (const uint8_t *)load->collection,
+				   .size = (uint32_t)strlen(load->collection)};
+
+	switch (vectors_create(load->store.store, name, schema)) {
+	case 0:
+		return CMD_DONE;
+	case VECTORS_E_EXISTS:
+		return cmd_fail("%s: collection %s has vectors of another dimension, metric or "
+				"type; choose another name",
+				load->folder, load->collection);
+	case VECTORS_E_INVALID:
+		return cmd_usage("a collection's name has 1 to 255 characters");
+	default:
+		return cmd_fail(
+			"%s: collection %s could not be made; 'tern verify' shows what is wrong",
+			load->folder, load->collection);
+	}
+}
+
+static int load_rows(struct load *load, const struct cmd_vectors *vectors,
+		     const struct vectors_schema *schema)
+{
+	uint8_t *row = malloc(dist_row_size(schema->type, schema->dim));
+	int status = CMD_DONE;
+	if (row == NULL)
+		return cmd_fail("no memory for a vector of %u values", schema->dim);
+
+	for (uint32_t i = 0; i < vectors->count && status == CMD_DONE; i++) {
+		status =
+			load_vector(load, schema, i, vectors->rows + (size_t)i * vectors->dim, row);
+		cmd_progress("loading", i + 1, vectors->count);
+	}
+	free(row);
+	return status;
+}
+
+static int load_vectors(struct load *load)
+{
+	struct cmd_vectors vectors;
+	struct cmd_storage storage;
+	enum metric metric;
+	if (!cmd_metric(load->metric, &metric))
+		return CMD_USAGE;
+	int status = cmd_vectors_open(load->base, "train", &vectors);
+	if (status != CMD_DONE)
+		return status;
+
+	status = cmd_storage(load->type, "auto", metric, &vectors, &storage);
+	if (status == CMD_DONE && load->first + vectors.count - 1 > UINT32_MAX - 1)
+		status = cmd_usage("labels from %" PRIu64 " on are beyond 32 bits", load->first);
+	struct vectors_schema schema = {.dim = vectors.dim, .metric = metric, .type = storage.type};
+	if (status == CMD_DONE)
+		status = make_collection(load, &schema);
+	if (status == CMD_DONE)
+		status = load_rows(load, &vectors, &schema);
+	cmd_vectors_close(&vectors);
+	return status;
+}
+
+static int stage_pair(struct load *load, char *line, size_t length, uint64_t number)
+{
+	char *tab = memchr(line, '\t', length);
+	if (tab == NULL)
+		return cmd_fail("line %" PRIu64 " has no tab between key and value", number);
+
+	struct store_put put = {
+		.key = {.bytes = (const uint8_t *)line, .size = (uint32_t)(tab - line)},
+		.value = {.bytes = (const uint8_t *)tab + 1,
+			  .size = (uint32_t)(length - (size_t)(tab - line) - 1)},
+	};
+	int r = store_put(load->store.store, &put);
+	if (r == STORE_E_SIZE && load->staged > 0) {
+		int status = end_batch(load);
+		if (status != CMD_DONE)
+			return status;
+		r = store_put(load->store.store, &put);
+	}
+	return note_staged(load, r, "line", number);
+}
+
+static bool read_edge(const char *line, struct edge_key *ret_edge)
+{
+	char *end;
+	errno = 0;
+	long long source = strtoll(line, &end, 10);
+	if (end == line || (*end != ' ' && *end != '\t'))
+		return false;
+	char *second = end;
+	long long target = strtoll(second, &end, 10);
+	if (end == second || *end != '\0' || errno != 0)
+		return false;
+	*ret_edge = (struct edge_key){.source = source, .target = target};
+	return true;
+}
+
+static int stage_edge(struct load *load, char *line, size_t length, uint64_t number)
+{
+	struct edge_key edge;
+	if (!read_edge(line, &edge))
+		return cmd_fail("line %" PRIu64 " isn't two whole numbers", number);
+
+	int r = store_edge_add(load->store.store, edge);
+	if (r == STORE_E_EXISTS) {
+		load->passed++;
+		return CMD_DONE;
+	}
+	return note_staged(load, r, "line", number);
+}
+
+/* Bytes of a regular file, else 0. */
+static uint64_t size_of(FILE *file)
+{
+	struct stat status;
+
+	return fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode)
+		       ? (uint64_t)status.st_size
+		       : 0;
+}
+
+typedef int (*stage_fn)(struct load *load, char *line, size_t length, uint64_t number);
+
+static int load_lines(struct load *load, const char *path, stage_fn stage)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	if (file == NULL)
+		return cmd_fail("%s: %s", path, strerror(errno));
+
+	uint64_t size = size_of(file);
+	uint64_t done = 0;
+	uint64_t number = 0;
+	int status = CMD_DONE;
+	char *line = NULL;
+	size_t capacity = 0;
+	ssize_t length;
+	while (status == CMD_DONE && (length = getline(&line, &capacity, file)) >= 0) {
+		done += (uint64_t)length;
+		if (length > 0 && line[length - 1] == '\n')
+			line[--length] = '\0';
+		status = stage(load, line, (size_t)length, ++number);
+		if (size > 0)
+			cmd_progress("loading", done, size);
+	}
+	if (status == CMD_DONE && ferror(file))
+		status = cmd_fail("%s: %s", path, strerror(errno));
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	return status;
+}
+
+static int load_all(struct load *load)
+{
+	int status;
+
+	if (load->base != NULL)
+		status = load_vectors(load);
+	else if (load->pairs != NULL)
+		status = load_lines(load, load->pairs, stage_pair);
+	else
+		status = load_lines(load, load->edges, stage_edge);
+	if (status == CMD_DONE)
+		status = end_batch(load);
+	if (status != CMD_DONE && load->count > 0)
+		fprintf(stderr, "tern: %s: %" PRIu64 " changes before that are loaded\n",
+			load->folder, load->count);
+	return status;
+}
+
+static void tell(const struct load *load, uint64_t lsn)
+{
+	double seconds = (double)(clock_now_ns() - load->began_ns) / 1e9;
+
+	if (load->json)
+		printf("{\"event\": \"load\", \"count\": %" PRIu64 ", \"passed_over\": %" PRIu64
+		       ", \"lsn\": %" PRIu64 ", \"seconds\": %.3f}\n",
+		       load->count, load->passed, lsn, seconds);
+	else
+		printf("%" PRIu64 " loaded, %" PRIu64 " passed over, in %.1f s; change %" PRIu64
+		       "\n",
+		       load->count, load->passed, seconds, lsn);
+}
+
+int cmd_load(int argc, char **argv)
+{
+	struct load load = {.batch = 1000, .metric = "l2", .began_ns = clock_now_ns()};
+	const struct cmd_option options[] = {
+		{"DIR", NULL, "the store's folder", .text = &load.folder, .positional = true,
+		 .required = true},
+		{"base", "FILE", "vectors", .text = &load.base},
+		{"collection", "NAME", "the collection they belong to", .text = &load.collection},
+		{"metric", "NAME", "of a collection that is new: l2, cosine or ip (l2)",
+		 .text = &load.metric},
+		{"type", "TYPE", "what it stores (f32, or u8 or i8 if the file has that)",
+		 .text = &load.type},
+		{"first", "N", "the label of row 0 (0)", .number = &load.first,
+		 .max = UINT32_MAX - 1},
+		{"pairs", "FILE", "lines of a key, a tab and a value", .text = &load.pairs},
+		{"edges", "FILE", "lines of two node ids", .text = &load.edges},
+		{"batch", "N", "changes of a transaction (1000)", .number = &load.batch, .min = 1,
+		 .max = CHANGES_COUNT_MAX},
+		{"json", NULL, "print one JSON object", .flag = &load.json},
+	};
+	int status;
+
+	if (!cmd_options("load", about, options, ARRAY_COUNT(options), argc, argv, &status))
+		return status;
+	if ((load.base != NULL) + (load.pairs != NULL) + (load.edges != NULL) != 1)
+		return cmd_usage("load takes one of --base, --pairs and --edges");
+	if (load.base != NULL && load.collection == NULL)
+		return cmd_usage("load --base takes a --collection");
+	status = cmd_store_open(load.folder, /* create= */ true, &load.store);
+	if (status != CMD_DONE)
+		return status;
+
+	status = load_all(&load);
+	store_rollback(load.store.store);
+	uint64_t lsn = store_stats(load.store.store).lsn;
+	status = cmd_store_close(&load.store, status);
+	if (status == CMD_DONE)
+		tell(&load, lsn);
+	return status;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "client/cmd_store.h"
+
+#include "base/clock.h"
+#include "client/cmd.h"
+#include "engine/io.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of a segment of the log: every command begins one. */
+#define SEGMENT_SIZE (UINT64_C(32) << 20)
+
+int cmd_store_fail(const struct cmd_store *store, const char *what, int result)
+{
+	const char *why = "no";
+
+	switch (result) {
+	case STORE_E_INVALID:
+		why = "a key has 1 to 4096 bytes and doesn't begin with a zero byte, a value up to "
+		      "983040, a type is below 128";
+		break;
+	case STORE_E_SIZE:
+		why = "too much for one transaction; split it";
+		break;
+	case STORE_E_CORRUPT:
+		why = store_error(store->store);
+		break;
+	case STORE_E_STOPPED:
+		why = "its log failed; see whether the disk is well, and try again";
+		break;
+	case STORE_E_BUSY:
+		why = "it is busy; try again";
+		break;
+	default:
+		if (result < 0)
+			why = strerror(-result);
+		break;
+	}
+	return cmd_fail("%s: %s: %s", store->folder, what, why);
+}
+
+/* io_uring where the kernel lets us, else plain calls. */
+static int open_io(const char *folder, bool create, struct io **ret_io)
+{
+	int r = io_ring_new(folder, create, ret_io);
+
+	return r < 0 && r != -ENOMEM ? io_plain_new(folder, create, ret_io) : r;
+}
+
+/* What a newcomer should know of a recovery that did something. */
+static void tell_recovery(const struct cmd_store *store)
+{
+	struct store_recovery recovery = store_stats(store->store).recovery;
+
+	if (recovery.torn_lsn > 0)
+		fprintf(stderr,
+			"tern: %s: the log's end was torn by a crash: change %" PRIu64
+			" and what followed had not been acknowledged, and is cut off\n",
+			store->folder, recovery.torn_lsn);
+}
+
+int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
+{
+	struct cmd_store store = {.folder = folder};
+	struct store_options options = {.create = create, .wal.segment_size = SEGMENT_SIZE};
+	char error[256];
+	int r = open_io(folder, create, &store.io);
+	if (r == IO_E_ABSENT)
+		return cmd_fail("%s: no such folder; 'tern put' or 'tern load' make one", folder);
+	if (r < 0)
+		return cmd_fail("%s: %s", folder, strerror(-r));
+
+	r = store_open(store.io, &options, &store.store, error, sizeof(error));
+	if (r != 0) {
+		io_free(store.io);
+		return cmd_fail("%s: %s", folder, error);
+	}
+	tell_recovery(&store);
+	*ret_store = store;
+	return CMD_DONE;
+}
+
+int cmd_store_close(struct cmd_store *store, int status)
+{
+	int r = store_close(store->store);
+
+	io_free(store->io);
+	if (r != 0 && status == CMD_DONE)
+		return cmd_fail("%s: what was written isn't durable: %s", store->folder,
+				r < 0 ? strerror(-r) : "the log failed");
+	return status;
+}
+
+/* What the store asks for, so that it takes more. */
+static int make_room(struct cmd_store *store)
+{
+	enum kv_need need;
+	int r = store_work(store->store, clock_now_ns(), &need);
+
+	if (r == 0 && need == KV_NEED_JOB)
+		r = store_job(store->store);
+	return r == STORE_E_IDLE ? 0 : r;
+}
+
+static int commit(struct cmd_store *store, enum store_durability durability, uint64_t *ret_lsn)
+{
+	for (;;) {
+		int r = store_commit(store->store, durability, ret_lsn);
+		if (r == 0)
+			return CMD_DONE;
+		if (r == STORE_E_BUSY)
+			r = make_room(store);
+		if (r != 0)
+			return cmd_store_fail(store, "writing", r);
+	}
+}
+
+int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn)
+{
+	int status = commit(store, STORE_SYNC, ret_lsn);
+	if (status != CMD_DONE)
+		return status;
+
+	int r = store_sync(store->store);
+	return r == 0 ? CMD_DONE : cmd_store_fail(store, "syncing the log", r);
+}
+
+int cmd_store_commit_some(struct cmd_store *store)
+{
+	uint64_t lsn;
+	int status = commit(store, STORE_NONE, &lsn);
+	if (status != CMD_DONE)
+		return status;
+
+	int r = make_room(store);
+	return r == 0 ? CMD_DONE : cmd_store_fail(store, "working", r);
+}
+
+static int digit_of(char character)
+{
+	if (character >= '0' && character <= '9')
+		return character - '0';
+	character |= 0x20;
+	return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
+}
+
+int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_size)
+{
+	size_t length = strlen(text);
+	if (length > UINT32_MAX / 2 || (hex && length % 2 != 0))
+		return cmd_usage("'%.32s' isn't a row of hex digits, two a byte", text);
+	uint8_t *bytes = malloc(length + 1);
+	if (bytes == NULL)
+		return cmd_fail("no memory for %zu bytes", length);
+
+	if (!hex) {
+		memcpy(bytes, text, length);
+		*ret_bytes = bytes;
+		*ret_size = (uint32_t)length;
+		return CMD_DONE;
+	}
+	for (size_t i = 0; i < length / 2; i++) {
+		int high = digit_of(text[2 * i]);
+		int low = digit_of(text[2 * i + 1]);
+		if (high < 0 || low < 0) {
+			free(bytes);
+			return cmd_usage("'%.32s' isn't a row of hex digits, two a byte", text);
+		}
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	*ret_bytes = bytes;
+	*ret_size = (uint32_t)(length / 2);
+	return CMD_DONE;
+}
+
+static bool is_printable(struct entry_bytes bytes)
+{
+	for (uint32_t i = 0; i < bytes.size; i++)
+		if (bytes.bytes[i] < 0x20 || bytes.bytes[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static json_t *hex_of(struct entry_bytes bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *text = malloc(2 * (size_t)bytes.size + 1);
+	if (text == NULL)
+		return NULL;
+
+	for (uint32_t i = 0; i < bytes.size; i++) {
+		text[2 * i] = digits[bytes.bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes.bytes[i] & 15];
+	}
+	json_t *string = json_stringn(text, 2 * (size_t)bytes.size);
+	free(text);
+	return string;
+}
+
+void cmd_json_bytes(json_t *object, const char *name, struct entry_bytes bytes)
+{
+	char name_hex[64];
+	/* json_stringn() refuses what isn't UTF-8. */
+	json_t *text =
+		is_printable(bytes) ? json_stringn((const char *)bytes.bytes, bytes.size) : NULL;
+
+	if (text != NULL) {
+		json_object_set_new(object, name, text);
+		return;
+	}
+	snprintf(name_hex, sizeof(name_hex), "%s_hex", name);
+	json_object_set_new(object, name_hex, hex_of(bytes));
+}
+
+void cmd_print_bytes(struct entry_bytes bytes)
+{
+	for (uint32_t i = 0; i < bytes.size; i++) {
+		uint8_t byte = bytes.bytes[i];
+		if (byte < 0x20 || byte == 0x7f || byte == '\\')
+			printf("\\x%02x", byte);
+		else
+			putchar(byte);
+	}
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Cmd store - what the subcommands that work on a store's folder share
+ *
+ * They open the store as a node would: they take its lock, and recover what a crash left. Each
+ * function prints its own error, one line.
+ *
+ * Threads: the main thread.
+ */
+
+#include "engine/store.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct cmd_store {
+	const char *folder; /* borrowed */
+	struct io *io;      /* owned, as the store */
+	struct store *store;
+};
+
+/* Opens the store in 'folder', or makes one there. Returns CMD_DONE, or CMD_FAILED and a line is
+ * printed. */
+int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store);
+
+/* Returns 'status', or CMD_FAILED when what was written could not be made durable. */
+int cmd_store_close(struct cmd_store *store, int status);
+
+/* Commits what is staged, and waits until it is durable. '*ret_lsn' is its number. */
+int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn);
+
+/* The same without waiting: many of them share a sync. Works while the store is busy. */
+int cmd_store_commit_some(struct cmd_store *store);
+
+/* A line for what a call of the store or its parts returned. */
+int cmd_store_fail(const struct cmd_store *store, const char *what, int result);
+
+/* A key or value from the command line: as it is, or two hex digits a byte. The caller frees
+ * '*ret_bytes'. */
+int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_size);
+
+/* Sets object[name] when the bytes are printable UTF-8, else object[name_hex]. */
+void cmd_json_bytes(json_t *object, const char *name, struct entry_bytes bytes);
+
+/* Prints them for people: what isn't printable as \xHH. */
+void cmd_print_bytes(struct entry_bytes bytes);
