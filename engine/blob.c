@@ -16,7 +16,7 @@ struct blob {
 	struct blob_options options;
 	struct block_cache_file file;
 	struct blob_footer footer;
-	ZSTD_DCtx *inflater; /* owned, made at the first need */
+	ZSTD_DCtx *inflater; /* owned, made at the first need where there is no cache */
 
 	/* The walk: what was seen so far, and the frame it stands at. */
 	struct blob_footer walked;
@@ -185,6 +185,16 @@ static int load(struct blob *blob, const struct blob_place *place, bool wait_nev
 	}
 }
 
+/* NULL: no memory. */
+static void *inflater_of(struct blob *blob)
+{
+	if (blob->options.cache)
+		return block_cache_inflater(blob->options.cache);
+	if (!blob->inflater)
+		blob->inflater = ZSTD_createDCtx();
+	return blob->inflater;
+}
+
 /* Uncompresses a value behind what the pin's own memory has to keep. */
 static int inflate(struct blob *blob, const struct blob_head *head, struct table_pin *pin,
 		   struct entry_bytes *ret_value)
@@ -193,14 +203,13 @@ static int inflate(struct blob *blob, const struct blob_head *head, struct table
 	uint32_t frame_size = pin->size, kept = owns_frame ? frame_size : 0;
 	uint32_t value_at = BLOB_FRAME_HEAD_SIZE + head->key_size;
 	const struct piece_place place = {0, head->size, head->raw_size};
+	void *inflater = inflater_of(blob);
 
-	if (!blob->inflater)
-		blob->inflater = ZSTD_createDCtx();
-	if (!blob->inflater || table_pin_own(pin, (uint64_t)kept + head->raw_size))
+	if (!inflater || table_pin_own(pin, (uint64_t)kept + head->raw_size))
 		return -ENOMEM;
 	if (owns_frame)
 		table_pin_show(pin, pin->own, frame_size);
-	if (piece_inflate(place, blob->inflater, pin->bytes + value_at, pin->own + kept))
+	if (piece_inflate(place, inflater, pin->bytes + value_at, pin->own + kept))
 		return BLOB_E_CORRUPT;
 	*ret_value = (struct entry_bytes){pin->own + kept, head->raw_size};
 	return 0;

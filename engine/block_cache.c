@@ -463,6 +463,11 @@ void block_cache_free(struct block_cache *cache)
 	free(cache);
 }
 
+void *block_cache_inflater(struct block_cache *cache)
+{
+	return cache->inflater;
+}
+
 struct block_cache_stats block_cache_stats(const struct block_cache *cache)
 {
 	return cache->stats;

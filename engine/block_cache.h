@@ -89,4 +89,7 @@ void block_cache_put(struct block_cache *cache, struct block_cached *block);
 /* Takes in what was read. Never blocks. Returns whether anything was. */
 bool block_cache_poll(struct block_cache *cache);
 
+/* The cache's ZSTD_DCtx, for its owner, who then needs none of his own for each file. */
+void *block_cache_inflater(struct block_cache *cache);
+
 struct block_cache_stats block_cache_stats(const struct block_cache *cache);

@@ -29,7 +29,7 @@ struct table {
 	struct table_summary summary; /* global */
 	uint64_t raw_size;
 	struct block_cache_file file;
-	void *inflater; /* owned ZSTD_DCtx, made at the first need; reads past the cache use it */
+	void *inflater; /* owned ZSTD_DCtx, made at the first need where there is no cache */
 
 	struct table_index index;
 	struct table_bounds *bounds; /* owned, one a block; NULL: none, or distrusted */
@@ -65,7 +65,7 @@ int table_load_past_cache(struct table *table, uint32_t index, struct table_pin 
 int table_load_bytes(struct table *table, uint32_t index, const uint8_t *bytes,
 		     struct table_pin *pin);
 
-/* A ZSTD_DCtx, or NULL: no memory. */
+/* A ZSTD_DCtx, the cache's if there is one; or NULL: no memory. */
 void *table_inflater(struct table *table);
 
 /* The number for the file's own order: false when no entry can be numbered so low. */

@@ -63,6 +63,8 @@ void table_pin_show(struct table_pin *pin, const uint8_t *bytes, uint32_t size)
 
 void *table_inflater(struct table *table)
 {
+	if (table->options.cache)
+		return block_cache_inflater(table->options.cache);
 	if (!table->inflater)
 		table->inflater = ZSTD_createDCtx();
 	return table->inflater;
