@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* That the frame finds what is wrong, and nothing else: a notebook, and five with a bug each. */
+/* That the frame finds what is wrong, and nothing else: a notebook, and six with a bug each. */
 
 #define LINES 60
 
@@ -61,6 +61,11 @@ static int run(void *context, struct io *io, char *text, size_t text_size)
 	if (error)
 		return error;
 	error = write_notes(model, &notebook);
+	if (!error) {
+		/* One more, which knows that the others are durable. */
+		model->begun++;
+		error = notebook_add(&notebook);
+	}
 	notebook_close(&notebook);
 	return error;
 }
@@ -71,6 +76,10 @@ static int check(const void *context, struct io *io, char *text, size_t text_siz
 	struct notebook notebook;
 	int error = notebook_open(io, model->seed, model->bugs, &notebook);
 
+	if (error == -EBADMSG) {
+		snprintf(text, text_size, "refused as corrupt");
+		return CRASH_E_DETECTED;
+	}
 	if (error)
 		return error;
 	notebook_close(&notebook);
@@ -85,7 +94,7 @@ static int check(const void *context, struct io *io, char *text, size_t text_siz
 }
 
 static const struct crash_workload workloads[] = {
-	{.name = "notebook", .begin = begin, .run = run, .check = check, .end = free},
+	{.name = "notebook", .begin = begin, .run = run, .check = check, .end = free, .rots = true},
 	{.name = "pieces", .begin = begin, .run = run, .check = check, .end = free, .piece_max = 1},
 	{.name = "full",
 	 .begin = begin,
@@ -103,6 +112,7 @@ static const struct {
 	{NOTEBOOK_UNSYNCED, CRASH_CUT},       {NOTEBOOK_NAME_UNSYNCED, CRASH_CUT},
 	{NOTEBOOK_TITLE_UNSYNCED, CRASH_CUT}, {NOTEBOOK_SYNC_AGAIN, CRASH_SYNC},
 	{NOTEBOOK_DEAF, CRASH_EIO},           {NOTEBOOK_DEAF, CRASH_ENOSPC},
+	{NOTEBOOK_BLIND, CRASH_ROT},
 };
 
 /* What is found once is found again at the same place with the same words. */

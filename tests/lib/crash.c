@@ -12,10 +12,8 @@
 #include <string.h>
 
 static const char *const mode_names[CRASH_MODE_COUNT] = {
-	[CRASH_CUT] = "cut",
-	[CRASH_EIO] = "eio",
-	[CRASH_ENOSPC] = "enospc",
-	[CRASH_SYNC] = "sync",
+	[CRASH_CUT] = "cut",   [CRASH_EIO] = "eio", [CRASH_ENOSPC] = "enospc",
+	[CRASH_SYNC] = "sync", [CRASH_ROT] = "rot",
 };
 
 const char *crash_mode_name(enum crash_mode mode)
@@ -53,6 +51,8 @@ static void set_fault(struct faulty *disk, const struct crash_point *point)
 		break;
 	case CRASH_SYNC:
 		faulty_fail_sync(disk, point->at);
+		break;
+	case CRASH_ROT: /* after the run */
 		break;
 	case CRASH_MODE_COUNT:
 		CHECK(!"a mode");
@@ -127,6 +127,66 @@ static int check_disk(const struct crash_workload *workload, const void *model,
 	return result;
 }
 
+/* Of a file, the bits in sectors that aren't all zeros are counted up to 'wanted', from 1. Returns
+ * their count; '*ret_bit' is the one wanted, if it is among them. */
+static uint64_t count_bits(const struct faulty *disk, const char *name, uint64_t wanted,
+			   uint64_t *ret_bit)
+{
+	static const uint8_t zeros[IO_SECTOR];
+	size_t size = 0;
+	uint8_t *bytes = faulty_file_bytes(disk, name, &size);
+	uint64_t count = 0;
+
+	for (size_t at = 0; at < size; at += IO_SECTOR) {
+		size_t sector = MIN(size - at, IO_SECTOR);
+
+		if (memcmp(bytes + at, zeros, sector) == 0)
+			continue;
+		if (wanted > count && wanted <= count + 8 * sector)
+			*ret_bit = 8 * at + (wanted - count - 1);
+		count += 8 * sector;
+	}
+	free(bytes);
+	return count;
+}
+
+/* Flips the wanted bit, counted over all files; 0: none. Returns the count of bits. */
+static uint64_t rot(struct faulty *disk, uint64_t wanted)
+{
+	char(*names)[IO_NAME_MAX + 1];
+	uint32_t file_count = faulty_files(disk, &names);
+	uint64_t count = 0, bit = 0;
+
+	for (uint32_t i = 0; i < file_count; i++) {
+		uint64_t bits =
+			count_bits(disk, names[i], wanted > count ? wanted - count : 0, &bit);
+
+		if (wanted > count && wanted <= count + bits)
+			faulty_flip(disk, names[i], bit);
+		count += bits;
+	}
+	free(names);
+	return count;
+}
+
+static int check_rotten(const struct crash_workload *workload, const void *model,
+			const struct faulty *disk, const struct crash_point *point,
+			const char *save, char *error, size_t error_size)
+{
+	struct faulty *rotten = faulty_clone(disk, point->seed);
+	int result = 0;
+
+	rot(rotten, point->at);
+	if (save)
+		result = judge("saving", faulty_save(rotten, save), false, error, error_size);
+	if (result == 0)
+		result = workload->check(model, faulty_io(rotten), error, error_size);
+	if (result != CRASH_E_DETECTED)
+		result = judge("a flipped bit", result, /* may_fail= */ false, error, error_size);
+	faulty_free(rotten);
+	return result == CRASH_E_DETECTED ? 0 : result;
+}
+
 /* Tries from 'tear' to 'tear_end', all on what one run left. Counts into 'tally'. */
 static void try_tears(const struct crash_workload *workload, struct crash_point point,
 		      uint64_t tear_end, const char *save, struct crash_result *tally)
@@ -141,7 +201,10 @@ static void try_tears(const struct crash_workload *workload, struct crash_point 
 		       /* may_fail= */ true, error, sizeof(error));
 	do {
 		tally->tries++;
-		if (result == 0)
+		if (result == 0 && point.mode == CRASH_ROT)
+			result = check_rotten(workload, model, disk, &point, save, error,
+					      sizeof(error));
+		else if (result == 0)
 			result = check_disk(workload, model, disk, point.tear, save, error,
 					    sizeof(error));
 		if (result != 0 && tally->failures++ == 0) {
@@ -168,6 +231,20 @@ int crash_try(const struct crash_workload *workload, const struct crash_point *p
 	return CRASH_E_WRONG;
 }
 
+static uint64_t places_of(struct faulty *disk, enum crash_mode mode)
+{
+	switch (mode) {
+	case CRASH_CUT:
+		return faulty_steps(disk);
+	case CRASH_SYNC:
+		return faulty_syncs(disk);
+	case CRASH_ROT:
+		return rot(disk, 0);
+	default:
+		return faulty_calls(disk);
+	}
+}
+
 /* Runs undisturbed, and counts. What is wrong then is wrong without any crash. */
 static void count_places(const struct crash_workload *workload, enum crash_mode mode, uint64_t seed,
 			 struct crash_result *result)
@@ -180,9 +257,7 @@ static void count_places(const struct crash_workload *workload, enum crash_mode 
 		judge("undisturbed run", workload->run(model, faulty_io(disk), error, error_size),
 		      /* may_fail= */ workload->capacity > 0, error, error_size);
 
-	result->steps = mode == CRASH_CUT    ? faulty_steps(disk)
-			: mode == CRASH_SYNC ? faulty_syncs(disk)
-					     : faulty_calls(disk);
+	result->steps = places_of(disk, mode);
 	faulty_restart_process(disk);
 	if (wrong == 0)
 		wrong = judge("undisturbed",
@@ -199,7 +274,7 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 				uint64_t seed)
 {
 	struct crash_result result = {0};
-	uint64_t tears = is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
+	uint64_t tears = mode == CRASH_ROT ? 1 : is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
 	uint64_t stride = 1;
 	struct crash_point point = {.mode = mode, .seed = seed};
 
@@ -208,6 +283,10 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 		return result;
 	if (!is_long())
 		stride = (result.steps + CRASH_AT_MAX - 1) / CRASH_AT_MAX;
+	else if (mode == CRASH_ROT)
+		stride = result.steps / CRASH_BITS_MAX;
+	if (mode == CRASH_ROT)
+		stride |= 1; /* every bit of a byte has its turn */
 	/* The seed moves the sample, so that several seeds find what lies between. */
 	for (point.at = 1 + (stride > 0 ? seed % stride : 0);
 	     point.at <= result.steps && result.failures < CRASH_FAILURE_MAX; point.at += stride) {
@@ -324,7 +403,8 @@ static bool run_workload(const struct arguments *arguments, const struct crash_w
 	bool good = true;
 
 	for (int mode = 0; mode < CRASH_MODE_COUNT; mode++) {
-		if (arguments->mode >= 0 && arguments->mode != mode)
+		if ((arguments->mode >= 0 && arguments->mode != mode) ||
+		    (mode == CRASH_ROT && !workload->rots))
 			continue;
 		for (uint64_t seed = 1; seed <= seeds; seed++) {
 			uint64_t wanted = arguments->seed > 0 ? arguments->seed : seed;
@@ -345,7 +425,7 @@ int crash_main(int argc, char **argv, const struct crash_workload *workloads, si
 
 	if (!parse(argc, argv, &arguments)) {
 		fprintf(stderr,
-			"usage: %s [--workload NAME] [--mode cut|eio|enospc|sync] [--seed N] "
+			"usage: %s [--workload NAME] [--mode cut|eio|enospc|sync|rot] [--seed N] "
 			"[--at N --tear N [--save FOLDER]]\n",
 			argv[0]);
 		return 2;

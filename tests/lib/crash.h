@@ -10,7 +10,8 @@
  * once more, with the power cut in the middle of that recovery.
  *
  * The same with other faults: the n-th call fails (EIO, ENOSPC; once, as a disk that has room
- * again), or the n-th sync fails and loses what it was to write.
+ * again), or the n-th sync fails and loses what it was to write. And, where the workload says so,
+ * a bit of what an undisturbed run left is flipped: that is found out, or does no harm.
  *
  * A failure prints how to replay it: `crash_wal --workload pages --mode cut --seed 1 --at 17
  * --tear 3`. More than CRASH_AT_MAX places are sampled, evenly; with TERN_LONG=1 in the environment
@@ -28,6 +29,9 @@
 /* Places of one mode and seed that are tried, unless TERN_LONG=1. */
 #define CRASH_AT_MAX 150
 
+/* Bits of one seed that are flipped, with TERN_LONG=1. */
+#define CRASH_BITS_MAX 20000
+
 /* Seeds of tearing at each place; TERN_LONG=1: four times as many. */
 #define CRASH_TEARS 3
 
@@ -36,6 +40,7 @@
 
 enum {
 	CRASH_E_WRONG = 1, /* not what was promised: 'error' says what */
+	CRASH_E_DETECTED,  /* of check(): refused as corrupt; right only when a bit was flipped */
 };
 
 enum crash_mode {
@@ -43,6 +48,7 @@ enum crash_mode {
 	CRASH_EIO,    /* a call fails with EIO */
 	CRASH_ENOSPC, /* a call fails with ENOSPC */
 	CRASH_SYNC,   /* a sync fails and loses what it was to write */
+	CRASH_ROT,    /* a bit flips, in a sector that isn't all zeros */
 	CRASH_MODE_COUNT,
 };
 
@@ -58,11 +64,14 @@ struct crash_workload {
 	int (*run)(void *model, struct io *io, char *error, size_t error_size);
 
 	/* Opens what the run left, and compares: all that was durable is there, nothing is that was
-	 * not begun. May write, and leaves it as durable as it was. Returns as run(). */
+	 * not begun. May write, and leaves it as durable as it was. Returns as run(), or
+	 * CRASH_E_DETECTED. */
 	int (*check)(const void *model, struct io *io, char *error, size_t error_size);
 
 	void (*end)(void *model);
 
+	bool rots; /* is run with flipped bits, too: the end of the run leaves nothing that looks
+		      torn when a bit of it is flipped, but what was not durable */
 	uint32_t piece_max; /* faulty_set_piece() */
 	uint64_t capacity;  /* faulty_set_capacity(); above 0 the run may end for want of room */
 };
@@ -71,14 +80,14 @@ struct crash_workload {
 struct crash_point {
 	enum crash_mode mode;
 	uint64_t seed; /* of the workload and the disk */
-	uint64_t at;   /* step, call or sync, from 1 */
+	uint64_t at;   /* step, call, sync or bit, from 1 */
 	uint64_t tear; /* seed of the restart */
 };
 
 struct crash_result {
-	uint64_t steps;    /* of an undisturbed run: steps, calls or syncs, as the mode has it */
-	uint64_t tries;    /* disks that were opened again */
-	uint64_t failures; /* of them */
+	uint64_t steps;           /* of an undisturbed run: steps, calls, syncs or bits */
+	uint64_t tries;           /* disks that were opened again */
+	uint64_t failures;        /* of them */
 	struct crash_point first; /* failure */
 	char error[256];          /* its text */
 };
@@ -96,7 +105,7 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 
 /*
  * The whole program: every workload in every mode, or what its arguments name:
- * [--workload NAME] [--mode cut|eio|enospc|sync] [--seed N] [--at N --tear N [--save FOLDER]].
+ * [--workload NAME] [--mode cut|eio|enospc|sync|rot] [--seed N] [--at N --tear N [--save FOLDER]].
  * Returns its exit status.
  */
 int crash_main(int argc, char **argv, const struct crash_workload *workloads, size_t count);

@@ -99,6 +99,11 @@ void faulty_image_read(const struct faulty_image *image, uint64_t offset, void *
 	}
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+	return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
 void faulty_image_write(struct faulty_image *image, uint64_t offset, const void *bytes, size_t size)
 {
 	const uint8_t *from = bytes;
@@ -107,9 +112,11 @@ void faulty_image_write(struct faulty_image *image, uint64_t offset, const void 
 		image->size = offset + size;
 	while (size > 0) {
 		size_t count = piece(offset, size);
-		struct faulty_page *page = own_page(image, offset / FAULTY_PAGE);
+		uint64_t page = offset / FAULTY_PAGE;
 
-		memcpy(page->bytes + offset % FAULTY_PAGE, from, count);
+		/* Files that are filled with zeros before they are used take nothing. */
+		if (page_at(image, page) || !is_zero(from, count))
+			memcpy(own_page(image, page)->bytes + offset % FAULTY_PAGE, from, count);
 		from += count;
 		offset += count;
 		size -= count;

@@ -4,9 +4,10 @@
 /*
  * Notebook - the smallest durable thing, for the tests of the crash tests
  *
- * A file 'notes' of numbered lines, each fixed by the seed, and a file 'title' that is replaced
- * whole: written as 'title.new', synced, renamed, the folder synced. It can be told to do without
- * one of those, and then a crash test has to find out.
+ * A file 'notes' of numbered lines, and a file 'title' that is replaced whole: written as
+ * 'title.new', synced, renamed, the folder synced. Each line says how many were durable before it:
+ * so a bad line before a good one that knows it as durable is corrupt (-EBADMSG), any other the
+ * end. It can be told to do without one of those, and then a crash test has to find out.
  *
  * Threads: one.
  */
@@ -22,14 +23,16 @@ enum notebook_bug {
 	NOTEBOOK_TITLE_UNSYNCED = 4, /* doesn't sync the new title before it is renamed */
 	NOTEBOOK_SYNC_AGAIN = 8,     /* tries a failed sync again */
 	NOTEBOOK_DEAF = 16,          /* doesn't look at what a write returns */
+	NOTEBOOK_BLIND = 32,         /* takes every bad line for the end */
 };
 
 struct notebook {
 	struct io *io;
 	struct io_file *notes;
 	uint64_t seed;
-	uint64_t count; /* lines */
-	uint64_t title; /* 0: none */
+	uint64_t count;   /* lines */
+	uint64_t durable; /* of them */
+	uint64_t title;   /* 0: none */
 	unsigned bugs;
 };
 

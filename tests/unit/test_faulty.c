@@ -476,6 +476,60 @@ static void a_queue_ends_operations_out_of_order(void **state)
 	faulty_free(disk);
 }
 
+static void a_queue_of_a_disk_without_power_ends_all_with_eio(void **state)
+{
+	struct faulty *disk = faulty_new(1);
+	struct io_file *file = open_file(disk, "a");
+	struct io_queue *queue;
+	struct io_op ops[3], *ended[3];
+	char bytes[3] = "abc";
+	uint32_t count = 0;
+	unsigned failed = 0;
+
+	assert_int_equal(io_queue_new(faulty_io(disk), 3, &queue), 0);
+	faulty_cut_at(disk, faulty_steps(disk) + 2);
+	for (unsigned i = 0; i < 3; i++) {
+		ops[i] = (struct io_op){
+			.file = file, .bytes = bytes + i, .size = 1, .offset = i, .kind = IO_WRITE};
+		assert_int_equal(io_queue_submit(queue, &ops[i]), 0);
+	}
+	while (count < 3) {
+		io_queue_wait(queue);
+		count += io_queue_poll(queue, ended, 3);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		failed += ops[i].result == -EIO;
+	assert_int_equal(failed, 2);
+	/* A handle of before the restart is dead on a queue as well. */
+	faulty_restart(disk, 1);
+	assert_int_equal(io_queue_submit(queue, &ops[0]), 0);
+	while (io_queue_poll(queue, ended, 1) == 0)
+		io_queue_wait(queue);
+	assert_int_equal(ops[0].result, -EIO);
+	io_queue_free(queue);
+	io_close(file);
+	faulty_free(disk);
+}
+
+static void zeros_take_room_on_the_disk(void **state)
+{
+	struct faulty *disk = faulty_new(1);
+	struct io_file *file = open_file(disk, "a");
+	uint8_t zeros[8192] = {0};
+
+	faulty_set_capacity(disk, 8192);
+	assert_int_equal(io_write(file, 0, zeros, sizeof(zeros)), 0);
+	assert_int_equal(io_write(file, 8192, zeros, 1), -ENOSPC);
+	assert_int_equal(size_of(disk, "a"), 8192);
+	/* And zeros over something are written. */
+	write_fill(file, 0, 'n', 4096);
+	assert_int_equal(io_write(file, 0, zeros, 4096), 0);
+	assert_int_equal(io_read(file, 0, zeros, 4096), 0);
+	assert_int_equal(zeros[0] | zeros[4095], 0);
+	io_close(file);
+	faulty_free(disk);
+}
+
 static void a_disk_is_saved_to_a_folder_and_loaded_from_it(void **state)
 {
 	char path[] = "/tmp/test_faulty.XXXXXX", command[80];
@@ -526,6 +580,8 @@ int main(void)
 		cmocka_unit_test(a_bit_rots_where_it_is_told_to),
 		cmocka_unit_test(clones_go_their_own_ways),
 		cmocka_unit_test(a_queue_ends_operations_out_of_order),
+		cmocka_unit_test(a_queue_of_a_disk_without_power_ends_all_with_eio),
+		cmocka_unit_test(zeros_take_room_on_the_disk),
 		cmocka_unit_test(a_disk_is_saved_to_a_folder_and_loaded_from_it),
 	};
 
