@@ -15,8 +15,9 @@ struct wal {
 	uint8_t *bytes;
 	size_t size;
 	size_t capacity;
-	struct entry *entries; /* that of LSN 1 first */
-	size_t count;
+	struct entry *entries; /* those that are kept */
+	size_t count;          /* of them */
+	uint64_t released;     /* LSNs that aren't */
 	size_t entry_capacity;
 	size_t begun; /* entries before the transaction; SIZE_MAX: none is open */
 	uint64_t tx;
@@ -53,30 +54,46 @@ void fake_wal_stop(struct wal *wal, int error)
 	wal->failed = error;
 }
 
-size_t fake_wal_count(const struct wal *wal)
+uint64_t fake_wal_count(const struct wal *wal)
 {
-	return wal->count;
+	return wal->released + wal->count;
 }
 
-struct record fake_wal_record(const struct wal *wal, size_t index)
+struct record fake_wal_record(const struct wal *wal, uint64_t index)
 {
-	const struct entry *entry = &wal->entries[index];
+	const struct entry *entry = &wal->entries[index - wal->released];
 	struct record record;
 
+	CHECK(index >= wal->released && index - wal->released < wal->count);
 	CHECK(record_decode(wal->bytes + entry->offset, entry->size, &record) == 0);
 	return record;
 }
 
-static size_t end_of_transaction(const struct wal *wal, size_t index)
+void fake_wal_release(struct wal *wal, uint64_t lsn)
 {
-	while (index < wal->count && fake_wal_record(wal, index).type != RECORD_TRANSACTION_COMMIT)
+	size_t gone = (size_t)(lsn - 1 - wal->released);
+	size_t offset = gone < wal->count ? wal->entries[gone].offset : wal->size;
+
+	memmove(wal->bytes, wal->bytes + offset, wal->size - offset);
+	memmove(wal->entries, wal->entries + gone, (wal->count - gone) * sizeof(*wal->entries));
+	wal->size -= offset;
+	wal->count -= gone;
+	wal->released += gone;
+	for (size_t i = 0; i < wal->count; i++)
+		wal->entries[i].offset -= offset;
+}
+
+static uint64_t end_of_transaction(const struct wal *wal, uint64_t index)
+{
+	while (index < fake_wal_count(wal) &&
+	       fake_wal_record(wal, index).type != RECORD_TRANSACTION_COMMIT)
 		index++;
 	return index;
 }
 
 int fake_wal_redo(const struct wal *wal, struct pager *pager, uint64_t from, uint64_t last)
 {
-	for (size_t i = from ? from - 1 : 0; i < wal->count && i < last; i++) {
+	for (uint64_t i = from ? from - 1 : 0; i < fake_wal_count(wal) && i < last; i++) {
 		struct record record = fake_wal_record(wal, i);
 		int result;
 
@@ -117,7 +134,7 @@ int wal_append(struct wal *wal, struct record *record)
 	if (!wal_has_room(wal, size, 1))
 		return WAL_E_BUSY;
 	reserve(wal, size);
-	record->lsn = wal->count + 1;
+	record->lsn = fake_wal_count(wal) + 1;
 	CHECK(record_encode(record, wal->bytes + wal->size) == 0);
 	wal->entries[wal->count++] = (struct entry){wal->size, size};
 	wal->size += size;
@@ -179,14 +196,15 @@ int wal_sync(struct wal *wal)
 {
 	if (wal->failed)
 		return wal->failed;
-	wal->durable = wal->count;
+	wal->durable = fake_wal_count(wal);
 	wal->used = 0;
 	return 0;
 }
 
 struct wal_position wal_position(const struct wal *wal)
 {
-	return (struct wal_position){.next = wal->count + 1, .durable = wal->durable, .oldest = 1};
+	return (struct wal_position){
+		.next = fake_wal_count(wal) + 1, .durable = wal->durable, .oldest = 1};
 }
 
 int wal_failed(const struct wal *wal)

@@ -22,9 +22,13 @@ void fake_wal_set_room(struct wal *wal, uint64_t bytes);
 /* wal_failed() says so from now on; 0: goes again. */
 void fake_wal_stop(struct wal *wal, int error);
 
-/* Records in it, and one of them, which borrows until the next append. */
-size_t fake_wal_count(const struct wal *wal);
-struct record fake_wal_record(const struct wal *wal, size_t index);
+/* Records in all, which is the last LSN, and one of them, by its LSN - 1; it borrows until the next
+ * append. */
+uint64_t fake_wal_count(const struct wal *wal);
+struct record fake_wal_record(const struct wal *wal, uint64_t index);
+
+/* Records below that LSN go; no transaction is open. */
+void fake_wal_release(struct wal *wal, uint64_t lsn);
 
 /* What a recovery does that finds all up to LSN 'last': gives the pager the records of committed
  * transactions from LSN 'from' on. Returns what pager_redo() does. */

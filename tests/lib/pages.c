@@ -78,6 +78,7 @@ void pages_checkpoint(struct pages *pages)
 		result = pager_checkpoint_poll(pages->pager, &done, &pages->state);
 	if (result || !done)
 		fail_with(pages, "checkpoint", result);
+	fake_wal_release(pages->wal, pages->state.lsn);
 }
 
 static int check_tree(struct pages *pages, uint64_t root, struct page_set *set)

@@ -35,7 +35,7 @@ void pages_crash(struct pages *pages, uint64_t seed);
 /* Commits, whatever time it is. */
 void pages_commit(struct pages *pages);
 
-/* Syncs the log and takes a checkpoint. */
+/* Syncs the log, takes a checkpoint, and gives up what it needs of the log no more. */
 void pages_checkpoint(struct pages *pages);
 
 /* Everything about the tree holds, and every page is in it or free (a second tree may be 0). */
