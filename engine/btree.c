@@ -20,7 +20,6 @@ int btree_create(struct pager *pager, uint64_t *ret_root)
 	return 0;
 }
 
-/* A page of entries to pages has at least one, so that there is a way down. */
 static int check_tree_page(struct pager *pager, const struct page *page, unsigned level)
 {
 	enum page_kind kind = level ? PAGE_BTREE_INTERNAL : PAGE_BTREE_LEAF;
@@ -32,33 +31,49 @@ static int check_tree_page(struct pager *pager, const struct page *page, unsigne
 	if (page_level(page->bytes) != level)
 		return pager_corrupt(pager, "page %" PRIu64 ": level: expected %u, found %u",
 				     page->number, level, page_level(page->bytes));
-	if (level && page_count(page->bytes) == 0)
-		return pager_corrupt(pager, "page %" PRIu64 ": count: expected at least 1, found 0",
-				     page->number);
 	return 0;
 }
 
-static int get_checked(struct pager *pager, uint64_t number, unsigned level, struct page *ret_page)
+/* Only a tree without entries has a page without: so there is always a way down, and to the
+ * next entry. */
+static int check_count(struct pager *pager, const struct page *page, bool is_root)
+{
+	if (page_count(page->bytes) > 0 || (is_root && page_level(page->bytes) == 0))
+		return 0;
+	return pager_corrupt(pager, "page %" PRIu64 ": count: expected at least 1, found 0",
+			     page->number);
+}
+
+/* Takes the pin back when the page isn't what it has to be. */
+static int check_got(struct pager *pager, struct page *page, unsigned level, bool is_root)
+{
+	int result = check_tree_page(pager, page, level);
+
+	if (result == 0)
+		result = check_count(pager, page, is_root);
+	if (result)
+		pager_put(pager, page);
+	return result;
+}
+
+static int get_checked(struct pager *pager, uint64_t number, unsigned level, bool is_root,
+		       struct page *ret_page)
 {
 	struct page page;
 	int result = pager_get(pager, number, &page);
 
-	if (result)
-		return result;
-	result = check_tree_page(pager, &page, level);
-	if (result) {
-		pager_put(pager, &page);
-		return result;
-	}
-	*ret_page = page;
-	return 0;
+	if (result == 0)
+		result = check_got(pager, &page, level, is_root);
+	if (result == 0)
+		*ret_page = page;
+	return result;
 }
 
 int btree_child(struct pager *pager, const struct page *parent, unsigned index,
 		struct page *ret_child)
 {
 	return get_checked(pager, entry_value(parent->bytes, index), page_level(parent->bytes) - 1,
-			   ret_child);
+			   /* is_root= */ false, ret_child);
 }
 
 int btree_root(const struct btree *tree, struct page *ret_root)
@@ -70,14 +85,14 @@ int btree_root(const struct btree *tree, struct page *ret_root)
 	if (result)
 		return result;
 	level = page_level(page.bytes);
-	result = check_tree_page(tree->pager, &page, level);
-	if (result == 0 && level >= BTREE_HEIGHT_MAX)
-		result = pager_corrupt(tree->pager,
-				       "page %" PRIu64 ": level: expected below %d, found %u",
-				       page.number, BTREE_HEIGHT_MAX, level);
-	if (result) {
-		pager_put(tree->pager, &page);
+	result = check_got(tree->pager, &page, level, /* is_root= */ true);
+	if (result)
 		return result;
+	if (level >= BTREE_HEIGHT_MAX) {
+		pager_put(tree->pager, &page);
+		return pager_corrupt(tree->pager,
+				     "page %" PRIu64 ": level: expected below %d, found %u",
+				     tree->root, BTREE_HEIGHT_MAX, level);
 	}
 	*ret_root = page;
 	return 0;
@@ -132,7 +147,7 @@ int btree_height(const struct btree *tree, uint32_t *ret_height)
 static int destroy_page(const struct btree *tree, uint64_t number, unsigned level)
 {
 	struct page page;
-	int result = get_checked(tree->pager, number, level, &page);
+	int result = get_checked(tree->pager, number, level, number == tree->root, &page);
 
 	if (result)
 		return result;

@@ -80,6 +80,11 @@ static int settle_level(const struct btree *tree, struct path *path, unsigned le
 	result = btree_child(tree->pager, above, slot ? slot - 1 : 1, &other);
 	if (result)
 		return result;
+	if (other.number == page->number) {
+		pager_put(tree->pager, &other);
+		return pager_corrupt(tree->pager, "page %" PRIu64 ": is in more than one place",
+				     page->number);
+	}
 	result = slot ? settle(tree->pager, above, slot, &other, page, ret_joined)
 		      : settle(tree->pager, above, 1, page, &other, ret_joined);
 	pager_put(tree->pager, &other);

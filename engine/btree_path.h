@@ -31,8 +31,8 @@ int path_add_count(const struct btree *tree, struct path *path, int64_t added);
 /* Whether the key is above all of the tree. */
 bool path_at_end(const struct path *path, uint64_t key);
 
-/* The leaf is full: splits pages so that it isn't, for an entry of that key. Returns as
- * pager_allocate(). */
+/* The leaf is full: splits pages so that it isn't, for an entry of that key; BTREE_E_CORRUPT when
+ * keys are in such a disorder that it still is. Returns as pager_allocate(). */
 int path_split(const struct btree *tree, struct path *path, uint64_t key);
 
 /* An entry was taken from the leaf: joins pages that have too few. Returns as pager_allocate(). */

@@ -180,6 +180,14 @@ static int split_level(const struct btree *tree, struct path *path, unsigned lev
 	return result;
 }
 
+/* Where keys don't rise, a split may move none of them. */
+static int check_room(const struct btree *tree, const struct page *page)
+{
+	if (page_count(page->bytes) < PAGE_ENTRY_MAX)
+		return 0;
+	return pager_corrupt(tree->pager, "page %" PRIu64 ": its keys don't rise", page->number);
+}
+
 int path_split(const struct btree *tree, struct path *path, uint64_t key)
 {
 	bool at_end = path_at_end(path, key);
@@ -190,7 +198,10 @@ int path_split(const struct btree *tree, struct path *path, uint64_t key)
 		level++;
 	if (level > path->top)
 		result = grow(tree, path);
-	while (level > 0 && result == 0)
+	while (level > 0 && result == 0) {
 		result = split_level(tree, path, --level, key, at_end);
+		if (result == 0)
+			result = check_room(tree, &path->pages[level]);
+	}
 	return result;
 }
