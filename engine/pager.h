@@ -126,7 +126,7 @@ uint64_t pager_changes(const struct pager *pager);
 struct pager_state *pager_state(struct pager *pager);
 
 /* The log is attached, and no transaction is open. Returns 0, or the negative errno that stopped
- * the pager or the log. */
+ * the pager or the log: the transaction is open all the same, and can only be rolled back. */
 int pager_begin(struct pager *pager);
 
 /* A page of zeros behind its header, from the free chain or the file's end; logged as PageAllocate.
@@ -184,7 +184,8 @@ int pager_redo(struct pager *pager, const struct record *record);
  * negative errno, after which those pages are still to be written. */
 int pager_work(struct pager *pager, uint32_t pages_max);
 
-/* Not in a transaction. A checkpoint that isn't whole yet is given up for this one. */
+/* Notes the next LSN, or, while a transaction is open, that behind its end. A checkpoint that isn't
+ * whole yet is given up for this one. */
 void pager_checkpoint_begin(struct pager *pager);
 
 /* Whether the one begun is whole (then '*ret_state' is what to remember); syncs the file as its

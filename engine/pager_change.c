@@ -160,15 +160,16 @@ int pager_begin(struct pager *pager)
 
 	CHECK(pager->wal && !change->open);
 	failed = pager->failed ? pager->failed : wal_failed(pager->wal);
-	if (failed && failed != -ENOSPC)
-		return failed;
+	/* A log that has no room may have some by the commit. */
+	if (failed == -ENOSPC)
+		failed = 0;
 	change->open = true;
-	change->error = 0;
+	change->error = failed;
 	change->count = 0;
 	change->size = 0;
 	change->record_count = 0;
 	change->before = pager->state;
-	return 0;
+	return failed;
 }
 
 /* A frame that is the transaction's own version of the page. */
@@ -496,6 +497,7 @@ void pager_adopt(struct pager *pager, uint64_t lsn)
 	}
 	pager->changes++;
 	change->open = false;
+	checkpoint_after_change(pager);
 }
 
 static int commit(struct pager *pager, uint64_t timestamp, uint64_t *ret_lsn)
@@ -552,4 +554,5 @@ void pager_rollback(struct pager *pager)
 	pager->changes++;
 	change->error = 0;
 	change->open = false;
+	checkpoint_after_change(pager);
 }

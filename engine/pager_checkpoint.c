@@ -37,11 +37,10 @@ int pager_work(struct pager *pager, uint32_t pages_max)
 	return 0;
 }
 
-void pager_checkpoint_begin(struct pager *pager)
+static void begin(struct pager *pager)
 {
 	struct checkpoint *checkpoint = &pager->checkpoint;
 
-	CHECK(pager->wal && !pager->change.open);
 	*checkpoint = (struct checkpoint){.begun = true};
 	for (uint32_t i = 0; i < pager->frame_count; i++) {
 		pager->frames[i].awaited = pager->frames[i].dirty;
@@ -51,6 +50,25 @@ void pager_checkpoint_begin(struct pager *pager)
 	pager->image_lsn = pager->state.lsn;
 	checkpoint->state = pager->state;
 	checkpoint->lsn = pager->state.lsn - 1;
+}
+
+/*
+ * What an open transaction has encoded was chosen for the checkpoint before, and what it changed of
+ * the state isn't committed: so it has to end first.
+ */
+void pager_checkpoint_begin(struct pager *pager)
+{
+	CHECK(pager->wal);
+	if (pager->change.open)
+		pager->checkpoint = (struct checkpoint){.wanted = true};
+	else
+		begin(pager);
+}
+
+void checkpoint_after_change(struct pager *pager)
+{
+	if (pager->checkpoint.wanted)
+		begin(pager);
 }
 
 int pager_checkpoint_poll(struct pager *pager, bool *ret_done, struct pager_state *ret_state)

@@ -71,6 +71,7 @@ struct change {
 };
 
 struct checkpoint {
+	bool wanted; /* when the open transaction is over */
 	bool begun;
 	uint64_t awaited; /* frames that are to be written */
 	uint64_t lsn;     /* the log must be durable up to here when it is whole */
@@ -149,6 +150,9 @@ void cache_dirty(struct pager *pager, uint32_t frame, uint64_t flush_lsn);
 /* Whether it may be written, and then does. Returns 0 or a negative errno. */
 bool cache_may_write(const struct pager *pager, uint32_t frame);
 int cache_write(struct pager *pager, uint32_t frame);
+
+/* A transaction is over: begins the checkpoint that waited for it. */
+void checkpoint_after_change(struct pager *pager);
 
 /* Gives the file room for the page. Returns 0 or a negative errno. */
 int pager_grow(struct pager *pager, uint64_t number);

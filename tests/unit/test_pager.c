@@ -341,6 +341,11 @@ static void a_stopped_log_takes_no_transactions(void **state)
 	pager_rollback(pages.pager);
 	assert_int_equal(byte_of(&pages, 1, 60), 1);
 	assert_int_equal(pager_begin(pages.pager), -EIO);
+	set_byte(&pages, 1, 60, 6);
+	assert_int_equal(pager_commit(pages.pager, TIMESTAMP), -ECANCELED);
+	assert_int_equal(pager_append(pages.pager, TIMESTAMP), -ECANCELED);
+	pager_rollback(pages.pager);
+	assert_int_equal(byte_of(&pages, 1, 60), 1);
 	pages_deinit(&pages);
 }
 
@@ -439,6 +444,44 @@ static void a_checkpoint_goes_on_while_pages_change(void **state)
 	assert_int_equal(pages_recover(&pages, end_of(&pages)), 0);
 	assert_int_equal(byte_of(&pages, 1, 60), 6);
 	assert_int_equal(byte_of(&pages, 2, 60), 2);
+	pages_deinit(&pages);
+}
+
+static void a_checkpoint_waits_for_the_open_transaction(void **state)
+{
+	struct pager_state found;
+	struct pages pages;
+	struct page page;
+	bool done;
+
+	pages_init(&pages, CACHE);
+	make_page(&pages, 1);
+	assert_int_equal(wal_sync(pages.wal), 0);
+	assert_int_equal(pager_begin(pages.pager), 0);
+	set_byte(&pages, 1, 60, 6);
+	assert_int_equal(pager_allocate(pages.pager, PAGE_EDGES, &page), 0);
+	pager_put(pages.pager, &page);
+	pager_checkpoint_begin(pages.pager);
+	assert_int_equal(pager_work(pages.pager, 10), 0);
+	assert_int_equal(pager_checkpoint_poll(pages.pager, &done, &found), 0);
+	assert_false(done);
+	pages_commit(&pages);
+	assert_int_equal(wal_sync(pages.wal), 0);
+	assert_int_equal(pager_work(pages.pager, 10), 0);
+	assert_int_equal(pager_checkpoint_poll(pages.pager, &done, &found), 0);
+	assert_true(done);
+	assert_int_equal(found.lsn, end_of(&pages) + 1);
+	assert_int_equal(found.page_count, 2);
+
+	/* A rollback is an end too. */
+	assert_int_equal(pager_begin(pages.pager), 0);
+	set_byte(&pages, 1, 60, 7);
+	pager_state(pages.pager)->edge_count = 9;
+	pager_checkpoint_begin(pages.pager);
+	pager_rollback(pages.pager);
+	assert_int_equal(pager_checkpoint_poll(pages.pager, &done, &found), 0);
+	assert_true(done);
+	assert_int_equal(found.edge_count, 0);
 	pages_deinit(&pages);
 }
 
@@ -556,6 +599,7 @@ static void a_failed_sync_stops_everything(void **state)
 	assert_int_equal(pager_checkpoint_poll(pages.pager, &done, &found), -EIO);
 	assert_int_equal(pager_checkpoint_poll(pages.pager, &done, &found), -EIO);
 	assert_int_equal(pager_begin(pages.pager), -EIO);
+	pager_rollback(pages.pager);
 	assert_int_equal(pager_work(pages.pager, 10), -EIO);
 	assert_int_equal(pager_get(pages.pager, 1, &page), 0); /* what is cached is right */
 	pager_put(pages.pager, &page);
@@ -670,6 +714,7 @@ int main(void)
 		cmocka_unit_test(an_image_leaves_out_the_zeros_at_its_end),
 		cmocka_unit_test(a_torn_page_is_redone_from_its_image),
 		cmocka_unit_test(a_checkpoint_goes_on_while_pages_change),
+		cmocka_unit_test(a_checkpoint_waits_for_the_open_transaction),
 		cmocka_unit_test(every_flipped_bit_is_found),
 		cmocka_unit_test(a_page_in_anothers_place_is_found),
 		cmocka_unit_test(a_file_of_another_store_is_refused),
