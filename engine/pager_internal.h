@@ -6,7 +6,8 @@
  *
  *      pager.c             opening, pins, errors
  *      pager_cache.c       frames: finding, reading, giving up, writing
- *      pager_change.c      transactions
+ *      pager_change.c      transactions: pages
+ *      pager_records.c     transactions: records
  *      pager_redo.c        recovery
  *      pager_checkpoint.c  writing behind, checkpoints
  *
@@ -156,6 +157,24 @@ void checkpoint_after_change(struct pager *pager);
 
 /* Gives the file room for the page. Returns 0 or a negative errno. */
 int pager_grow(struct pager *pager, uint64_t number);
+
+/* Notes an error, after which the transaction can only be rolled back; returns it. */
+int change_fail(struct pager *pager, int result);
+
+/* The copy's records are whole: what is noted of it is in them. */
+void change_note_logged(struct frame *entry);
+
+/* Makes sure that redo finds the copy as it is now. Returns 0, PAGER_E_FULL or -ENOMEM. */
+int change_log_state(struct pager *pager, uint32_t frame);
+
+/* Encodes what is noted of all copies; returns the same. */
+int change_log_noted(struct pager *pager);
+
+/* A PageAllocate or PageFree; returns the same. */
+int change_log_page(struct pager *pager, enum record_type type, uint64_t number, uint32_t checksum);
+
+/* What the log said, in the pager's words. */
+int change_result(const struct pager *pager, int result);
 
 /* The pages that a record is about. Returns their count. */
 #define RECORD_PAGES_MAX 2
