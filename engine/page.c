@@ -14,8 +14,10 @@
 static const uint8_t magic[8] = {'T', 'E', 'R', 'N', 'P', 'A', 'G', '\n'};
 
 static const char *const names[PAGE_KIND_COUNT] = {
-	[PAGE_FREE] = "free",   [PAGE_BTREE_LEAF] = "leaf", [PAGE_BTREE_INTERNAL] = "internal",
-	[PAGE_EDGES] = "edges", [PAGE_FILE] = "file",
+	[PAGE_FREE] = "free",
+	[PAGE_BTREE_LEAF] = "leaf",
+	[PAGE_BTREE_INTERNAL] = "internal",
+	[PAGE_FILE] = "file",
 };
 
 const char *page_kind_name(unsigned kind)
@@ -68,15 +70,7 @@ uint32_t page_checksum(const uint8_t *page)
 
 static unsigned count_max(enum page_kind kind)
 {
-	switch (kind) {
-	case PAGE_BTREE_LEAF:
-	case PAGE_BTREE_INTERNAL:
-		return PAGE_ENTRY_MAX;
-	case PAGE_EDGES:
-		return (PAGE_SIZE - PAGE_HEADER) / 8;
-	default:
-		return 0;
-	}
+	return kind == PAGE_FREE ? 0 : PAGE_ENTRY_MAX;
 }
 
 static bool refuse(char *error, uint64_t number, const char *what, uint64_t expected,

@@ -49,7 +49,6 @@ enum page_kind {
 	PAGE_FREE = 0, /* link: the next one of the chain */
 	PAGE_BTREE_LEAF,
 	PAGE_BTREE_INTERNAL,
-	PAGE_EDGES,
 	PAGE_FILE, /* page 0 */
 	PAGE_KIND_COUNT,
 };

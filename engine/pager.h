@@ -18,7 +18,7 @@
  * Torn pages. The first record about a page after a checkpoint began is the whole page (PageWrite
  * at offset 0) or a PageAllocate; recovery takes either as it is, whatever the file has, and every
  * later record on top of it. So a page that a power cut tore is never read, records that say
- * what happens to a page (BTreeSplit, EdgeInsert, EdgeDelete, PageFree) find it as it was, and a
+ * what happens to a page (BTreeSplit, PageFree) find it as it was, and a
  * recovery that was itself interrupted can run again.
  *
  * A checkpoint is fuzzy: pager_checkpoint_begin() notes the next LSN, pages dirty then are
@@ -146,10 +146,10 @@ int pager_edit(struct pager *pager, struct page *page);
  * pager_release() about the page. What a record of its own describes isn't logged so. */
 void pager_log_bytes(struct pager *pager, const struct page *page, uint32_t offset, uint32_t size);
 
-/* Logs a record. One that pager_redo() does again (BTreeSplit, EdgeInsert, EdgeDelete) comes
- * before the change: its pages are edited, and still as redo will find them. Others (of the key
- * space) are only carried. Copies bytes; lsn and timestamp are the commit's affair. Returns 0,
- * PAGER_E_FULL or a negative errno. */
+/* Logs a record. A BTreeSplit, which pager_redo() does again, comes before the change: its
+ * pages are edited, and still as redo will find them. Others (EdgeInsert, the key space's) are
+ * only carried. Copies bytes; lsn and timestamp are the commit's affair. Returns 0, PAGER_E_FULL or
+ * a negative errno. */
 int pager_log(struct pager *pager, const struct record *record);
 
 /* Appends everything as one transaction of the log; without changes, nothing. Returns 0;

@@ -179,10 +179,6 @@ unsigned pager_record_pages(const struct record *record, uint64_t ret_pages[RECO
 		ret_pages[0] = record->split.original;
 		ret_pages[1] = record->split.created;
 		return 2;
-	case RECORD_EDGE_INSERT:
-	case RECORD_EDGE_DELETE:
-		ret_pages[0] = record->edge.page;
-		return 1;
 	default:
 		return 0;
 	}

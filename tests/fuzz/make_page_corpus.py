@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 
-FREE, LEAF, INTERNAL, EDGES = range(4)
+FREE, LEAF, INTERNAL = range(3)
 PAGE = 4096
 
 
@@ -75,8 +75,8 @@ CASES = {
     "level_too_high": page(1, INTERNAL, [(0, 2)], level=12) + leaf(2, 0, 100),
     "level_of_leaf": page(1, LEAF, [(0, 2)], level=3),
     "count_too_high": page(1, LEAF, [(1, 1)], count=255),
-    "edges_count": page(1, LEAF) + page(2, EDGES, count=508),
-    "file_kind": page(1, 4),
+    "free_with_count": page(1, LEAF) + page(2, FREE, count=3),
+    "file_kind": page(1, 3),
     "no_kind": page(1, 200),
     "short": b"\1",
 }

@@ -13,7 +13,7 @@ import unittest
 
 TERN = os.path.join(sys.argv[1], "tern")
 PAGE = 4096
-FREE, LEAF, INTERNAL, EDGES, FILE = range(5)
+FREE, LEAF, INTERNAL, FILE = range(4)
 
 
 def crc32c(data):
@@ -57,19 +57,20 @@ class DumpPages(unittest.TestCase):
         top = 2 ** 64 - 1
         data = first() + tree(1, INTERNAL, [(0, 2), (50, 3)], lsn=9, level=1, link=3)
         data += tree(2, LEAF, [(5, 500), (6, 600)], lsn=8, link=3) + tree(3, LEAF, [(top, 1)], lsn=10)
-        data += page(4, EDGES, lsn=11, count=7) + page(5, FREE, lsn=12, link=7) + page(6, FREE, lsn=13, link=5)
+        data += page(4, LEAF, lsn=11) + page(5, FREE, lsn=12, link=7) + page(6, FREE, lsn=13, link=5)
         data += page(7, FREE, lsn=2) + bytes(3 * PAGE)
         file, *pages, chain, end = self.lines(data)
         self.assertEqual((file["event"], file["version"], file["page_size"]), ("pages", 1, PAGE))
         self.assertEqual(file["store"], bytes(range(16)).hex())
         self.assertEqual([line["number"] for line in pages], list(range(1, 8)))
         self.assertEqual([line["kind"] for line in pages],
-                         ["internal", "leaf", "leaf", "edges", "free", "free", "free"])
+                         ["internal", "leaf", "leaf", "leaf", "free", "free", "free"])
         self.assertEqual([line["lsn"] for line in pages], [9, 8, 10, 11, 12, 13, 2])
         self.assertEqual(pages[0]["entries"], [[0, 2], [50, 3]])
         self.assertEqual((pages[0]["level"], pages[0]["count"], pages[0]["link"]), (1, 2, 3))
         self.assertEqual(pages[2]["entries"], [[str(top), 1]])
-        self.assertEqual((pages[3]["count"], "entries" in pages[3]), (7, False))
+        self.assertEqual((pages[3]["count"], pages[3]["entries"]), (0, []))
+        self.assertNotIn("entries", pages[4])
         self.assertEqual(chain, {"event": "free", "chain": [6, 5, 7]})
         self.assertEqual(end, {"event": "end", "pages": 7, "free": 3, "unwritten": 3, "bad": 0})
         text = self.run_on(data).stdout

@@ -196,12 +196,12 @@ static void a_page_of_the_wrong_level(void **state)
 
 static void a_page_of_the_wrong_kind(void **state)
 {
-	uint8_t kind = PAGE_EDGES;
+	uint8_t kind = PAGE_BTREE_INTERNAL;
 	struct fixture fixture;
 
 	open_tree(&fixture);
 	tamper(&fixture, 3, PAGE_AT_KIND, &kind, 1);
-	expect(&fixture, "page 3: kind: expected leaf, found edges");
+	expect(&fixture, "page 3: kind: expected leaf, found internal");
 }
 
 static void a_page_in_two_places(void **state)
@@ -220,7 +220,7 @@ static void a_page_that_is_nowhere(void **state)
 
 	open_tree(&fixture);
 	assert_int_equal(pager_begin(fixture.pages.pager), 0);
-	assert_int_equal(pager_allocate(fixture.pages.pager, PAGE_EDGES, &page), 0);
+	assert_int_equal(pager_allocate(fixture.pages.pager, PAGE_BTREE_LEAF, &page), 0);
 	pager_put(fixture.pages.pager, &page);
 	pages_commit(&fixture.pages);
 	expect(&fixture, "page 6: is nowhere, and not free");
@@ -265,7 +265,7 @@ static void a_chain_of_free_pages_that_goes_round(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct page page;
 
-		assert_int_equal(pager_allocate(fixture.pages.pager, PAGE_EDGES, &page), 0);
+		assert_int_equal(pager_allocate(fixture.pages.pager, PAGE_BTREE_LEAF, &page), 0);
 		pager_put(fixture.pages.pager, &page);
 	}
 	assert_int_equal(pager_release(fixture.pages.pager, 6), 0);

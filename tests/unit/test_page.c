@@ -48,9 +48,9 @@ static void page_0_has_the_documents_bytes(void **state)
 {
 	static const char hex[] = "0000000000000000"
 				  "0000000000000000"
-				  "2214d307"
+				  "4359224d"
 				  "0000"
-				  "04"
+				  "03"
 				  "00"
 				  "0000000000000000"
 				  "5445524e5041470a"
@@ -108,7 +108,7 @@ static void a_refusal_says_page_expected_and_found(void **state)
 	page[PAGE_AT_KIND] = PAGE_FILE;
 	page_seal(page);
 	assert_false(page_check(page, 7, error));
-	assert_string_equal(error, "page 7: kind: expected below 4, found 4");
+	assert_string_equal(error, "page 7: kind: expected below 3, found 3");
 }
 
 static void a_page_of_zeros_is_no_page(void **state)
@@ -136,7 +136,7 @@ static void used_bytes_end_at_the_last_that_is_not_zero(void **state)
 {
 	uint8_t page[PAGE_SIZE];
 
-	page_init(page, 1, PAGE_EDGES);
+	page_init(page, 1, PAGE_BTREE_LEAF);
 	assert_int_equal(page_used(page), PAGE_HEADER);
 	for (unsigned at = PAGE_HEADER; at < PAGE_SIZE; at++) {
 		page[at] = 1;

@@ -19,7 +19,7 @@ static uint64_t make_page(struct pages *pages, uint8_t fill)
 	uint64_t number;
 
 	assert_int_equal(pager_begin(pages->pager), 0);
-	assert_int_equal(pager_allocate(pages->pager, PAGE_EDGES, &page), 0);
+	assert_int_equal(pager_allocate(pages->pager, PAGE_BTREE_LEAF, &page), 0);
 	memset(page.bytes + PAGE_HEADER, fill, PAGE_SIZE - PAGE_HEADER);
 	pager_log_bytes(pages->pager, &page, PAGE_HEADER, PAGE_SIZE - PAGE_HEADER);
 	number = page.number;
@@ -127,7 +127,7 @@ static void a_rollback_leaves_pages_and_counts_as_they_were(void **state)
 	assert_int_equal(pager_begin(pages.pager), 0);
 	set_byte(&pages, number, 50, 9);
 	assert_int_equal(byte_of(&pages, number, 50), 9);
-	assert_int_equal(pager_allocate(pages.pager, PAGE_EDGES, &page), 0);
+	assert_int_equal(pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page), 0);
 	pager_put(pages.pager, &page);
 	assert_int_equal(pager_release(pages.pager, number), 0);
 	pager_state(pages.pager)->edge_count = 5;
@@ -289,7 +289,7 @@ static void a_cache_full_of_undurable_pages_is_busy_until_the_log_is_synced(void
 	for (unsigned i = 0; i < PAGER_CACHE_MIN; i++)
 		make_page(&pages, (uint8_t)i);
 	assert_int_equal(pager_begin(pages.pager), 0);
-	result = pager_allocate(pages.pager, PAGE_EDGES, &page);
+	result = pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page);
 	assert_int_equal(result, PAGER_E_BUSY);
 	pager_rollback(pages.pager);
 	assert_int_equal(wal_sync(pages.wal), 0);
@@ -377,7 +377,7 @@ static void an_image_leaves_out_the_zeros_at_its_end(void **state)
 
 	pages_init(&pages, CACHE);
 	assert_int_equal(pager_begin(pages.pager), 0);
-	assert_int_equal(pager_allocate(pages.pager, PAGE_EDGES, &page), 0);
+	assert_int_equal(pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page), 0);
 	page.bytes[50] = 3;
 	pager_log_bytes(pages.pager, &page, PAGE_HEADER, PAGE_SIZE - PAGE_HEADER);
 	pager_put(pages.pager, &page);
@@ -459,7 +459,7 @@ static void a_checkpoint_waits_for_the_open_transaction(void **state)
 	assert_int_equal(wal_sync(pages.wal), 0);
 	assert_int_equal(pager_begin(pages.pager), 0);
 	set_byte(&pages, 1, 60, 6);
-	assert_int_equal(pager_allocate(pages.pager, PAGE_EDGES, &page), 0);
+	assert_int_equal(pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page), 0);
 	pager_put(pages.pager, &page);
 	pager_checkpoint_begin(pages.pager);
 	assert_int_equal(pager_work(pages.pager, 10), 0);
@@ -565,7 +565,7 @@ static void a_full_disk_is_said_and_the_rollback_leaves_all_as_it_was(void **sta
 	faulty_set_capacity(pages.disk, 100 * PAGE_SIZE);
 	while (result == 0) {
 		assert_int_equal(pager_begin(pages.pager), 0);
-		result = pager_allocate(pages.pager, PAGE_EDGES, &page);
+		result = pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page);
 		if (result)
 			break;
 		last = page.number;
@@ -679,7 +679,7 @@ static void the_log_is_told_at_most_what_is_pending(void **state)
 
 		assert_int_equal(pager_begin(pages.pager), 0);
 		set_byte(&pages, 1, 60, 5);
-		assert_int_equal(pager_allocate(pages.pager, PAGE_EDGES, &page), 0);
+		assert_int_equal(pager_allocate(pages.pager, PAGE_BTREE_LEAF, &page), 0);
 		pager_put(pages.pager, &page);
 		pager_pending(pages.pager, &bytes, &count);
 		pages_commit(&pages);
