@@ -77,6 +77,7 @@ struct wal {
 	enum step step;
 	bool under_way; /* 'op' */
 	bool waits;     /* 'op' failed for want of room */
+	bool blocks;    /* wal_sync() is under way: operations are done at once */
 	struct io_op op;
 	enum wish now;  /* of the flush under way */
 	enum wish next; /* of the one that follows it */
@@ -397,6 +398,19 @@ bool wal_has_room(const struct wal *wal, uint64_t bytes, uint32_t count)
 
 /* ---- flush ---- */
 
+static void take_end(struct wal *wal);
+
+/* For a caller that blocks anyhow: without the way through the kernel's workers and back. */
+static int do_now(const struct io_op *op)
+{
+	int result = op->kind == IO_SYNC ? 0 : io_write(op->file, op->offset, op->bytes, op->size);
+
+	if (result == 0 && op->kind != IO_WRITE)
+		/* What a sync lost for want of room is lost all the same. */
+		result = io_sync(op->file) < 0 ? -EIO : 0;
+	return result;
+}
+
 static void submit(struct wal *wal, enum step step, enum io_kind kind, struct wal_part part)
 {
 	int result;
@@ -408,6 +422,11 @@ static void submit(struct wal *wal, enum step step, enum io_kind kind, struct wa
 				 .offset = part.offset,
 				 .size = (uint32_t)part.size,
 				 .kind = kind};
+	if (wal->blocks) {
+		wal->op.result = do_now(&wal->op);
+		take_end(wal);
+		return;
+	}
 	result = io_queue_submit(wal->queue, &wal->op);
 	if (!result)
 		return;
@@ -654,7 +673,7 @@ bool wal_poll(struct wal *wal)
 	return count > 0;
 }
 
-int wal_sync(struct wal *wal)
+static int sync_blocking(struct wal *wal)
 {
 	uint64_t target = (wal->in_tx ? wal->tx_lsn : wal->next_lsn) - 1;
 
@@ -666,10 +685,22 @@ int wal_sync(struct wal *wal)
 			return result;
 		if (wal->step == STEP_NONE)
 			wal_flush(wal, /* sync= */ true);
+		if (wal->durable >= target)
+			break;
 		io_queue_wait(wal->queue);
 		(void)wal_poll(wal);
 	}
 	return 0;
+}
+
+int wal_sync(struct wal *wal)
+{
+	wal->blocks = true;
+	int result = sync_blocking(wal);
+	wal->blocks = false;
+	/* The next segment is made meanwhile. */
+	(void)wal_poll(wal);
+	return result;
 }
 
 int wal_failed(const struct wal *wal)

@@ -5,8 +5,11 @@
 #include "engine/store.h"
 #include "perf/store/peer.h"
 
+#include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WRITERS_MAX 256
 
@@ -21,6 +24,18 @@ static void need(int r, const char *what)
 		peer_die(what, r < 0 ? strerror(-r) : "refused");
 }
 
+/* The owner polls on a core of its own, as in a node; the others' threads have all cores. */
+static void pin(bool on)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t cores;
+
+	CPU_ZERO(&cores);
+	for (long cpu = on ? online - 1 : 0; cpu < online; cpu++)
+		CPU_SET(cpu, &cores);
+	(void)sched_setaffinity(0, sizeof(cores), &cores);
+}
+
 static void *tern_open(const char *folder)
 {
 	struct database *database = calloc(1, sizeof(*database));
@@ -29,10 +44,12 @@ static void *tern_open(const char *folder)
 
 	if (database == NULL)
 		peer_die("tern", "no memory");
+	pin(true);
 	if (io_ring_new(folder, true, &database->io) != 0)
 		need(io_plain_new(folder, true, &database->io), "tern: folder");
 	if (store_open(database->io, &options, &database->store, error, sizeof(error)) != 0)
 		peer_die("tern", error);
+	pin(false);
 	return database;
 }
 
@@ -94,8 +111,7 @@ static void tern_put(void *session, const uint8_t *key, const uint8_t *value, si
 
 	stage(database, key, value, value_size);
 	uint64_t lsn = commit(database, STORE_SYNC);
-	while (!store_is_done(database->store, lsn))
-		need(store_poll(database->store, clock_now_ns()), "tern: poll");
+	need(store_sync(database->store), "tern: sync");
 	if (lsn % 64 == 0)
 		work(database);
 }
@@ -171,6 +187,7 @@ static uint64_t tern_many(void *context, uint32_t writers, peer_next_fn next, vo
 	if (value == NULL || writers > WRITERS_MAX)
 		peer_die("tern", "too many writers");
 
+	pin(true);
 	while ((now_ns = clock_now_ns()) < until_ns) {
 		for (uint32_t i = 0; i < writers; i++) {
 			if (waits[i] != 0 && !store_is_done(database->store, waits[i]))
@@ -185,6 +202,7 @@ static uint64_t tern_many(void *context, uint32_t writers, peer_next_fn next, vo
 			work(database);
 	}
 	need(store_sync(database->store), "tern: sync");
+	pin(false);
 	free(value);
 	return done;
 }
