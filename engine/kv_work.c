@@ -200,15 +200,22 @@ static void begin_flush(struct kv *kv)
 	begin(kv, &kv->flush, &plan);
 }
 
+/* What is to be compacted is sealed as soon as there is room for it. */
+static void seal_for_compaction(struct kv *kv)
+{
+	const struct kv_view *view = kv->view;
+	const struct memtable *live = view->mems[0]->memtable;
+
+	if (!kv->compact_all || memtable_count(live) == 0 ||
+	    memtable_seqno_min(live) > kv->compact_target)
+		return;
+	/* Busy, or no memory: the next call tries again. */
+	(void)kv_flush(kv);
+}
+
 static void begin_compaction(struct kv *kv)
 {
 	struct compact_plan plan;
-
-	/* What is to be compacted is sealed as soon as there is room. */
-	if (kv->compact_all && kv->view->mem_count <= KV_SEALED_MAX &&
-	    memtable_count(kv->view->mems[0]->memtable) > 0 &&
-	    memtable_seqno_min(kv->view->mems[0]->memtable) <= kv->compact_target)
-		(void)kv_flush(kv);
 
 	if (kv->compaction_stopped || !kv_pick(kv, &plan))
 		return;
@@ -254,6 +261,7 @@ int kv_work(struct kv *kv, enum kv_need *ret_need)
 		result = end(kv, &kv->compaction);
 	if (result)
 		return result;
+	seal_for_compaction(kv);
 	if (state_of(&kv->flush.state) == KV_JOB_IDLE)
 		begin_flush(kv);
 	if (state_of(&kv->compaction.state) == KV_JOB_IDLE)

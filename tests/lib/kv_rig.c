@@ -3,8 +3,8 @@
 
 #include "base/byteorder.h"
 #include "base/check.h"
+#include "engine/memtable.h"
 #include "engine/merge_op.h"
-#include "tests/lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +15,13 @@ static uint64_t rig_clock(void *context)
 	return ((struct kv_rig *)context)->now;
 }
 
-void kv_rig_init(struct kv_rig *rig, struct faulty *disk)
+void kv_rig_init(struct kv_rig *rig, struct io *io)
 {
 	*rig = (struct kv_rig){
-		.disk = disk,
+		.io = io,
 		.now = 1000,
 		.options = {.memtable_size = 48 << 10,
+			    .cache_size = 4 << 20,
 			    .table_size = 12 << 10,
 			    .level_size = 48 << 10,
 			    .clock = rig_clock},
@@ -48,15 +49,15 @@ void kv_rig_close(struct kv_rig *rig)
 int kv_rig_open(struct kv_rig *rig)
 {
 	const struct ledger_options options = {.create = true};
-	struct io *io = faulty_io(rig->disk);
-	int result = ledger_open(io, &options, &rig->ledger, rig->error, sizeof(rig->error));
+	int result = ledger_open(rig->io, &options, &rig->ledger, rig->error, sizeof(rig->error));
 
 	rig->options.clock_context = rig;
 	if (result) {
 		rig->ledger = NULL;
 		return result == LEDGER_E_CORRUPT ? KV_E_CORRUPT : result;
 	}
-	result = kv_open(io, rig->ledger, &rig->options, &rig->kv, rig->error, sizeof(rig->error));
+	result = kv_open(rig->io, rig->ledger, &rig->options, &rig->kv, rig->error,
+			 sizeof(rig->error));
 	if (result)
 		rig->kv = NULL;
 	uint64_t index = 0;
@@ -137,12 +138,12 @@ int kv_rig_apply(struct kv_rig *rig, uint64_t *index)
 	return 0;
 }
 
-void kv_rig_put(struct kv_rig *rig, const struct kv_change *change)
+int kv_rig_put(struct kv_rig *rig, const struct kv_change *change)
 {
 	uint64_t index = rig->count;
 
 	kv_rig_note(rig, change);
-	assert_int_equal(kv_rig_apply(rig, &index), 0);
+	return kv_rig_apply(rig, &index);
 }
 
 int kv_rig_work(struct kv_rig *rig)
@@ -303,13 +304,34 @@ struct kv_expected kv_rig_expected(const struct kv_rig *rig, const uint8_t *key,
 	return state;
 }
 
-static void assert_is(const struct kv_expected *expected, const struct entry *entry)
+static int wrong(struct kv_rig *rig, const uint8_t *key, uint64_t seqno, const char *what)
 {
-	assert_int_equal(entry->kind, ENTRY_VALUE);
-	assert_int_equal(entry->type, expected->type);
-	assert_int_equal(entry->value.size, expected->size);
-	if (expected->size > 0)
-		assert_memory_equal(entry->value.bytes, expected->value, expected->size);
+	snprintf(rig->error, sizeof(rig->error), "key %s at %llu: %s", (const char *)key,
+		 (unsigned long long)seqno, what);
+	return KV_RIG_E_WRONG;
+}
+
+/* 'entry' is NULL where there is no value. */
+static int compare_entry(struct kv_rig *rig, const uint8_t *key, uint32_t size, uint64_t seqno,
+			 const struct entry *entry)
+{
+	struct kv_expected expected = kv_rig_expected(rig, key, size, seqno);
+	const char *what = NULL;
+
+	if (!entry && expected.there)
+		what = "it isn't there";
+	else if (entry && !expected.there)
+		what = "it is there";
+	else if (entry && entry->kind != ENTRY_VALUE)
+		what = "it is no value";
+	else if (entry && entry->type != expected.type)
+		what = "its type is another";
+	else if (entry && (entry->value.size != expected.size ||
+			   (expected.size > 0 &&
+			    memcmp(entry->value.bytes, expected.value, expected.size) != 0)))
+		what = "its value is another";
+	free(expected.value);
+	return what ? wrong(rig, key, seqno, what) : 0;
 }
 
 int kv_rig_check_key(struct kv_rig *rig, uint64_t index, uint64_t seqno, unsigned flags)
@@ -322,37 +344,30 @@ int kv_rig_check_key(struct kv_rig *rig, uint64_t index, uint64_t seqno, unsigne
 
 	if (result && result != KV_E_ABSENT)
 		return result;
-	struct kv_expected expected = kv_rig_expected(rig, key, size, seqno);
-	assert_int_equal(result, expected.there ? 0 : KV_E_ABSENT);
-	if (!result)
-		assert_is(&expected, &entry);
-	free(expected.value);
-	return 0;
+	return compare_entry(rig, key, size, seqno, result ? NULL : &entry);
 }
 
-/* What stands at the cursor is what the model has next, in either direction. */
+/* What stands at the cursor is what the model has next, in either direction. Returns KV_E_ABSENT at
+ * the end. */
 static int check_step(struct kv_rig *rig, const struct kv_cursor *cursor, int result,
 		      uint64_t seqno, int *index, int step)
 {
+	const struct entry *entry = result ? NULL : kv_cursor_entry(cursor);
+
 	if (result && result != KV_E_ABSENT)
 		return result;
 	for (*index += step; *index >= 0 && *index < KV_RIG_KEYS; *index += step) {
 		uint8_t key[16];
 		uint32_t size = kv_rig_key((uint64_t)*index, key);
-		struct kv_expected expected = kv_rig_expected(rig, key, size, seqno);
+		bool here = entry && entry->key.size == size &&
+			    memcmp(entry->key.bytes, key, size) == 0;
+		int error = compare_entry(rig, key, size, seqno, here ? entry : NULL);
 
-		if (!expected.there)
-			continue;
-		assert_int_equal(result, 0);
-		const struct entry *entry = kv_cursor_entry(cursor);
-		assert_int_equal(entry->key.size, size);
-		assert_memory_equal(entry->key.bytes, key, size);
-		assert_is(&expected, entry);
-		free(expected.value);
-		return 0;
+		if (error || here)
+			return error;
 	}
-	assert_int_equal(result, KV_E_ABSENT);
-	return KV_E_ABSENT;
+	return entry ? wrong(rig, (const uint8_t *)"", seqno, "a cursor gives more than there is")
+		     : KV_E_ABSENT;
 }
 
 static int walk(struct kv_rig *rig, struct kv_cursor *cursor, uint64_t seqno)
@@ -386,5 +401,96 @@ int kv_rig_check(struct kv_rig *rig, uint64_t seqno)
 		return result;
 	result = walk(rig, cursor, seqno);
 	kv_cursor_free(cursor);
+	return result;
+}
+
+/* What was found of a change. */
+struct found {
+	unsigned count;  /* of a point change */
+	uint64_t pieces; /* lengths of a range's pieces in keys */
+};
+
+/* Keys of the model in [start, end). */
+static uint64_t keys_between(const uint8_t *start, uint32_t start_size, const uint8_t *end,
+			     uint32_t end_size)
+{
+	uint64_t count = 0;
+
+	for (uint64_t i = 0; i < 100; i++) {
+		uint8_t key[16];
+		uint32_t size = kv_rig_key(i, key);
+
+		count += compare(start, start_size, key, size) <= 0 &&
+			 compare(key, size, end, end_size) < 0;
+	}
+	return count;
+}
+
+static void count_entry(const struct kv_rig *rig, struct found *found, const struct entry *entry)
+{
+	CHECK(entry->seqno > 0 && entry->seqno <= rig->count);
+	if (entry->kind == ENTRY_RANGE_TOMBSTONE)
+		found[entry->seqno - 1].pieces += keys_between(
+			entry->key.bytes, entry->key.size, entry->value.bytes, entry->value.size);
+	else
+		found[entry->seqno - 1].count++;
+}
+
+static int count_table(const struct kv_rig *rig, struct found *found, struct table *table)
+{
+	const struct table_cursor_options options = {0};
+	struct table_cursor *cursor;
+	int result = table_cursor_new(table, &options, &cursor);
+
+	if (result)
+		return result;
+	for (result = table_cursor_first(cursor); !result; result = table_cursor_next(cursor))
+		count_entry(rig, found, table_cursor_entry(cursor));
+	table_cursor_free(cursor);
+	for (uint32_t i = 0; i < table_range_count(table); i++) {
+		struct entry range = table_range(table, i);
+
+		count_entry(rig, found, &range);
+	}
+	return result == TABLE_E_END ? 0 : KV_E_CORRUPT;
+}
+
+static int count_all(struct kv_rig *rig, struct found *found)
+{
+	struct kv_view *view;
+	int result = kv_view_open(rig->kv, &view);
+
+	for (uint32_t i = 0; !result && i < kv_view_count(view); i++) {
+		struct kv_source source = kv_view_source(view, i);
+
+		if (source.table) {
+			result = count_table(rig, found, source.table);
+			continue;
+		}
+		const struct memtable_node *node = memtable_since(source.memtable, 0);
+		for (; node; node = memtable_after(node))
+			count_entry(rig, found, memtable_entry(node));
+	}
+	kv_view_close(view);
+	return result;
+}
+
+int kv_rig_check_history(struct kv_rig *rig)
+{
+	struct found *found = calloc(rig->count + 1, sizeof(*found));
+
+	CHECK(found);
+	int result = count_all(rig, found);
+	for (uint64_t i = kv_history(rig->kv) - 1; !result && i < rig->count; i++) {
+		const struct kv_change *change = &rig->changes[i];
+		bool range = change->type == RECORD_KV_RANGE_DELETE;
+		uint64_t pieces = range ? keys_between(change->key, change->key_size, change->value,
+						       change->value_size)
+					: 0;
+
+		if (found[i].count != !range || found[i].pieces != pieces)
+			result = wrong(rig, change->key, i + 1, "the change isn't there once");
+	}
+	free(found);
 	return result;
 }

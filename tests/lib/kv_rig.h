@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Kv rig - a key space on a disk in memory, with a model beside it
+ * Kv rig - a key space with a model beside it
  *
  * The model is the list of all changes; the state of a key at a number is worked out from it anew
  * each time. The list also stands for the log: opening again applies what tables don't have.
@@ -12,7 +12,6 @@
 
 #include "base/rand.h"
 #include "engine/kv.h"
-#include "tests/lib/faulty.h"
 
 /* One change. Its number is its place in the list, from 1. */
 struct kv_change {
@@ -28,7 +27,7 @@ struct kv_change {
 };
 
 struct kv_rig {
-	struct faulty *disk;
+	struct io *io; /* borrowed */
 	struct ledger *ledger;
 	struct kv *kv;
 	struct kv_options options;
@@ -36,8 +35,10 @@ struct kv_rig {
 	struct kv_change *changes; /* owned */
 	uint64_t count;
 	uint64_t capacity;
-	char error[256];
+	char error[256]; /* of what failed or is wrong */
 };
+
+enum { KV_RIG_E_WRONG = 500 }; /* not what the model has */
 
 /* What the model says of a key. */
 struct kv_expected {
@@ -48,9 +49,9 @@ struct kv_expected {
 };
 
 /* With small memtables and tables, so that little data makes many. */
-void kv_rig_init(struct kv_rig *rig, struct faulty *disk);
+void kv_rig_init(struct kv_rig *rig, struct io *io);
 
-/* Closes what is open; the disk stays. */
+/* Closes what is open. */
 void kv_rig_deinit(struct kv_rig *rig);
 
 /* Opens ledger and key space and applies what isn't in tables. Returns what failed; then nothing is
@@ -65,8 +66,8 @@ void kv_rig_note(struct kv_rig *rig, const struct kv_change *change);
  * visible. Returns 0 or what failed, with '*index' the first that isn't applied. */
 int kv_rig_apply(struct kv_rig *rig, uint64_t *index);
 
-/* Notes and applies one; nothing may fail. */
-void kv_rig_put(struct kv_rig *rig, const struct kv_change *change);
+/* Notes and applies one. */
+int kv_rig_put(struct kv_rig *rig, const struct kv_change *change);
 
 /* Works until nothing is left to do. Returns 0 or what failed. */
 int kv_rig_work(struct kv_rig *rig);
@@ -85,9 +86,13 @@ uint32_t kv_rig_key(uint64_t index, uint8_t key[16]);
 struct kv_expected kv_rig_expected(const struct kv_rig *rig, const uint8_t *key, uint32_t size,
 				   uint64_t seqno);
 
-/* Compares the key with the model, at 'seqno'. Returns 0, or KV_E_WAIT, KV_E_CORRUPT, or a negative
- * errno of the key space; a difference is a failed assertion. */
+/* Compares the key with the model, at 'seqno'. Returns 0, KV_RIG_E_WRONG, or what the key space
+ * returned: KV_E_WAIT, KV_E_CORRUPT or a negative errno. */
 int kv_rig_check_key(struct kv_rig *rig, uint64_t index, uint64_t seqno, unsigned flags);
 
 /* All keys by kv_get(), and by a cursor both ways. */
 int kv_rig_check(struct kv_rig *rig, uint64_t seqno);
+
+/* Every change from kv_history() on is in memtables and tables once, range tombstones in pieces
+ * without a gap. Returns as kv_rig_check(). */
+int kv_rig_check_history(struct kv_rig *rig);

@@ -3,6 +3,7 @@
 
 #include "engine/feed.h"
 #include "engine/ledger.h"
+#include "tests/lib/faulty.h"
 #include "tests/lib/kv_rig.h"
 
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static void open_world(struct world *world, uint64_t seed)
 {
 	rand_init(&world->rand, seed);
 	world->disk = faulty_new(seed);
-	kv_rig_init(&world->rig, world->disk);
+	kv_rig_init(&world->rig, faulty_io(world->disk));
 	assert_int_equal(kv_rig_open(&world->rig), 0);
 }
 
@@ -362,7 +363,7 @@ static void applied_to_an_empty_key_space_it_makes_the_same(void **state)
 	while (!(rc = next(world, feed, &event))) {
 		struct kv_change made = change_of(&event, world->rig.now);
 
-		kv_rig_put(&replica->rig, &made);
+		assert_int_equal(kv_rig_put(&replica->rig, &made), 0);
 		assert_int_equal(event.seqno, replica->rig.count);
 		/* It goes its own way, and keeps no history. */
 		kv_set_floor(replica->rig.kv, event.seqno);

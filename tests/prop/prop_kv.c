@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/kv.h"
 
+#include "tests/lib/faulty.h"
 #include "tests/lib/kv_rig.h"
 #include "tests/lib/test.h"
 
@@ -13,7 +14,7 @@
  */
 
 #define STEPS     2000
-#define SEEDS     6
+#define SEEDS     20
 #define SEEDS_ALL 2000
 
 struct run {
@@ -78,6 +79,17 @@ static void work_a_bit(struct run *run)
 	}
 }
 
+static void check(struct run *run, uint64_t seqno)
+{
+	int result = kv_rig_check(&run->rig, seqno);
+
+	if (!result)
+		result = kv_rig_check_history(&run->rig);
+	if (result)
+		fail_msg("%d: %s", result,
+			 result == KV_E_CORRUPT ? kv_error(run->rig.kv) : run->rig.error);
+}
+
 /* The past that is promised: snapshots, and all from the floor on. */
 static void check_somewhere(struct run *run)
 {
@@ -93,7 +105,7 @@ static void check_somewhere(struct run *run)
 	else if (below(run, 2) == 0 && from < visible)
 		seqno = from + below(run, visible - from + 1);
 	if (seqno > 0)
-		assert_int_equal(kv_rig_check(&run->rig, seqno), 0);
+		check(run, seqno);
 }
 
 static void step(struct run *run)
@@ -131,12 +143,13 @@ static void report(void *context, const char *line)
 
 static void run_seed(uint64_t seed)
 {
+	struct faulty *disk = faulty_new(seed);
 	struct run run = {0};
 	uint64_t faults;
 
 	print_message("seed %llu\n", (unsigned long long)seed);
 	rand_init(&run.rand, seed);
-	kv_rig_init(&run.rig, faulty_new(seed));
+	kv_rig_init(&run.rig, faulty_io(disk));
 	assert_int_equal(kv_rig_open(&run.rig), 0);
 	for (unsigned i = 0; i < STEPS; i++)
 		step(&run);
@@ -144,12 +157,11 @@ static void run_seed(uint64_t seed)
 	check_somewhere(&run);
 	kv_compact(run.rig.kv);
 	assert_int_equal(kv_rig_work(&run.rig), 0);
-	assert_int_equal(kv_rig_check(&run.rig, kv_visible(run.rig.kv)), 0);
+	check(&run, kv_visible(run.rig.kv));
 	assert_int_equal(kv_verify(run.rig.kv, report, NULL, &faults), 0);
 	assert_int_equal(faults, 0);
 	reopen(&run);
-	assert_int_equal(kv_rig_check(&run.rig, kv_visible(run.rig.kv)), 0);
-	struct faulty *disk = run.rig.disk;
+	check(&run, kv_visible(run.rig.kv));
 	kv_rig_deinit(&run.rig);
 	faulty_free(disk);
 }
