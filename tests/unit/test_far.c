@@ -23,6 +23,7 @@
 #define SHARDS 3
 
 static const float vector[DIM] = {3, 4};
+static const uint8_t secret[SESSION_SECRET_SIZE] = "a secret of all the members";
 
 /* Neither verbs nor shared memory: no shard is ever read. */
 static struct far *far_without_transports(void)
@@ -252,13 +253,15 @@ static void set_up(struct rig *rig, enum lends lends)
 					.row_count = ROWS,
 					.dim = DIM,
 					.shard_count = SHARDS,
-					.shards = 7};
+					.shards = 7,
+					.secret = secret};
 	struct port_socket_config socket = {.queue_count = 1};
-	const struct far_config far = {.shm = true, .memory_size = 16 << 20};
+	const struct far_config far = {.shm = true, .memory_size = 16 << 20, .secret = secret};
 	struct client_config config = {.server_count = 1,
 				       .in_flight_max = 4,
 				       .session_count = 8,
 				       .shard_count = SHARDS,
+				       .secret = secret,
 				       .far = &far};
 	char error[PORT_ERROR_TEXT_MAX];
 
@@ -438,6 +441,10 @@ static void shards_that_are_lent_are_searched_here(void **state)
 	assert_int_equal(stats.searches, 3 * SHARDS);
 	assert_true(stats.rounds >= SHARDS);
 	assert_true(stats.opening_reads >= SHARDS);
+	assert_true(stats.opening_bytes > 0);
+	assert_true(stats.reads > 0);
+	assert_true(stats.bytes > 0);
+	assert_int_equal(stats.failures, 0);
 	assert_string_equal(stats.transport, "shm");
 	assert_string_equal(stats.reason, "");
 	/* Whoever wants the owners' own answer gets it. */
@@ -448,7 +455,9 @@ static void shards_that_are_lent_are_searched_here(void **state)
 	tear_down(&rig);
 }
 
-static void begin_with_one_shard_kept(struct rig *rig, bool strict, uint64_t deadline_ns)
+/* At 'start_ns', which is now; comes back when the other shards have been searched. */
+static void begin_with_one_shard_kept(struct rig *rig, bool strict, uint64_t start_ns,
+				      uint64_t deadline_ns)
 {
 	struct client_question question = {.collection = FAKE_NODE_COLLECTION,
 					   .vector = vector,
@@ -461,25 +470,28 @@ static void begin_with_one_shard_kept(struct rig *rig, bool strict, uint64_t dea
 	set_up(rig, SHARDS_OF_ITS);
 	fake_node_keep(rig->node, 1 << 1);
 	fake_node_mute(rig->node, 1 << 1);
-	assert_int_equal(client_submit(rig->client, &question, clock_now_ns()), 0);
+	assert_int_equal(client_submit(rig->client, &question, start_ns), 0);
 	do {
-		assert_int_equal(client_poll(rig->client, NULL, 0, clock_now_ns()), 0);
+		assert_int_equal(client_poll(rig->client, NULL, 0, start_ns), 0);
 		assert_true(client_far(rig->client, &stats));
 	} while (stats.searches < SHARDS - 1);
 }
 
-/* A clock that jumps to half of the question's time. */
+/* A clock that stands still, and jumps to half of the question's time. */
 static void what_is_not_lent_in_half_the_time_is_asked_and_merged(void **state)
 {
-	const uint64_t half_ns = 2 * NS_PER_S;
+	const uint64_t start_ns = clock_now_ns() / 2 * 2, until_ns = start_ns + 2 * NS_PER_S;
 	struct rig rig;
 	struct client_result result;
 
 	(void)state;
-	begin_with_one_shard_kept(&rig, false, clock_now_ns() + 2 * half_ns);
+	begin_with_one_shard_kept(&rig, false, start_ns, start_ns + 4 * NS_PER_S);
 	fake_node_mute(rig.node, 0);
-	while (!client_poll(rig.client, &result, 1, clock_now_ns() + half_ns))
-		;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(client_poll(rig.client, &result, 1, until_ns - 1), 0);
+	assert_true(client_due_ns(rig.client) <= until_ns);
+	while (!client_poll(rig.client, &result, 1, until_ns))
+		assert_true(clock_now_ns() < start_ns + 20 * NS_PER_S);
 	assert_ids(&result, nearest);
 	assert_int_equal(result.far_count, SHARDS - 1);
 	assert_int_equal(result.missing_count, 0);
@@ -496,8 +508,8 @@ static void hits_of_a_question_that_ran_out_of_time_are_handed_out(void **state)
 		struct rig rig;
 		struct client_result result;
 
-		begin_with_one_shard_kept(&rig, false, deadline_ns);
-		for (now_ns = often ? clock_now_ns() : deadline_ns;
+		begin_with_one_shard_kept(&rig, false, now_ns, deadline_ns);
+		for (now_ns = often ? now_ns : deadline_ns;
 		     !client_poll(rig.client, &result, 1, now_ns); now_ns += NS_PER_S / 4)
 			assert_true(now_ns < deadline_ns);
 		assert_ids(&result, nearest_without_1);
@@ -510,12 +522,12 @@ static void hits_of_a_question_that_ran_out_of_time_are_handed_out(void **state)
 
 static void who_wants_all_or_nothing_gets_nothing_when_time_runs_out(void **state)
 {
-	uint64_t deadline_ns = clock_now_ns() + 20 * NS_PER_S;
+	uint64_t start_ns = clock_now_ns(), deadline_ns = start_ns + 20 * NS_PER_S;
 	struct rig rig;
 	struct client_result result;
 
 	(void)state;
-	begin_with_one_shard_kept(&rig, true, deadline_ns);
+	begin_with_one_shard_kept(&rig, true, start_ns, deadline_ns);
 	assert_int_equal(client_poll(rig.client, &result, 1, deadline_ns), 1);
 	assert_int_equal(result.status, STATUS_DEADLINE);
 	assert_int_equal(result.hit_count, 0);
@@ -537,12 +549,15 @@ static void a_question_whose_time_was_over_before_it_came_has_no_hits(void **sta
 	set_up(&rig, SHARDS_OF_ITS);
 	result = ask(&rig, (struct client_question){.k = K}, 20 * NS_PER_S);
 	assert_ids(&result, nearest);
-	fake_node_mute(rig.node, 7);
 	assert_int_equal(client_submit(rig.client, &question, clock_now_ns()), 0);
 	while (!client_poll(rig.client, &result, 1, clock_now_ns()))
 		;
 	assert_int_equal(result.status, STATUS_DEADLINE);
 	assert_int_equal(result.hit_count, 0);
+	/* What it had begun was given up, and disturbs nobody. */
+	result = ask(&rig, (struct client_question){.k = K}, 20 * NS_PER_S);
+	assert_ids(&result, nearest);
+	assert_int_equal(result.far_count, SHARDS);
 	tear_down(&rig);
 }
 
