@@ -287,7 +287,7 @@ int device_open(const struct verbs_ops *ops, const struct device_options *option
 	}
 	if (list)
 		ops->free_device_list(list);
-	if (status == 0)
+	if (device->context)
 		status = finish(device, error, error_size);
 	if (status < 0) {
 		device_close(device);
