@@ -314,7 +314,7 @@ int order_make(const struct segment *segment, struct workers *workers,
 {
 	const struct layout_shape shape = shape_of(segment);
 	struct order order = {.from = segment, .layout = layout_of(&shape)};
-	struct layout_image image;
+	struct layout_image image = {0};
 	int error = take_arrays(&order);
 
 	CHECK(!segment->sorted && !segment->growing);
