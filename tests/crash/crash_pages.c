@@ -511,12 +511,6 @@ static void *begin(uint64_t seed)
 static const struct crash_workload workloads[] = {
 	{.name = "pages", .begin = begin, .run = run, .check = check, .end = free},
 	{.name = "pieces", .begin = begin, .run = run, .check = check, .end = free, .piece_max = 2},
-	{.name = "full",
-	 .begin = begin,
-	 .run = run,
-	 .check = check,
-	 .end = free,
-	 .capacity = 1400 << 10},
 };
 
 int main(int argc, char **argv)
