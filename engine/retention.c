@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/retention.h"
 
+#include "base/check.h"
 #include "base/defs.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ struct retention {
 	bool dirty;         /* samples that aren't in the file */
 	uint64_t saved_at;  /* Unix seconds; 0: not yet */
 	uint64_t floor;     /* given out */
-	uint32_t pin_count; /* as in the ledger, in no order */
+	uint32_t pin_count; /* as they were in the ledger when they were looked at last */
 	struct ledger_pin pins[RETENTION_READER_MAX];
 };
 
@@ -95,9 +96,6 @@ int retention_open(struct io *io, struct ledger *ledger, const struct retention_
 	history_init(&retention->history,
 		     largest(retention->options.age, retention->options.pin_age),
 		     largest(retention->options.size, retention->options.pin_size));
-	/* What others pinned beyond our limit is left to the ledger, and keeps nothing. */
-	retention->pin_count = MIN(ledger_pins(ledger, retention->pins, RETENTION_READER_MAX),
-				   RETENTION_READER_MAX);
 	rc = read_file(retention);
 	if (rc) {
 		retention_close(retention);
@@ -136,10 +134,18 @@ static uint64_t pin_limit(const struct retention *retention, uint64_t now)
 	return limit(retention, now, retention->options.pin_age, retention->options.pin_size);
 }
 
+static void look_at_pins(struct retention *retention)
+{
+	retention->pin_count =
+		ledger_pins(retention->ledger, retention->pins, RETENTION_READER_MAX);
+	CHECK(retention->pin_count <= RETENTION_READER_MAX);
+}
+
 uint64_t retention_floor(struct retention *retention, uint64_t now)
 {
 	uint64_t floor = limit(retention, now, retention->options.age, retention->options.size);
 
+	look_at_pins(retention);
 	for (uint32_t i = 0; i < retention->pin_count; i++)
 		floor = MIN(floor, retention->pins[i].seqno);
 	floor = MAX(floor, pin_limit(retention, now));
@@ -200,8 +206,9 @@ static bool is_name(const char *name)
 	return length > 0 && length <= LEDGER_PIN_NAME_MAX && strspn(name, letters) == length;
 }
 
-static struct ledger_pin *find(struct retention *retention, const char *name)
+static const struct ledger_pin *find(struct retention *retention, const char *name)
 {
+	look_at_pins(retention);
 	for (uint32_t i = 0; i < retention->pin_count; i++)
 		if (strcmp(retention->pins[i].name, name) == 0)
 			return &retention->pins[i];
@@ -209,13 +216,13 @@ static struct ledger_pin *find(struct retention *retention, const char *name)
 }
 
 /* The one that lapsed first, or NULL. */
-static struct ledger_pin *find_lapsed(struct retention *retention, uint64_t now)
+static const struct ledger_pin *find_lapsed(const struct retention *retention, uint64_t now)
 {
 	uint64_t before = pin_limit(retention, now);
-	struct ledger_pin *lapsed = NULL;
+	const struct ledger_pin *lapsed = NULL;
 
 	for (uint32_t i = 0; i < retention->pin_count; i++) {
-		struct ledger_pin *pin = &retention->pins[i];
+		const struct ledger_pin *pin = &retention->pins[i];
 
 		if (pin->seqno < before && (!lapsed || pin->seqno < lapsed->seqno))
 			lapsed = pin;
@@ -235,60 +242,41 @@ int retention_pin(struct retention *retention, const char *name, struct feed_pos
 {
 	struct ledger_pin pin = {.seqno = position.seqno, .index = position.index, .updated = now};
 	struct ledger_edit edit = {.pins = &pin, .pin_count = 1};
-	struct ledger_pin *place;
+	const struct ledger_pin *lapsed;
 	const char *gone;
-	int rc;
 
 	if (!is_name(name))
 		return RETENTION_E_INVALID;
 	snprintf(pin.name, sizeof(pin.name), "%s", name);
-	place = find(retention, name);
-	if (!place && retention->pin_count == RETENTION_READER_MAX) {
-		place = find_lapsed(retention, now);
-		if (!place)
+	if (!find(retention, name) && retention->pin_count == RETENTION_READER_MAX) {
+		lapsed = find_lapsed(retention, now);
+		if (!lapsed)
 			return RETENTION_E_FULL;
-		gone = place->name;
+		gone = lapsed->name;
 		edit.pin_removes = &gone;
 		edit.pin_remove_count = 1;
 	}
-	rc = commit(retention, &edit);
-	if (rc)
-		return rc;
-	if (!place)
-		place = &retention->pins[retention->pin_count++];
-	*place = pin;
-	return 0;
+	return commit(retention, &edit);
 }
 
 int retention_unpin(struct retention *retention, const char *name)
 {
-	struct ledger_pin *pin = find(retention, name);
-	struct ledger_edit edit = {.pin_removes = &name, .pin_remove_count = 1};
-	int rc;
+	const struct ledger_edit edit = {.pin_removes = &name, .pin_remove_count = 1};
+
+	return find(retention, name) ? commit(retention, &edit) : RETENTION_E_ABSENT;
+}
+
+int retention_find(struct retention *retention, const char *name, uint64_t now,
+		   struct retention_reader *ret_reader)
+{
+	const struct ledger_pin *pin = find(retention, name);
 
 	if (!pin)
 		return RETENTION_E_ABSENT;
-	rc = commit(retention, &edit);
-	if (rc)
-		return rc;
-	*pin = retention->pins[--retention->pin_count];
+	*ret_reader = (struct retention_reader){
+		.position = {.seqno = pin->seqno, .index = pin->index},
+		.updated = pin->updated,
+		.lapsed = pin->seqno < pin_limit(retention, now),
+	};
 	return 0;
-}
-
-int retention_find(const struct retention *retention, const char *name, uint64_t now,
-		   struct retention_reader *ret_reader)
-{
-	for (uint32_t i = 0; i < retention->pin_count; i++) {
-		const struct ledger_pin *pin = &retention->pins[i];
-
-		if (strcmp(pin->name, name) != 0)
-			continue;
-		*ret_reader = (struct retention_reader){
-			.position = {.seqno = pin->seqno, .index = pin->index},
-			.updated = pin->updated,
-			.lapsed = pin->seqno < pin_limit(retention, now),
-		};
-		return 0;
-	}
-	return RETENTION_E_ABSENT;
 }

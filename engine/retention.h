@@ -15,8 +15,9 @@
  * lapsed then, and it gets a gap. The floor (kv_set_floor) is the smaller of the two positions, and
  * never falls.
  *
- * Pins are in the ledger. When which number was reached is in the file "history"
- * (docs/format/history.md): if it is lost, more history is kept than asked for, never less.
+ * Pins are in the ledger, where others than us put theirs, too. When which number was reached is in
+ * the file "history" (docs/format/history.md): if it is lost, more history is kept than asked for,
+ * never less.
  *
  * Threads: the key space's owner.
  */
@@ -26,8 +27,8 @@
 #include "engine/io.h"
 #include "engine/ledger.h"
 
-/* Readers with a name. */
-#define RETENTION_READER_MAX 256
+/* Readers with a name, whoever pinned them. */
+#define RETENTION_READER_MAX LEDGER_PIN_MAX
 
 /* A limit that there isn't. */
 #define RETENTION_FOREVER HISTORY_NO_LIMIT
@@ -92,5 +93,5 @@ int retention_pin(struct retention *retention, const char *name, struct feed_pos
 int retention_unpin(struct retention *retention, const char *name);
 
 /* Returns 0 or RETENTION_E_ABSENT. */
-int retention_find(const struct retention *retention, const char *name, uint64_t now,
+int retention_find(struct retention *retention, const char *name, uint64_t now,
 		   struct retention_reader *ret_reader);

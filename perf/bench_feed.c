@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Bench_feed - what a reader of changes reads, and how fast they come
+ *
+ *      bench_feed [--json] [FOLDER]
+ *
+ * 300,000 keys of 16 bytes with values of 200 are written and compacted into one run. Then 1% of
+ * them change, and the feed is read from there:
+ *
+ *      flushed     the changed ones lie in tables of their own, as they come from memtables
+ *      scattered   compacted into the run, all over it: nearly every block has one of them
+ *      neighbours  compacted into the run, keys in a row
+ *      memory      not flushed
+ *      everything  all changes since the first, in passes
+ *
+ * The raw thing is the scan that doesn't skip: every block of every table.
+ */
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/defs.h"
+#include "base/rand.h"
+#include "engine/feed.h"
+#include "engine/io.h"
+#include "engine/ledger.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY_COUNT  UINT64_C(300000)
+#define CHANGED    (KEY_COUNT / 100)
+#define KEY_SIZE   16
+#define VALUE_SIZE 200
+
+struct bench {
+	struct io *io;
+	struct ledger *ledger;
+	struct kv *kv;
+	uint64_t lsn;
+	struct rand rand;
+	bool json;
+};
+
+static void check(const struct bench *bench, int rc, const char *what)
+{
+	if (rc == 0)
+		return;
+	fprintf(stderr, "bench_feed: %s: %d %s\n", what, rc, bench->kv ? kv_error(bench->kv) : "");
+	exit(1);
+}
+
+static void open_kv(struct bench *bench)
+{
+	const struct ledger_options ledger_options = {.create = true};
+	const struct kv_options options = {.memtable_size = 8 << 20, .table_size = 4 << 20};
+	char error[256];
+
+	check(bench, ledger_open(bench->io, &ledger_options, &bench->ledger, error, sizeof(error)),
+	      "ledger_open");
+	check(bench, kv_open(bench->io, bench->ledger, &options, &bench->kv, error, sizeof(error)),
+	      "kv_open");
+	kv_set_visible(bench->kv, bench->lsn);
+	kv_set_durable(bench->kv, bench->lsn);
+}
+
+static void close_kv(struct bench *bench)
+{
+	kv_close(bench->kv);
+	ledger_close(bench->ledger);
+}
+
+static void settle(struct bench *bench)
+{
+	for (;;) {
+		enum kv_need need;
+		int rc;
+
+		check(bench, kv_work(bench->kv, &need), "kv_work");
+		if (need == KV_NEED_NOTHING)
+			return;
+		if (need == KV_NEED_WORK)
+			continue;
+		rc = kv_job(bench->kv, 1 << 20);
+		check(bench, rc == KV_E_IDLE ? 0 : rc, "kv_job");
+	}
+}
+
+static void flush(struct bench *bench)
+{
+	check(bench, kv_flush(bench->kv), "kv_flush");
+	settle(bench);
+}
+
+static void compact(struct bench *bench)
+{
+	kv_compact(bench->kv);
+	settle(bench);
+}
+
+static void put(struct bench *bench, uint64_t number)
+{
+	uint8_t key[KEY_SIZE + 1], value[VALUE_SIZE];
+	struct record record = {.type = RECORD_KV_SET, .lsn = ++bench->lsn, .timestamp = 1};
+	int rc;
+
+	snprintf((char *)key, sizeof(key), "%016llu", (unsigned long long)number);
+	for (unsigned i = 0; i < VALUE_SIZE; i += 8)
+		memcpy(value + i, &(uint64_t){rand_next(&bench->rand)}, 8);
+	record.kv.key = (struct record_bytes){key, KEY_SIZE};
+	record.kv.value = (struct record_bytes){value, VALUE_SIZE};
+	while ((rc = kv_apply(bench->kv, &record, false)) == KV_E_BUSY)
+		settle(bench);
+	check(bench, rc, "kv_apply");
+	kv_set_visible(bench->kv, bench->lsn);
+	kv_set_durable(bench->kv, bench->lsn);
+}
+
+struct cost {
+	uint64_t events;
+	uint64_t bytes;
+	double seconds;
+};
+
+static struct cost read_since(struct bench *bench, uint64_t seqno, bool distrust)
+{
+	const struct feed_options options = {.since.seqno = seqno, .distrust_bounds = distrust};
+	struct feed_event event;
+	struct cost cost = {0};
+	uint64_t begun = clock_now_ns(), blocks;
+	struct feed *feed;
+	int rc;
+
+	check(bench, feed_open(bench->kv, &options, &feed), "feed_open");
+	while (!(rc = feed_next(feed, &event)))
+		cost.events++;
+	check(bench, rc == FEED_E_END ? 0 : rc, feed_error(feed));
+	feed_cost(feed, &blocks, &cost.bytes);
+	feed_close(feed);
+	cost.seconds = (double)(clock_now_ns() - begun) / 1e9;
+	return cost;
+}
+
+static void print(const struct bench *bench, const char *name, struct cost ours, struct cost full)
+{
+	double share = full.bytes ? (double)ours.bytes / (double)full.bytes : 0;
+	double rate = (double)ours.events / ours.seconds;
+
+	CHECK(ours.events == full.events);
+	if (bench->json)
+		printf("{\"event\":\"feed\",\"name\":\"%s\",\"events\":%llu,\"bytes\":%llu,"
+		       "\"full_bytes\":%llu,\"share\":%.4f,\"events_per_s\":%.0f}\n",
+		       name, (unsigned long long)ours.events, (unsigned long long)ours.bytes,
+		       (unsigned long long)full.bytes, share, rate);
+	else
+		printf("%-12s %8llu events  %10llu of %10llu bytes (%6.2f%%)  %9.0f events/s\n",
+		       name, (unsigned long long)ours.events, (unsigned long long)ours.bytes,
+		       (unsigned long long)full.bytes, 100 * share, rate);
+}
+
+/* With an empty cache each, so that bytes are those of files. */
+static void measure(struct bench *bench, const char *name, uint64_t since)
+{
+	struct cost full, ours;
+
+	close_kv(bench);
+	open_kv(bench);
+	full = read_since(bench, since, true);
+	close_kv(bench);
+	open_kv(bench);
+	ours = read_since(bench, since, false);
+	print(bench, name, ours, full);
+}
+
+static uint64_t change_scattered(struct bench *bench)
+{
+	uint64_t since = bench->lsn + 1;
+
+	for (uint64_t i = 0; i < CHANGED; i++)
+		put(bench, rand_below(&bench->rand, KEY_COUNT));
+	return since;
+}
+
+static uint64_t change_neighbours(struct bench *bench)
+{
+	uint64_t since = bench->lsn + 1;
+
+	for (uint64_t i = 0; i < CHANGED; i++)
+		put(bench, KEY_COUNT / 3 + i);
+	return since;
+}
+
+static void run(struct bench *bench)
+{
+	uint64_t since;
+	struct cost cost;
+
+	for (uint64_t i = 0; i < KEY_COUNT; i++)
+		put(bench, i * UINT64_C(7919) % KEY_COUNT);
+	flush(bench);
+	compact(bench);
+	since = change_scattered(bench);
+	cost = read_since(bench, since, false);
+	print(bench, "memory", cost, cost);
+	flush(bench);
+	measure(bench, "flushed", since);
+	compact(bench);
+	measure(bench, "scattered", since);
+	since = change_neighbours(bench);
+	flush(bench);
+	compact(bench);
+	measure(bench, "neighbours", since);
+	measure(bench, "everything", 1);
+}
+
+static void remove_folder(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *file;
+	char name[512];
+
+	while (folder && (file = readdir(folder))) {
+		snprintf(name, sizeof(name), "%s/%s", path, file->d_name);
+		if (file->d_name[0] != '.')
+			unlink(name);
+	}
+	if (folder)
+		closedir(folder);
+	rmdir(path);
+}
+
+int main(int argc, char **argv)
+{
+	char path[512] = "/tmp";
+	struct bench bench = {0};
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			bench.json = true;
+		else
+			snprintf(path, sizeof(path), "%.400s", argv[i]);
+	}
+	strncat(path, "/bench_feed-XXXXXX", sizeof(path) - strlen(path) - 1);
+	if (!mkdtemp(path)) {
+		perror(path);
+		return 1;
+	}
+	rand_init(&bench.rand, 1);
+	check(&bench, io_plain_new(path, true, &bench.io), "io_plain_new");
+	open_kv(&bench);
+	run(&bench);
+	close_kv(&bench);
+	io_free(bench.io);
+	remove_folder(path);
+	return 0;
+}
