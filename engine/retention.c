@@ -19,7 +19,7 @@ struct retention {
 	struct ledger *ledger;
 	struct retention_options options;
 	struct history history;
-	bool dirty;         /* samples that aren't in the file */
+	bool dirty;         /* something was noted that isn't in the file */
 	uint64_t saved_at;  /* Unix seconds; 0: not yet */
 	uint64_t floor;     /* given out */
 	uint32_t pin_count; /* as they were in the ledger when they were looked at last */
@@ -112,8 +112,8 @@ void retention_close(struct retention *retention)
 
 void retention_note(struct retention *retention, uint64_t seqno, uint64_t now, uint64_t bytes)
 {
-	if (history_note(&retention->history, seqno, now, bytes))
-		retention->dirty = true;
+	history_note(&retention->history, seqno, now, bytes);
+	retention->dirty = true;
 }
 
 /* From where on both limits let history be. */
@@ -177,10 +177,13 @@ static int write_new(struct retention *retention, const uint8_t *bytes, size_t s
 
 int retention_save(struct retention *retention, uint64_t now)
 {
-	uint8_t *bytes = malloc(HISTORY_SIZE_MAX);
+	uint8_t *bytes;
 	size_t size;
 	int rc;
 
+	if (!retention->dirty)
+		return 0;
+	bytes = malloc(HISTORY_SIZE_MAX);
 	if (!bytes)
 		return -ENOMEM;
 	size = history_encode(&retention->history, ledger_store(retention->ledger), bytes);

@@ -76,8 +76,8 @@ uint64_t retention_floor(struct retention *retention, uint64_t now);
 /* Whether retention_save() has something to write that has waited long enough. */
 bool retention_is_due(const struct retention *retention, uint64_t now);
 
-/* Writes the file. Blocks. Returns 0 or a negative errno: then the file is as it was before, or as
- * it is to be. */
+/* Writes the file, if anything was noted. Blocks. Returns 0 or a negative errno: then the file is
+ * as it was before, or as it is to be. */
 int retention_save(struct retention *retention, uint64_t now);
 
 /*

@@ -63,6 +63,11 @@ struct ledger *store_ledger(struct store *store)
 	return store->ledger;
 }
 
+struct retention *store_retention(struct store *store)
+{
+	return store->retention;
+}
+
 const uint8_t *store_uuid(const struct store *store)
 {
 	return ledger_store(store->ledger);
@@ -92,6 +97,17 @@ static int open_ledger(struct store *store, char *error, size_t error_size)
 	default:
 		return r;
 	}
+}
+
+static int open_retention(struct store *store, char *error, size_t error_size)
+{
+	int r = retention_open(store->io, store->ledger, &store->options.history,
+			       &store->retention);
+
+	if (r != RETENTION_E_CORRUPT)
+		return r;
+	snprintf(error, error_size, "history: damaged; without the file more history is kept");
+	return STORE_E_CORRUPT;
 }
 
 static int open_kv(struct store *store, char *error, size_t error_size)
@@ -212,6 +228,9 @@ static int open_parts(struct store *store, char *error, size_t error_size)
 	r = open_ledger(store, error, error_size);
 	if (r != 0)
 		return r;
+	r = open_retention(store, error, error_size);
+	if (r != 0)
+		return r;
 	r = open_kv(store, error, error_size);
 	if (r != 0)
 		return r;
@@ -235,6 +254,7 @@ static void free_parts(struct store *store)
 	wal_close(store->wal);
 	pager_close(store->pager);
 	kv_close(store->kv);
+	retention_close(store->retention);
 	ledger_close(store->ledger);
 	changes_deinit(&store->changes);
 	free(store);
@@ -269,8 +289,9 @@ int store_close(struct store *store)
 
 	store_rollback(store);
 	int r = store_sync(store);
+	int saved = retention_save(store->retention, store_clock(store));
 	free_parts(store);
-	return r;
+	return r != 0 ? r : saved;
 }
 
 void store_note_durable(struct store *store)

@@ -20,6 +20,10 @@
  * said in the stats. Recovery takes the memory of the memtables, the page cache and one
  * transaction, however long the log is.
  *
+ * History, what the change feed (engine/feed.h) can still give out, goes back as far as
+ * store_options.history and named readers (engine/retention.h) say; store_work() lets go of the
+ * rest.
+ *
  * A checkpoint is begun when the log has grown by store_options.log_size, runs in slices of
  * store_work() while changes go on, and lets the log's oldest segments be used again.
  *
@@ -31,6 +35,7 @@
 #include "engine/kv.h"
 #include "engine/ledger.h"
 #include "engine/pager.h"
+#include "engine/retention.h"
 #include "engine/wal.h"
 
 #include <stdbool.h>
@@ -64,6 +69,7 @@ struct store_options {
 	uint32_t cache_pages;
 	struct wal_options wal; /* next_lsn is the store's */
 	struct kv_options kv;
+	struct retention_options history; /* how far back the feed can be read */
 };
 
 struct store;
@@ -177,6 +183,7 @@ struct kv *store_kv(struct store *store);
 struct pager *store_pager(struct store *store);
 struct wal *store_wal(struct store *store);
 struct ledger *store_ledger(struct store *store);
+struct retention *store_retention(struct store *store);
 const uint8_t *store_uuid(const struct store *store);
 struct store_stats store_stats(const struct store *store);
 const char *store_error(const struct store *store);

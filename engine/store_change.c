@@ -99,7 +99,8 @@ int store_merge(struct store *store, uint8_t operator, struct entry_bytes key,
 						.value_type = operator},
 				};
 
-	if (!is_key(key) || operand.size > ENTRY_VALUE_MAX || kv_operator(store->kv, operator) == NULL)
+	if (!is_key(key) || operand.size > ENTRY_VALUE_MAX ||
+	    kv_operator(store->kv, operator) == NULL)
 		return STORE_E_INVALID;
 	return stage(store, &record);
 }
@@ -295,6 +296,7 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 			return r < 0 ? r : STORE_E_BUSY;
 		apply_all(store);
 		note_commit(store, durability, lsn);
+		retention_note(store->retention, lsn, store_clock(store), changes->record_bytes);
 	}
 	if (store->paged)
 		pager_adopt(store->pager, lsn);

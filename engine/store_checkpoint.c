@@ -10,6 +10,9 @@
 #define PAGES_SLICE 64
 #define JOB_SLICE   (UINT64_C(8) << 20)
 
+/* How often the floor of history is computed. */
+#define HISTORY_LOOK_SECONDS 10
+
 static int step_of(struct store *store)
 {
 	/* pairs with step_to(), on the other thread */
@@ -143,12 +146,24 @@ static int checkpoint_slice(struct store *store)
 	}
 }
 
+/* What compaction may drop from now on. */
+static void look_at_history(struct store *store)
+{
+	uint64_t now = store_clock(store);
+
+	if (now >= store->history_at && now - store->history_at < HISTORY_LOOK_SECONDS)
+		return;
+	store->history_at = now;
+	kv_set_floor(store->kv, retention_floor(store->retention, now));
+}
+
 int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 {
 	enum kv_need need;
 	int r = store_poll(store, now_ns);
 	if (r != 0)
 		return r;
+	look_at_history(store);
 	r = kv_work(store->kv, &need);
 	if (r == KV_E_CORRUPT)
 		return store_refuse(store, kv_error(store->kv));

@@ -9,6 +9,7 @@
 
 #include "engine/changes.h"
 #include "engine/ledger.h"
+#include "engine/retention.h"
 #include "engine/store.h"
 
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ struct store {
 	struct kv *kv;
 	struct pager *pager;
 	struct wal *wal;
+	struct retention *retention;
 	struct store_options options;
 	struct changes changes;
 	struct checkpoint checkpoint;
@@ -57,6 +59,7 @@ struct store {
 	uint64_t acknowledged;  /* of the last one that need not be durable for that */
 	uint64_t sync_failures; /* LSN durable when the log failed */
 	uint64_t commits;
+	uint64_t history_at;     /* Unix seconds: when history's floor was looked at last */
 	uint64_t checkpoint_lsn; /* recovery would begin there */
 	int failed;              /* the log has what the key space doesn't: nothing more is taken */
 	struct store_recovery recovery;
