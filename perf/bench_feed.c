@@ -15,6 +15,10 @@
  *      everything  all changes since the first, in passes
  *
  * The raw thing is the scan that doesn't skip: every block of every table.
+ *
+ * Then a store takes TAIL_COMMITS durable commits one after the other, with a reader at its live
+ * end: the time from the call of store_commit() until the change is durable (raw), and until the
+ * reader has it.
  */
 
 #include "base/check.h"
@@ -24,6 +28,8 @@
 #include "engine/feed.h"
 #include "engine/io.h"
 #include "engine/ledger.h"
+#include "engine/store.h"
+#include "perf/lib/paired.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -31,10 +37,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KEY_COUNT  UINT64_C(300000)
-#define CHANGED    (KEY_COUNT / 100)
-#define KEY_SIZE   16
-#define VALUE_SIZE 200
+#define KEY_COUNT    UINT64_C(300000)
+#define CHANGED      (KEY_COUNT / 100)
+#define KEY_SIZE     16
+#define VALUE_SIZE   200
+#define TAIL_COMMITS 2000
 
 struct bench {
 	struct io *io;
@@ -216,6 +223,69 @@ static void run(struct bench *bench)
 	measure(bench, "everything", 1);
 }
 
+static double since_us(uint64_t begun)
+{
+	return (double)(clock_now_ns() - begun) / 1e3;
+}
+
+/* One commit, seen by the reader. */
+static void tail_one(const struct bench *bench, struct store *store, struct feed *feed,
+		     double *ret_durable, double *ret_seen)
+{
+	static uint8_t value[VALUE_SIZE];
+	const struct store_put put = {.key = {(const uint8_t *)"a key of 16 byte", KEY_SIZE},
+				      .value = {value, VALUE_SIZE}};
+	struct feed_event event;
+	uint64_t lsn, begun;
+
+	check(bench, store_put(store, &put), "store_put");
+	begun = clock_now_ns();
+	check(bench, store_commit(store, STORE_SYNC, &lsn), "store_commit");
+	while (!store_is_done(store, lsn))
+		check(bench, store_poll(store, clock_now_ns()), "store_poll");
+	*ret_durable = since_us(begun);
+	check(bench, feed_next(feed, &event), "feed_next");
+	*ret_seen = since_us(begun);
+	CHECK(event.seqno == lsn);
+}
+
+static void print_times(const struct bench *bench, const char *name, double *times)
+{
+	double half = paired_quantile(times, TAIL_COMMITS, 0.5);
+	double most = paired_quantile(times, TAIL_COMMITS, 0.99);
+
+	printf(bench->json
+		       ? "{\"event\":\"tail\",\"name\":\"%s\",\"p50_us\":%.1f,\"p99_us\":%.1f}\n"
+		       : "%-24s p50 %8.1f us   p99 %8.1f us\n",
+	       name, half, most);
+}
+
+static void tail(const struct bench *bench, const char *path)
+{
+	static double durable[TAIL_COMMITS], seen[TAIL_COMMITS], after[TAIL_COMMITS];
+	const struct store_options options = {.create = true};
+	char error[256] = "";
+	struct store *store;
+	struct feed *feed;
+	struct io *io;
+
+	if (io_ring_new(path, true, &io))
+		check(bench, io_plain_new(path, true, &io), "io_plain_new");
+	check(bench, store_open(io, &options, &store, error, sizeof(error)), "store_open");
+	check(bench, feed_open(store_kv(store), &(struct feed_options){.follow = true}, &feed),
+	      "feed_open");
+	for (unsigned i = 0; i < TAIL_COMMITS; i++) {
+		tail_one(bench, store, feed, &durable[i], &seen[i]);
+		after[i] = seen[i] - durable[i];
+	}
+	print_times(bench, "commit to durable", durable);
+	print_times(bench, "commit to reader", seen);
+	print_times(bench, "durable to reader", after);
+	feed_close(feed);
+	check(bench, store_close(store), "store_close");
+	io_free(io);
+}
+
 static void remove_folder(const char *path)
 {
 	DIR *folder = opendir(path);
@@ -234,7 +304,7 @@ static void remove_folder(const char *path)
 
 int main(int argc, char **argv)
 {
-	char path[512] = "/tmp";
+	char path[512] = "/tmp", tail_path[520];
 	struct bench bench = {0};
 
 	for (int i = 1; i < argc; i++) {
@@ -254,6 +324,10 @@ int main(int argc, char **argv)
 	run(&bench);
 	close_kv(&bench);
 	io_free(bench.io);
+	bench.kv = NULL;
+	snprintf(tail_path, sizeof(tail_path), "%s/tail", path);
+	tail(&bench, tail_path);
+	remove_folder(tail_path);
 	remove_folder(path);
 	return 0;
 }

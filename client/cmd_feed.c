@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Cmd_feed - prints the changes of a store, as JSON lines
+ *
+ * A store belongs to one process at a time. With --follow the command takes turns: it opens
+ * the store, prints what has come, closes it, and opens it again when its files have
+ * changed and nobody else has it. Between turns it prints a heartbeat every HEARTBEAT_NS.
+ *
+ * A reader with a name is moved after its lines have left the process: what is printed twice
+ * after a crash has the same token; nothing is left out.
+ */
+
+#include "base/clock.h"
+#include "client/cmd.h"
+#include "client/cmd_vectors.h"
+#include "client/feed_json.h"
+#include "engine/io.h"
+#include "engine/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define HEARTBEAT_NS  NS_PER_S
+#define TURN_PAUSE_NS (100 * NS_PER_MS)
+
+/* Bytes of the segment of the log that opening begins. */
+#define LOG_SEGMENT (4 << 20)
+
+/* Events after which a reader's position is kept, while there are more. */
+#define PIN_EVERY 10000
+
+static const char about[] =
+	"Prints every change of the store in DIR from a position on, one JSON object a line: op c "
+	"(written),\nm (merge operand), d (deleted), dr (a range deleted). Each has a token "
+	"that goes on behind it.\nA named reader goes on where it was, and history is kept for "
+	"it. Bytes that aren't text are hex,\nunder a name that ends in _hex.\n";
+
+struct reading {
+	const char *folder;
+	const char *reader; /* NULL: none */
+	const char *token;  /* NULL: none */
+	uint64_t since;     /* 0: not given */
+	uint64_t limit;     /* events; 0: no limit */
+	bool follow;
+	bool locked;       /* another process has it */
+	bool begun;        /* the position is known */
+	uint8_t store[16]; /* valid once begun */
+	struct feed_position position;
+	uint64_t printed;
+	uint64_t unpinned; /* events since the reader was moved */
+	struct io *io;
+	struct store *opened;
+};
+
+/* A turn's end that isn't an exit status. */
+#define TURN_OVER (-1)
+
+static uint64_t unix_seconds(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+static bool is_over(const struct reading *reading)
+{
+	return reading->limit && reading->printed == reading->limit;
+}
+
+static int find_reader(struct reading *reading)
+{
+	struct retention_reader reader;
+
+	if (retention_find(store_retention(reading->opened), reading->reader, unix_seconds(),
+			   &reader) == 0)
+		reading->position = reader.position;
+	else
+		reading->position.seqno = kv_history(store_kv(reading->opened));
+	return 0;
+}
+
+/* Where it begins: what the line says, else the reader's place, else the oldest. */
+static int begin(struct reading *reading)
+{
+	int rc = 0;
+
+	memcpy(reading->store, store_uuid(reading->opened), sizeof(reading->store));
+	if (reading->token)
+		rc = feed_token_parse(reading->token, reading->store, &reading->position);
+	else if (reading->since)
+		reading->position.seqno = reading->since;
+	else if (reading->reader)
+		rc = find_reader(reading);
+	else
+		reading->position.seqno = kv_history(store_kv(reading->opened));
+	if (rc == FEED_TOKEN_E_STORE)
+		return cmd_fail("the token is another store's than %s", reading->folder);
+	if (rc)
+		return cmd_usage("--token: no token of 'tern feed'");
+	reading->begun = true;
+	return CMD_DONE;
+}
+
+static int pin(struct reading *reading)
+{
+	int rc;
+
+	reading->unpinned = 0;
+	if (!reading->reader)
+		return CMD_DONE;
+	if (fflush(stdout) != 0)
+		return cmd_fail("standard output: %s", strerror(errno));
+	rc = retention_pin(store_retention(reading->opened), reading->reader, reading->position,
+			   unix_seconds());
+	if (rc == RETENTION_E_INVALID)
+		return cmd_usage("--reader: a name has 1 to %d of the characters A-Z a-z 0-9 . _ -",
+				 LEDGER_PIN_NAME_MAX);
+	if (rc == RETENTION_E_FULL)
+		return cmd_fail("%s has %d readers already", reading->folder, RETENTION_READER_MAX);
+	if (rc)
+		return cmd_fail("%s: can't keep the reader's position: %s", reading->folder,
+				strerror(-rc));
+	return CMD_DONE;
+}
+
+static int print_line(json_t *object)
+{
+	if (!object)
+		return cmd_fail("out of memory");
+	cmd_json(object);
+	if (ferror(stdout))
+		return cmd_fail("standard output: %s", strerror(errno));
+	return CMD_DONE;
+}
+
+static int feed_failed(const struct reading *reading, const struct feed *feed, int rc)
+{
+	if (rc == FEED_E_END)
+		return TURN_OVER;
+	if (rc == FEED_E_GAP)
+		return cmd_fail("changes before number %" PRIu64
+				" are gone: begin with --since %" PRIu64,
+				feed_oldest(feed), feed_oldest(feed));
+	if (rc == FEED_E_CORRUPT)
+		return cmd_fail("%s: %s", reading->folder, feed_error(feed));
+	return cmd_fail("%s: %s", reading->folder, strerror(-rc));
+}
+
+static int print_events(struct reading *reading, struct feed *feed)
+{
+	while (!is_over(reading)) {
+		struct feed_event event;
+		int rc = feed_next(feed, &event);
+
+		reading->position = feed_position(feed);
+		if (rc)
+			return feed_failed(reading, feed, rc);
+		rc = print_line(feed_json_event(&event, reading->position, reading->store));
+		reading->printed++;
+		if (!rc && ++reading->unpinned == PIN_EVERY)
+			rc = pin(reading);
+		if (rc)
+			return rc;
+	}
+	return TURN_OVER;
+}
+
+static int read_opened(struct reading *reading)
+{
+	struct feed_options options = {0};
+	struct feed *feed;
+	int rc = reading->begun ? CMD_DONE : begin(reading);
+
+	/* A new reader's history is kept from its first turn on, whatever comes of it. */
+	if (!rc)
+		rc = pin(reading);
+	if (rc)
+		return rc;
+	options.since = reading->position;
+	rc = feed_open(store_kv(reading->opened), &options, &feed);
+	if (rc)
+		return cmd_fail("%s: %s", reading->folder, strerror(-rc));
+	rc = print_events(reading, feed);
+	feed_close(feed);
+	if (rc == TURN_OVER && pin(reading) != CMD_DONE)
+		return CMD_FAILED;
+	return rc;
+}
+
+static int with_store(struct reading *reading)
+{
+	/* It writes next to nothing. */
+	const struct store_options options = {
+		.wal = {.segment_size = LOG_SEGMENT, .buffer_size = LOG_SEGMENT / 2}};
+	char error[256] = "";
+	int rc = store_open(reading->io, &options, &reading->opened, error, sizeof(error));
+	int closed;
+
+	reading->locked = rc == STORE_E_LOCKED;
+	if (reading->locked && reading->follow)
+		return TURN_OVER;
+	if (rc)
+		return cmd_fail("%s: %s", reading->folder, error[0] ? error : strerror(-rc));
+	rc = read_opened(reading);
+	closed = store_close(reading->opened);
+	if (closed && (rc == TURN_OVER || rc == CMD_DONE))
+		return cmd_fail("%s: %s", reading->folder,
+				closed < 0 ? strerror(-closed) : "the log failed");
+	return rc;
+}
+
+/* Sums up names, sizes and times of the files: another sum, and somebody has written. */
+static uint64_t sum_of_files(const char *path)
+{
+	DIR *folder = opendir(path);
+	struct dirent *file;
+	uint64_t sum = 0;
+	struct stat stat;
+
+	while (folder && (file = readdir(folder)))
+		if (fstatat(dirfd(folder), file->d_name, &stat, 0) == 0)
+			sum += (uint64_t)stat.st_ino * 31 + (uint64_t)stat.st_size * 17 +
+			       (uint64_t)stat.st_mtim.tv_sec * NS_PER_S +
+			       (uint64_t)stat.st_mtim.tv_nsec;
+	if (folder)
+		closedir(folder);
+	return sum;
+}
+
+/* Prints what there is. The files are summed up before others can have the folder, so that no
+ * change of theirs is taken for ours. Returns an exit status or TURN_OVER. */
+static int take_turn(struct reading *reading, uint64_t *ret_sum)
+{
+	int rc = io_plain_new(reading->folder, false, &reading->io);
+
+	if (rc)
+		return cmd_fail("%s: %s", reading->folder,
+				rc == IO_E_ABSENT ? "no such folder" : strerror(-rc));
+	rc = with_store(reading);
+	*ret_sum = reading->locked ? 0 : sum_of_files(reading->folder);
+	io_free(reading->io);
+	return rc;
+}
+
+static void pause_ns(uint64_t ns)
+{
+	struct timespec time = {.tv_nsec = (long)ns};
+
+	nanosleep(&time, NULL);
+}
+
+static int follow(struct reading *reading)
+{
+	uint64_t sum = 0, beat_at = clock_now_ns();
+
+	for (;;) {
+		uint64_t before = reading->printed;
+
+		if (sum == 0 || sum_of_files(reading->folder) != sum) {
+			int rc = take_turn(reading, &sum);
+
+			if (rc != TURN_OVER || is_over(reading))
+				return rc;
+		}
+		if (reading->printed != before)
+			beat_at = clock_now_ns();
+		if (reading->begun && clock_now_ns() - beat_at >= HEARTBEAT_NS) {
+			beat_at = clock_now_ns();
+			if (print_line(feed_json_heartbeat(reading->position, reading->store)))
+				return CMD_FAILED;
+		}
+		pause_ns(TURN_PAUSE_NS);
+	}
+}
+
+int cmd_feed(int argc, char **argv)
+{
+	struct reading reading = {0};
+	const struct cmd_option options[] = {
+		{"DIR", NULL, "the store's folder", .text = &reading.folder, .positional = true,
+		 .required = true},
+		{"since", "N", "begin with the change of this number; default: the oldest there is",
+		 .number = &reading.since, .min = 1, .max = UINT64_MAX},
+		{"token", "T", "begin behind the line that had this token", .text = &reading.token},
+		{"reader", "NAME", "begin where the reader of this name was, and keep its place",
+		 .text = &reading.reader},
+		{"limit", "N", "end after so many changes", .number = &reading.limit, .min = 1,
+		 .max = UINT64_MAX},
+		{"follow", NULL, "go on with what comes", .flag = &reading.follow},
+	};
+	uint64_t sum;
+	int status, rc;
+
+	if (!cmd_options("feed", about, options, ARRAY_COUNT(options), argc, argv, &status))
+		return status;
+	if (reading.token && reading.since)
+		return cmd_usage("--since and --token: one of them");
+	rc = reading.follow ? follow(&reading) : take_turn(&reading, &sum);
+	return rc == TURN_OVER ? CMD_DONE : rc;
+}
