@@ -75,8 +75,8 @@ static void set_place(struct wal_reader *reader)
 
 static int check_store(struct wal_reader *reader)
 {
-	if (reader->options.store == 0 || is_foreign(&reader->header) ||
-	    reader->header.store == reader->options.store)
+	if (reader->options.store == 0 || reader->header.store == 0 ||
+	    is_foreign(&reader->header) || reader->header.store == reader->options.store)
 		return 0;
 	return corrupt(reader, "%s: of store %08" PRIx32 ", not %08" PRIx32, reader->name,
 		       reader->header.store, reader->options.store);
@@ -373,9 +373,10 @@ static int judge(struct wal_reader *reader, bool empty)
 		result = judge_by_rest(reader, empty);
 	if (result == 0)
 		return go_on(reader);
-	if (result == WAL_READER_E_CORRUPT && reader->options.salvage)
-		return salvage(reader);
-	return result;
+	if (result != WAL_READER_E_CORRUPT || !reader->options.salvage)
+		return result;
+	reader->stats.holes++;
+	return salvage(reader);
 }
 
 /* ---- records ---- */

@@ -67,6 +67,7 @@ struct wal_reader_stats {
 	uint64_t records;
 	uint64_t bytes;   /* of files */
 	uint64_t skipped; /* bytes that salvage left out */
+	uint64_t holes;   /* that it went on behind */
 	uint64_t memory;  /* bytes taken */
 };
 

@@ -17,13 +17,15 @@ static size_t lsn_at(uint32_t variant)
 	return behind_tx ? 12 : 4;
 }
 
-/* Between the missing record and this one lie frames of at least the smallest size. */
+/* Between the missing record and this one lie frames of at least the smallest size; but who knows
+ * of the logs of others. */
 static bool lsn_can_be(const struct wal_scan *scan, uint64_t lsn, uint64_t offset, size_t head)
 {
 	if (scan->lsn == 0)
 		return lsn > 0;
 	return lsn > scan->lsn &&
-	       lsn - scan->lsn <= (offset - scan->offset) / (head + WAL_RECORD_SIZE_MIN);
+	       (scan->any_proves ||
+		lsn - scan->lsn <= (offset - scan->offset) / (head + WAL_RECORD_SIZE_MIN));
 }
 
 /* Whether there can be a frame at 'bytes', which are 'head' + LOOK_SIZE or more. */
