@@ -334,7 +334,8 @@ int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
 	for (unsigned i = 0; i < count; i++)
 		if (!get_field(&rest, &record, &fields[i]))
 			return RECORD_E_INVALID;
-	if (count == 0 || rest.size > 0 || record.lsn == 0)
+	/* Behind the last number there would be none. */
+	if (count == 0 || rest.size > 0 || record.lsn == 0 || record.lsn == UINT64_MAX)
 		return RECORD_E_INVALID;
 	*ret_record = record;
 	return 0;

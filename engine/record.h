@@ -60,7 +60,7 @@ struct record_bytes {
 /* Which fields mean something is the type's; others are zero. */
 struct record {
 	enum record_type type;
-	uint64_t lsn;       /* never 0 */
+	uint64_t lsn;       /* neither 0 nor UINT64_MAX */
 	uint64_t timestamp; /* Unix seconds */
 	union {
 		struct {

@@ -34,13 +34,15 @@ static void unknown_variants_are_refused(void **state)
 	}
 }
 
-static void lsn_0_is_refused(void **state)
+static void lsns_that_no_record_has_are_refused(void **state)
 {
 	uint8_t bytes[64];
 	size_t size = kv_set(bytes);
 	struct record record;
 
 	store_le64(bytes + 4, 0);
+	assert_int_equal(record_decode(bytes, size, &record), RECORD_E_INVALID);
+	store_le64(bytes + 4, UINT64_MAX);
 	assert_int_equal(record_decode(bytes, size, &record), RECORD_E_INVALID);
 }
 
@@ -140,7 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unknown_variants_are_refused),
-		cmocka_unit_test(lsn_0_is_refused),
+		cmocka_unit_test(lsns_that_no_record_has_are_refused),
 		cmocka_unit_test(a_length_past_the_end_is_refused),
 		cmocka_unit_test(a_byte_that_is_neither_0_nor_1_is_no_choice),
 		cmocka_unit_test(nothing_is_written_to_the_record_that_is_refused),

@@ -284,6 +284,21 @@ static void a_size_that_can_not_be_is_a_hole_only_if_records_follow(void **state
 	assert_int_equal(count, 1);
 }
 
+/* Behind it there would be none, and numbers would begin anew. */
+static void the_last_number_there_is_belongs_to_no_record(void **state)
+{
+	enum record_type types[32];
+	uint8_t file[4096];
+	unsigned count;
+	size_t size;
+
+	golden_file(1, file, &size);
+	store_le64(file + WAL_HEADER_SIZE + 8, UINT64_MAX);
+	faulty_file_set(disk, "db.v3wal", file, WAL_HEADER_SIZE + 32);
+	assert_int_equal(read_types("db.v3wal", types, &count), WAL_READER_E_TORN);
+	assert_int_equal(count, 0);
+}
+
 static void what_is_no_log_is_refused(void **state)
 {
 	uint8_t file[4096] = {0};
@@ -367,6 +382,7 @@ int main(void)
 		CASE(a_torn_end_is_no_hole_and_is_cut),
 		CASE(files_of_others_are_read_in_both_versions),
 		CASE(a_size_that_can_not_be_is_a_hole_only_if_records_follow),
+		CASE(the_last_number_there_is_belongs_to_no_record),
 		CASE(what_is_no_log_is_refused),
 		CASE(the_log_of_another_store_is_refused),
 		CASE(a_value_can_not_forge_proof_of_a_hole),
