@@ -79,7 +79,7 @@ typedef int (*merge_fn)(const struct entry_bytes *base, const struct entry_bytes
 			uint32_t count, struct merge_out *out);
 
 /* Built in: 1 "counter" (i64 LE, wrapping add), 2 "append", 3 "set_union" (docs/format/merge.md).
- * Others: 16 to 255. */
+ * Others: 16 to 255, before any kv_job(). Returns 0, -EINVAL or KV_E_OPERATOR (it is taken). */
 int kv_register(struct kv *kv, uint8_t number, const char *name, merge_fn merge);
 
 /* The operator's name, or NULL when none has that number. */
@@ -123,7 +123,8 @@ bool kv_has_room(const struct kv *kv);
  * ahead of the ledger's 'flushed' when there was nothing to flush: a checkpoint commits it. */
 uint64_t kv_flushed(const struct kv *kv);
 
-/* The largest number that kv_apply() was given: where kv_flushed() comes to when all is in tables. */
+/* The largest number that kv_apply() was given: where kv_flushed() comes to when all is in tables.
+ */
 uint64_t kv_applied(const struct kv *kv);
 /* What reads without a snapshot see: all up to here (the store sets it to what is committed and
  * durable). */
@@ -140,7 +141,8 @@ void kv_snapshot_release(struct kv *kv, uint64_t seqno);
 
 enum { KV_WAIT_NEVER = 1 };
 
-/* The value at 'seqno' (0: visible), merges folded, expired ones absent. Borrows until the next
+/* The value at 'seqno' (0: visible), merges folded, expired ones absent. A number that is more than
+ * one below the floor is only good as long as a snapshot holds it. Borrows until the next
  * call of any kv_ function. Returns 0, KV_E_ABSENT, KV_E_WAIT, KV_E_CORRUPT, KV_E_OPERATOR or a
  * negative errno. */
 int kv_get(struct kv *kv, struct entry_bytes key, uint64_t seqno, unsigned flags,
@@ -209,8 +211,8 @@ int kv_work(struct kv *kv, enum kv_need *ret_need);
  * One slice, of about 'bytes_max' bytes read: flushes first, then compaction. What failed (a
  * negative errno) left everything as it was, and is begun again by the next call.
  *
- * Returns 0 (there may be more), KV_E_IDLE, KV_E_CORRUPT (kv_error() says; no compaction is begun
- * any more) or a negative errno.
+ * Returns 0 (there may be more), KV_E_IDLE, KV_E_CORRUPT (the next kv_work() says so, too; no
+ * compaction is begun any more) or a negative errno.
  */
 int kv_job(struct kv *kv, uint64_t bytes_max);
 
@@ -219,7 +221,9 @@ int kv_flush(struct kv *kv);
 /* Asks for everything to become one run in the last level. */
 void kv_compact(struct kv *kv);
 
+/* Takes in blocks that reads with KV_WAIT_NEVER asked for. Never blocks. */
 void kv_poll(struct kv *kv);
+/* One line about the last KV_E_CORRUPT; about a kv_job()'s, after the kv_work() behind it. */
 const char *kv_error(const struct kv *kv);
 
 /* Checks every block of every file, order, filters, bounds, references. */
