@@ -102,12 +102,14 @@ int edge_open(struct pager *pager, uint64_t timestamp)
 void edge_redo(struct pager *pager, const struct record *record)
 {
 	struct pager_state *state = pager_state(pager);
+	bool added = record->type == RECORD_EDGE_INSERT;
 
-	if (record->edge.incoming)
+	/* One of the two that an edge has. */
+	if ((!added && record->type != RECORD_EDGE_DELETE) || record->edge.incoming)
 		return;
-	if (record->type == RECORD_EDGE_INSERT)
+	if (added)
 		state->edge_count++;
-	else if (record->type == RECORD_EDGE_DELETE && state->edge_count > 0)
+	else if (state->edge_count > 0)
 		state->edge_count--;
 }
 
