@@ -92,16 +92,23 @@ static void append(struct wal *wal, uint32_t size)
 
 /* ---- commits ---- */
 
-/* Returns commits a second of that many writers, each of which commits again when it was told. It
- * waits as the raw thing does, since a loop that polls would be measured by what else runs. */
+/* Returns commits a second of that many writers, each of which commits again when it was told. The
+ * owner polls, as a core of the daemon does. */
 static double commit(struct wal *wal, unsigned writers, uint32_t size)
 {
 	uint64_t begin = clock_now_ns();
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t last;
+
 		for (unsigned j = 0; j < writers; j++)
 			append(wal, size);
-		CHECK(wal_sync(wal) == 0);
+		last = wal_position(wal).next - 1;
+		wal_flush(wal, /* sync= */ true);
+		while (wal_position(wal).durable < last) {
+			(void)wal_poll(wal);
+			CHECK(wal_failed(wal) == 0);
+		}
 	}
 	return writers * ROUNDS / ((double)(clock_now_ns() - begin) / NS_PER_S);
 }
