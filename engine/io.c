@@ -217,5 +217,6 @@ void io_op_run(struct io_op *op)
 		op->result = io_sync(op->file);
 		return;
 	}
-	CHECK(!"an operation of no kind");
+	/* An operation of no kind. */
+	CHECK(false);
 }

@@ -106,6 +106,21 @@ class Feed(unittest.TestCase):
         self.assertEqual(event["source"]["store"], last["source"]["store"])
         self.assertEqual(feed(self.folder, "--token", event["token"]), [])
 
+    def test_the_dump_is_what_the_feed_gives_and_moves_no_reader(self):
+        for value in "1", "2":
+            change(self.folder, "put", "a", value)
+        change(self.folder, "del", "a")
+        json_lines = subprocess.run([TERN, "dump", "feed", self.folder, "--json"], capture_output=True, text=True,
+                                    check=True).stdout.splitlines()
+        self.assertEqual([json.loads(line) for line in json_lines], feed(self.folder))
+        text = subprocess.run([TERN, "dump", "feed", self.folder], capture_output=True, text=True, check=True).stdout
+        self.assertEqual([line.split()[1:] for line in text.splitlines()],
+                         [["insert", "a", "1"], ["insert", "a", "2"], ["delete", "a"]])
+        last = json.loads(json_lines[-1])["source"]["seqno"]
+        text = subprocess.run([TERN, "dump", "feed", self.folder, "--since", str(last)], capture_output=True,
+                              text=True, check=True).stdout
+        self.assertEqual(len(text.splitlines()), 1)
+
     def test_errors_are_one_line_that_says_what_to_do(self):
         change(self.folder, "put", "a", "1")
         other = os.path.join(self.temporary.name, "other")
