@@ -116,6 +116,10 @@ int kv_clean(struct kv *kv);
  */
 int kv_apply(struct kv *kv, const struct record *record, bool more);
 
+/* For recovery: kv_apply() is quicker while 'late' is set, but reads may miss what it took in
+ * until it is no longer set. */
+void kv_set_late(struct kv *kv, bool late);
+
 /* Whether kv_apply() takes another transaction, or would say KV_E_BUSY. */
 bool kv_has_room(const struct kv *kv);
 

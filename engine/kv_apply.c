@@ -62,8 +62,10 @@ static int add(struct kv *kv, const struct entry *entry)
 	if (error)
 		return error;
 	struct kv_mem *mem = kv->view->mems[0];
-	return entry->kind == ENTRY_RANGE_TOMBSTONE ? add_range(mem, entry)
-						    : memtable_add(mem->memtable, entry);
+	if (entry->kind == ENTRY_RANGE_TOMBSTONE)
+		return add_range(mem, entry);
+	return kv->late ? memtable_add_late(mem->memtable, entry)
+			: memtable_add(mem->memtable, entry);
 }
 
 /* What is in memtables has to be in tables first: the ingested one is younger. */
@@ -152,6 +154,12 @@ int kv_apply(struct kv *kv, const struct record *record, bool more)
 	}
 	kv->in_transaction = more;
 	return 0;
+}
+
+void kv_set_late(struct kv *kv, bool late)
+{
+	kv->late = late;
+	memtable_link(kv->view->mems[0]->memtable);
 }
 
 int kv_flush(struct kv *kv)

@@ -100,6 +100,7 @@ struct kv {
 	uint64_t *snapshots; /* KV_SNAPSHOT_MAX, rising */
 	uint32_t snapshot_count;
 	bool in_transaction;
+	bool late;               /* memtable_add_late() */
 	uint64_t compact_target; /* kv_compact() waits until this is flushed */
 	bool compact_all;        /* it was asked for */
 	bool compaction_stopped; /* a table is corrupt */

@@ -132,6 +132,7 @@ int kv_seal(struct kv *kv)
 	mems[0] = kv_mem_new(kv);
 	if (!mems[0])
 		return -ENOMEM;
+	memtable_link(view->mems[0]->memtable);
 	view->mems[0]->applied = kv->applied;
 	for (uint32_t i = 0; i < view->mem_count; i++) {
 		mems[1 + i] = view->mems[i];

@@ -12,6 +12,10 @@
  * input gives equal lists. Pugh's 1/4 makes as many comparisons; but here only a step forward costs
  * a cache miss, and of those 1/2 has a third less.
  *
+ * A search is a row of cache misses, each of which says where the next one is. Entries that are
+ * added late are looked up LATE_MAX at a time, in turns: while one waits for memory, the
+ * others go on.
+ *
  * Every MARK_EVERY-th entry is marked, so that an entry is found by its number: bisection
  * over the marks, then along the chain of insertion.
  */
@@ -29,6 +33,7 @@
 
 #define LEVEL_MAX  24 /* enough for 2^24 entries; with more of them searches take longer */
 #define MARK_EVERY 64
+#define LATE_MAX   32
 
 /* Pieces behind the first; large entries get one of their own size. */
 #define PIECE_SIZE ((size_t)1 << 20)
@@ -62,6 +67,12 @@ struct node_list {
 	uint32_t capacity;
 };
 
+/* A node that is still to be linked by its key. */
+struct late {
+	struct memtable_node *node;
+	unsigned level_count;
+};
+
 struct memtable {
 	uint8_t *first; /* owned; first_size bytes */
 	size_t first_size;
@@ -76,6 +87,8 @@ struct memtable {
 	struct node_list marks;
 	struct node_list ranges;
 	struct rand rand;
+	struct late late[LATE_MAX];
+	unsigned late_count;
 	unsigned level_count;
 	struct memtable_link
 		*head; /* = links; a pointer, so that readers of a const list get at it */
@@ -141,6 +154,7 @@ void memtable_reset(struct memtable *memtable)
 	memtable->count = 0;
 	memtable->oldest = memtable->newest = NULL;
 	memtable->marks = memtable->ranges = (struct node_list){0};
+	memtable->late_count = 0;
 	memtable->level_count = 1;
 	memset(memtable->links, 0, sizeof(memtable->links));
 	rand_init(&memtable->rand, 1);
@@ -260,18 +274,92 @@ static unsigned random_levels(struct rand *rand)
 	return count;
 }
 
+static void raise_head(struct memtable *memtable, unsigned level_count)
+{
+	while (memtable->level_count < level_count)
+		memtable->head[memtable->level_count++] = (struct memtable_link){0};
+}
+
 static void link_by_key(struct memtable *memtable, struct memtable_node *node, unsigned level_count)
 {
 	struct probe probe = probe_for(node->entry.key, node->entry.seqno);
 	struct memtable_link *path[LEVEL_MAX];
 
-	while (memtable->level_count < level_count)
-		memtable->head[memtable->level_count++] = (struct memtable_link){0};
+	raise_head(memtable, level_count);
 	search(memtable, &probe, path);
 	for (unsigned level = 0; level < level_count; level++) {
 		node->links[level] = *path[level];
 		*path[level] = (struct memtable_link){.prefix = probe.prefix, .node = node};
 	}
+}
+
+/* A search that goes on with others. */
+struct walk {
+	struct probe probe;
+	struct memtable_link *links; /* of the node that it stands at */
+	unsigned level;              /* levels that are left */
+	struct memtable_link *path[LEVEL_MAX];
+};
+
+/* Goes on to the next node, for which memory is asked. Returns false at the end of the way. */
+static bool walk_on(struct walk *walk)
+{
+	while (walk->level > 0) {
+		struct memtable_link *link = &walk->links[walk->level - 1];
+
+		if (leads_before(link, &walk->probe)) {
+			walk->links = link->node->links;
+			__builtin_prefetch(&walk->links[walk->level - 1]);
+			return true;
+		}
+		walk->path[--walk->level] = link;
+	}
+	return false;
+}
+
+/* The path was found before others of the same group were linked: some of those may lie on it. */
+static void link_on_path(const struct late *late, const struct walk *walk)
+{
+	for (unsigned level = 0; level < late->level_count; level++) {
+		struct memtable_link *link = walk->path[level];
+
+		while (leads_before(link, &walk->probe))
+			link = &link->node->links[level];
+		late->node->links[level] = *link;
+		*link = (struct memtable_link){.prefix = walk->probe.prefix, .node = late->node};
+	}
+}
+
+void memtable_link(struct memtable *memtable)
+{
+	struct walk walks[LATE_MAX];
+	unsigned count = memtable->late_count;
+	bool any = count > 0;
+
+	for (unsigned i = 0; i < count; i++)
+		raise_head(memtable, memtable->late[i].level_count);
+	for (unsigned i = 0; i < count; i++) {
+		const struct entry *entry = &memtable->late[i].node->entry;
+
+		walks[i].probe = probe_for(entry->key, entry->seqno);
+		walks[i].links = memtable->head;
+		walks[i].level = memtable->level_count;
+	}
+	while (any) {
+		any = false;
+		for (unsigned i = 0; i < count; i++)
+			any |= walk_on(&walks[i]);
+	}
+	for (unsigned i = 0; i < count; i++)
+		link_on_path(&memtable->late[i], &walks[i]);
+	memtable->late_count = 0;
+}
+
+static void link_late(struct memtable *memtable, struct memtable_node *node, unsigned level_count)
+{
+	memtable->late[memtable->late_count++] = (struct late){node, level_count};
+	if (memtable->late_count == LATE_MAX)
+		memtable_link(memtable);
 }
 
 static void link_by_number(struct memtable *memtable, struct memtable_node *node)
@@ -307,7 +395,7 @@ static struct memtable_node *copy_entry(struct memtable *memtable, const struct 
 	return node;
 }
 
-int memtable_add(struct memtable *memtable, const struct entry *entry)
+static int add(struct memtable *memtable, const struct entry *entry, bool late)
 {
 	bool is_range = entry->kind == ENTRY_RANGE_TOMBSTONE;
 	unsigned level_count = is_range ? 0 : random_levels(&memtable->rand);
@@ -323,9 +411,21 @@ int memtable_add(struct memtable *memtable, const struct entry *entry)
 	link_by_number(memtable, node);
 	if (is_range)
 		memtable->ranges.nodes[memtable->ranges.count++] = node;
+	else if (late)
+		link_late(memtable, node, level_count);
 	else
 		link_by_key(memtable, node, level_count);
 	return 0;
+}
+
+int memtable_add(struct memtable *memtable, const struct entry *entry)
+{
+	return add(memtable, entry, /* late= */ false);
+}
+
+int memtable_add_late(struct memtable *memtable, const struct entry *entry)
+{
+	return add(memtable, entry, /* late= */ true);
 }
 
 bool memtable_is_full(const struct memtable *memtable)

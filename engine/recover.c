@@ -210,7 +210,9 @@ static int run(struct recover *recover, const struct recover_options *options)
 	if (r != 0)
 		return r > 0 ? RECOVER_E_CORRUPT : r;
 
+	kv_set_late(recover->kv, true);
 	r = read_log(recover);
+	kv_set_late(recover->kv, false);
 
 	struct wal_reader_stats stats = wal_reader_stats(recover->reader);
 	recover->result.records = stats.records;

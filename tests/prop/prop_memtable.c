@@ -42,6 +42,7 @@ static int by_key(const void *a, const void *b)
 static void fill(struct model *model, struct memtable *memtable, struct rand *rand)
 {
 	uint64_t seqno = 0;
+	bool late = rand_below(rand, 2);
 
 	model->count = 1 + (unsigned)rand_below(rand, ENTRY_MAX);
 	model->sorted_count = 0;
@@ -57,10 +58,15 @@ static void fill(struct model *model, struct memtable *memtable, struct rand *ra
 			.kind = ENTRY_VALUE + (unsigned)rand_below(rand, 6),
 			.type = (uint8_t)rand_below(rand, 256),
 		};
-		assert_int_equal(memtable_add(memtable, entry), 0);
+		if (late)
+			assert_int_equal(memtable_add_late(memtable, entry), 0);
+		else
+			assert_int_equal(memtable_add(memtable, entry), 0);
+		late = rand_below(rand, 100) == 0 ? !late : late;
 		if (entry->kind != ENTRY_RANGE_TOMBSTONE)
 			model->sorted[model->sorted_count++] = entry;
 	}
+	memtable_link(memtable);
 	qsort(model->sorted, model->sorted_count, sizeof(model->sorted[0]), by_key);
 }
 

@@ -280,6 +280,23 @@ static void one_that_is_used_again_leaves_the_heap_alone(void **state)
 	memtable_free(memtable);
 }
 
+static void one_that_is_added_late_is_found_when_it_is_linked(void **state)
+{
+	struct memtable *memtable = made(4096);
+	struct entry entry = {.key = text("b"), .seqno = 2, .kind = ENTRY_VALUE};
+
+	(void)state;
+	add(memtable, "c", 1, "1");
+	assert_int_equal(memtable_add_late(memtable, &entry), 0);
+	assert_node(memtable_since(memtable, 2), "b", 2);
+	add(memtable, "a", 3, "3");
+	memtable_link(memtable);
+	assert_node(memtable_seek(memtable, text("b"), 2), "b", 2);
+	assert_node(memtable_seek(memtable, text("a"), 3), "a", 3);
+	assert_int_equal(memtable_count(memtable), 3);
+	memtable_free(memtable);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +308,7 @@ int main(void)
 		cmocka_unit_test(the_chain_has_range_tombstones_the_list_has_not),
 		cmocka_unit_test(the_chain_goes_on_from_where_it_ended),
 		cmocka_unit_test(one_number_may_have_several_entries),
+		cmocka_unit_test(one_that_is_added_late_is_found_when_it_is_linked),
 		cmocka_unit_test(what_is_added_is_copied),
 		cmocka_unit_test(a_full_one_still_takes_the_largest_entries),
 		cmocka_unit_test(one_that_is_used_again_leaves_the_heap_alone),
