@@ -134,7 +134,8 @@ static void tern_load(void *session, peer_next_fn next, void *context, uint32_t 
 		}
 	}
 	free(value);
-	need(store_sync(database->store), "tern: sync");
+	need(store_checkpoint(database->store), "tern: checkpoint");
+	kv_compact(store_kv(database->store));
 	need(store_settle(database->store), "tern: settle");
 }
 
