@@ -63,10 +63,11 @@ static void tell_recovery(const struct cmd_store *store)
 			store->folder, recovery.torn_lsn);
 }
 
-int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
+static int open_store(const char *folder, bool create, bool salvage, struct cmd_store *ret_store)
 {
 	struct cmd_store store = {.folder = folder};
-	struct store_options options = {.create = create, .wal.segment_size = SEGMENT_SIZE};
+	struct store_options options = {
+		.create = create, .salvage = salvage, .wal.segment_size = SEGMENT_SIZE};
 	char error[256];
 	int r = open_io(folder, create, &store.io);
 	if (r == IO_E_ABSENT)
@@ -80,6 +81,28 @@ int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
 		return cmd_fail("%s: %s", folder, error);
 	}
 	tell_recovery(&store);
+	*ret_store = store;
+	return CMD_DONE;
+}
+
+int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
+{
+	return open_store(folder, create, /* salvage= */ false, ret_store);
+}
+
+int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
+{
+	struct cmd_store store;
+	int status = open_store(folder, /* create= */ false, /* salvage= */ true, &store);
+	if (status != CMD_DONE)
+		return status;
+
+	fprintf(stderr,
+		"tern: %s: %" PRIu64 " bytes of the log could not be read and are left out\n",
+		folder, store_stats(store.store).recovery.salvaged_bytes);
+	int r = store_checkpoint(store.store);
+	if (r != 0)
+		return cmd_store_close(&store, cmd_store_fail(&store, "checkpoint", r));
 	*ret_store = store;
 	return CMD_DONE;
 }

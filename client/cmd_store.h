@@ -25,6 +25,13 @@ struct cmd_store {
  * printed. */
 int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store);
 
+/*
+ * The same for a store whose log is damaged: what can't be read of it is left out, and how much
+ * that is goes to stderr. The next opening needs no salvage, as the damaged part of the log isn't
+ * needed any more.
+ */
+int cmd_store_salvage(const char *folder, struct cmd_store *ret_store);
+
 /* Returns 'status', or CMD_FAILED when what was written could not be made durable. */
 int cmd_store_close(struct cmd_store *store, int status);
 

@@ -49,9 +49,12 @@ int cmd_verify(int argc, char **argv)
 {
 	const char *folder = NULL;
 	struct verify verify = {0};
+	bool salvage = false;
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &folder, .positional = true,
 		 .required = true},
+		{"salvage", NULL, "go on behind damaged parts of the log, which are lost",
+		 .flag = &salvage},
 		{"json", NULL, "one JSON object a line", .flag = &verify.json},
 	};
 	struct cmd_store store;
@@ -60,7 +63,8 @@ int cmd_verify(int argc, char **argv)
 
 	if (!cmd_options("verify", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
-	status = cmd_store_open(folder, /* create= */ false, &store);
+	status = salvage ? cmd_store_salvage(folder, &store)
+			 : cmd_store_open(folder, /* create= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 
