@@ -5,9 +5,12 @@
 #include "base/check.h"
 #include "engine/btree.h"
 #include "engine/btree_cursor.h"
+#include "engine/pager_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Where the parts of a key of the edge tree stand. */
 #define KEY_PAIR       (UINT64_C(1) << 63)
@@ -35,6 +38,13 @@ static int of_tree(int r)
 	default:
 		return r;
 	}
+}
+
+/* The graph contradicts itself. */
+static int refuse(struct pager *pager, const char *what, uint64_t key)
+{
+	(void)pager_corrupt(pager, "edges: key %016llx: %s", (unsigned long long)key, what);
+	return EDGE_E_CORRUPT;
 }
 
 static struct btree node_tree(struct pager *pager)
@@ -149,24 +159,28 @@ static int find_head(struct pager *pager, uint64_t number, bool incoming, struct
 	return 0;
 }
 
-/* Adds the neighbour at the cluster's end. */
-static int append(struct pager *pager, uint64_t number, bool incoming, int64_t neighbour,
-		  uint32_t *ret_sequence)
+/* Where the next edge of the cluster stands. */
+static int next_place(struct pager *pager, uint64_t number, bool incoming, struct halves *ret_head)
 {
-	struct btree tree = edge_tree(pager);
 	struct halves head = {0};
 	int r = find_head(pager, number, incoming, &head);
 	if (r != 0)
 		return r;
 	if (head.high == UINT32_MAX)
 		return EDGE_E_FULL;
+	*ret_head = (struct halves){.high = head.high + 1, .low = head.low + 1};
+	return 0;
+}
 
-	head.high++;
-	head.low++;
-	r = btree_put(&tree, cluster_key(number, incoming, head.high), (uint64_t)neighbour);
+/* Adds the neighbour at the cluster's end, which then has this head. */
+static int append(struct pager *pager, uint64_t number, bool incoming, struct halves head,
+		  int64_t neighbour)
+{
+	struct btree tree = edge_tree(pager);
+	int r = btree_put(&tree, cluster_key(number, incoming, head.high), (uint64_t)neighbour);
+
 	if (r == 0)
 		r = btree_put(&tree, cluster_key(number, incoming, 0), join(head));
-	*ret_sequence = head.high;
 	return of_tree(r);
 }
 
@@ -179,12 +193,14 @@ static int take_out(struct pager *pager, uint64_t number, bool incoming, uint32_
 	if (r != 0)
 		return r;
 	if (head.low == 0)
-		return EDGE_E_CORRUPT;
+		return refuse(pager, "the degree isn't the number of edges",
+			      cluster_key(number, incoming, 0));
 
 	head.low--;
 	r = btree_delete(&tree, cluster_key(number, incoming, sequence));
 	if (r == BTREE_E_ABSENT)
-		return EDGE_E_CORRUPT;
+		return refuse(pager, "an edge that its ends know isn't there",
+			      cluster_key(number, incoming, sequence));
 	if (r == 0)
 		r = btree_put(&tree, cluster_key(number, incoming, 0), join(head));
 	return of_tree(r);
@@ -203,30 +219,31 @@ static int say(struct pager *pager, enum record_type type, int64_t source, int64
 	return of_tree(pager_log(pager, &record));
 }
 
+/* Nodes without a number get one, which an edge that is there has given them before. */
 int edge_add(struct pager *pager, int64_t source, int64_t target)
 {
-	uint64_t from;
-	uint64_t to;
-	uint32_t out;
-	uint32_t in;
-	int r = edge_has(pager, source, target);
-	if (r != EDGE_E_ABSENT)
-		return r == 0 ? EDGE_E_EXISTS : r;
-
-	r = need_node(pager, source, &from);
+	struct btree tree = edge_tree(pager);
+	struct halves out = {0};
+	struct halves in = {0};
+	uint64_t from = 0;
+	uint64_t to = 0;
+	int r = need_node(pager, source, &from);
 	if (r == 0)
 		r = need_node(pager, target, &to);
 	if (r == 0)
-		r = append(pager, from, /* incoming= */ false, target, &out);
+		r = next_place(pager, from, /* incoming= */ false, &out);
 	if (r == 0)
-		r = append(pager, to, /* incoming= */ true, source, &in);
+		r = next_place(pager, to, /* incoming= */ true, &in);
+	if (r == 0)
+		r = of_tree(btree_insert(&tree, pair_key(from, to),
+					 join((struct halves){.high = out.high, .low = in.high})));
+	if (r == 0)
+		r = append(pager, from, /* incoming= */ false, out, target);
+	if (r == 0)
+		r = append(pager, to, /* incoming= */ true, in, source);
 	if (r != 0)
 		return r;
 
-	struct btree tree = edge_tree(pager);
-	r = btree_put(&tree, pair_key(from, to), join((struct halves){.high = out, .low = in}));
-	if (r != 0)
-		return of_tree(r);
 	pager_state(pager)->edge_count++;
 	return say(pager, RECORD_EDGE_INSERT, source, target);
 }
@@ -263,7 +280,7 @@ int edge_remove(struct pager *pager, int64_t source, int64_t target)
 	if (r == 0)
 		r = of_tree(btree_delete(&tree, pair_key(from, to)));
 	if (r != 0)
-		return r == EDGE_E_ABSENT ? EDGE_E_CORRUPT : r;
+		return r;
 	pager_state(pager)->edge_count--;
 	return say(pager, RECORD_EDGE_DELETE, source, target);
 }
@@ -297,15 +314,16 @@ int edge_neighbours(struct pager *pager, int64_t node, bool incoming, uint32_t *
 	struct btree_cursor cursor;
 	uint64_t number;
 	uint32_t count = 0;
+	uint32_t reached = *position;
 	int r = find_node(pager, node, &number);
-	if (r == EDGE_E_ABSENT || *position == UINT32_MAX) {
+	if (r != 0 && r != EDGE_E_ABSENT)
+		return r;
+	if (r == EDGE_E_ABSENT || reached == UINT32_MAX) {
 		*ret_count = 0;
 		return 0;
 	}
-	if (r != 0)
-		return r;
 
-	uint64_t first = cluster_key(number, incoming, *position + 1);
+	uint64_t first = cluster_key(number, incoming, reached + 1);
 	uint64_t last = cluster_key(number, incoming, UINT32_MAX);
 	btree_cursor_open(&tree, &cursor);
 	for (r = btree_cursor_seek(&cursor, first); r == 0 && count < max;
@@ -314,11 +332,12 @@ int edge_neighbours(struct pager *pager, int64_t node, bool incoming, uint32_t *
 		if (entry.key > last)
 			break;
 		ret_nodes[count++] = (int64_t)entry.value;
-		*position = (uint32_t)entry.key;
+		reached = (uint32_t)entry.key;
 	}
 	btree_cursor_close(&cursor);
 	if (r != 0 && r != BTREE_E_ABSENT)
 		return of_tree(r);
+	*position = reached;
 	*ret_count = count;
 	return 0;
 }
@@ -396,17 +415,57 @@ static int check_entry(struct edge_walk *walk, const struct btree_entry *entry)
 	return check_pair(walk, entry);
 }
 
-int edge_check(struct pager *pager, edge_report_fn report, void *context, uint64_t *ret_faults)
+/* Numbers go from 1 to the count of nodes, each to one node. 'given' is a bit for each. */
+static int check_numbers(struct edge_walk *walk, uint8_t *given)
 {
-	struct edge_walk walk = {.pager = pager, .report = report, .context = context};
-	struct btree tree = edge_tree(pager);
+	struct btree tree = node_tree(walk->pager);
+	uint64_t nodes = pager_state(walk->pager)->node_count;
+	struct btree_cursor cursor;
+	uint64_t count = 0;
+	int r;
+
+	btree_cursor_open(&tree, &cursor);
+	for (r = btree_cursor_seek(&cursor, 0); r == 0; r = btree_cursor_next(&cursor)) {
+		uint64_t number = cursor.entry.value;
+		uint8_t bit = (uint8_t)(1 << number % 8);
+		count++;
+		if (number == 0 || number > nodes) {
+			fault(walk, "a node's number that wasn't given", cursor.entry.key);
+			continue;
+		}
+		if ((given[number / 8] & bit) != 0)
+			fault(walk, "a number of two nodes", cursor.entry.key);
+		given[number / 8] |= bit;
+	}
+	btree_cursor_close(&cursor);
+	if (r != BTREE_E_ABSENT)
+		return of_tree(r);
+	if (count != nodes)
+		fault(walk, "the nodes and their count don't agree", 0);
+	return 0;
+}
+
+static int check_nodes(struct edge_walk *walk)
+{
+	uint8_t *given = calloc(pager_state(walk->pager)->node_count / 8 + 1, 1);
+	if (given == NULL)
+		return -ENOMEM;
+
+	int r = check_numbers(walk, given);
+	free(given);
+	return r;
+}
+
+static int check_clusters(struct edge_walk *walk)
+{
+	struct btree tree = edge_tree(walk->pager);
 	struct btree_cursor cursor;
 	int r;
 
 	btree_cursor_open(&tree, &cursor);
 	for (r = btree_cursor_seek(&cursor, 0); r == 0; r = btree_cursor_next(&cursor)) {
 		struct btree_entry entry = cursor.entry;
-		r = check_entry(&walk, &entry);
+		r = check_entry(walk, &entry);
 		if (r != 0)
 			break;
 	}
@@ -414,10 +473,20 @@ int edge_check(struct pager *pager, edge_report_fn report, void *context, uint64
 	if (r != BTREE_E_ABSENT)
 		return of_tree(r);
 
-	end_cluster(&walk);
-	uint64_t edges = pager_state(pager)->edge_count;
-	if (walk.clusters[0] != edges || walk.clusters[1] != edges || walk.pairs != edges)
-		fault(&walk, "the two directions and the count don't agree", 0);
-	*ret_faults = walk.faults;
+	end_cluster(walk);
+	uint64_t edges = pager_state(walk->pager)->edge_count;
+	if (walk->clusters[0] != edges || walk->clusters[1] != edges || walk->pairs != edges)
+		fault(walk, "the two directions and the count don't agree", 0);
 	return 0;
+}
+
+int edge_check(struct pager *pager, edge_report_fn report, void *context, uint64_t *ret_faults)
+{
+	struct edge_walk walk = {.pager = pager, .report = report, .context = context};
+	int r = check_nodes(&walk);
+	if (r == 0)
+		r = check_clusters(&walk);
+	if (r == 0)
+		*ret_faults = walk.faults;
+	return r;
 }

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The power is cut at steps of a graph's life: commits of some dozens of edges each, checkpoints,
+ * splits and joins of pages. Afterwards the store has the graph of one of its commits, from the
+ * last acknowledged one on, both directions agree, and so do graph and key space.
+ *
+ * TERN_LONG=1 cuts at every step, else at some CRASH_STEPS of them. TERN_STEP replays one.
+ */
+
+#include "base/byteorder.h"
+#include "base/clock.h"
+#include "engine/store.h"
+#include "tests/lib/edge_model.h"
+#include "tests/lib/faulty.h"
+#include "tests/lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CRASH_STEPS 60
+#define COMMITS     90
+#define MORE        4
+#define CHANGES     60
+
+static const struct store_options small = {
+	.create = true,
+	.log_size = 160 << 10,
+	.cache_pages = 64,
+	.wal = {.segment_size = 1 << 20, .buffer_size = 512 << 10},
+	.kv = {.memtable_size = 64 << 10, .cache_size = 1 << 20, .table_size = 64 << 10},
+};
+
+/* The states after each commit. */
+struct history {
+	struct edge_model states[COMMITS + 2 * MORE + 1];
+	uint32_t commits;
+	uint32_t acknowledged;
+};
+
+static struct history history;
+
+static int commit(struct store *store)
+{
+	enum kv_need need;
+	uint64_t lsn;
+	int r;
+
+	while ((r = store_commit(store, STORE_SYNC, &lsn)) == STORE_E_BUSY) {
+		r = store_settle(store);
+		if (r != 0)
+			return r;
+	}
+	if (r == 0)
+		r = store_work(store, clock_now_ns(), &need);
+	return r == 0 ? store_sync(store) : r;
+}
+
+static const struct entry_bytes mark = {.bytes = (const uint8_t *)"commit", .size = 6};
+
+static int step(struct store *store)
+{
+	struct edge_model *model = &history.states[history.commits + 1];
+	uint8_t text[4];
+	struct store_put put = {.key = mark, .value = {text, 4}};
+
+	*model = history.states[history.commits];
+	store_le32(text, history.commits + 1);
+	int r = store_put(store, &put);
+	for (unsigned i = 0; i < CHANGES && r == 0; i++) {
+		struct edge_key edge;
+		r = edge_model_change(model, &edge) ? store_edge_add(store, edge)
+						    : store_edge_remove(store, edge);
+	}
+	if (r == 0) {
+		history.commits++;
+		r = commit(store);
+	}
+	if (r == 0)
+		history.acknowledged = history.commits;
+	return r;
+}
+
+static int live(struct store *store, unsigned commits)
+{
+	for (unsigned i = 0; i < commits; i++) {
+		int r = step(store);
+		if (r != 0)
+			return r;
+		if (rand_below(&history.states[history.commits].rand, 4) != 0)
+			continue;
+		r = store_settle(store);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static void report(void *context, const char *line)
+{
+	fprintf(stderr, "%s\n", line);
+}
+
+static void compare(struct store *store)
+{
+	struct entry entry;
+	uint64_t faults = UINT64_MAX;
+	uint32_t number = 0;
+	int r = kv_get(store_kv(store), mark, 0, 0, &entry);
+
+	assert_true(r == 0 || r == KV_E_ABSENT);
+	if (r == 0)
+		number = load_le32(entry.value.bytes);
+	assert_true(number >= history.acknowledged && number <= history.commits);
+	edge_model_compare(&history.states[number], store_pager(store));
+	assert_int_equal(store_verify(store, report, NULL, &faults), 0);
+	assert_int_equal(faults, 0);
+	history.commits = history.acknowledged = number;
+}
+
+/* Returns the steps it took. */
+static uint64_t life(uint64_t cut)
+{
+	struct faulty *disk = faulty_new(5);
+	struct store *store;
+	char error[256];
+
+	edge_model_init(&history.states[0], 11);
+	history.commits = history.acknowledged = 0;
+	faulty_cut_at(disk, cut);
+	if (store_open(faulty_io(disk), &small, &store, error, sizeof(error)) == 0) {
+		int r = live(store, COMMITS);
+		assert_true(r == 0 || faulty_is_off(disk));
+		(void)store_close(store);
+	}
+	uint64_t steps = faulty_steps(disk);
+
+	for (unsigned again = 0; again < 2; again++) {
+		faulty_restart(disk, cut * 2 + again);
+		if (store_open(faulty_io(disk), &small, &store, error, sizeof(error)) != 0)
+			fail_msg("opening: %s", error);
+		compare(store);
+		assert_int_equal(live(store, MORE), 0);
+		assert_int_equal(store_close(store), 0);
+	}
+	faulty_free(disk);
+	return steps;
+}
+
+static uint64_t replay_step;
+
+static int say_replay(void **state)
+{
+	if (replay_step > 0)
+		fprintf(stderr, "replay: TERN_STEP=%llu\n", (unsigned long long)replay_step);
+	return 0;
+}
+
+static void no_cut_leaves_half_an_edge(void **state)
+{
+	const char *one = getenv("TERN_STEP");
+	uint64_t steps = life(0);
+	uint64_t stride = getenv("TERN_LONG") ? 1 : steps / CRASH_STEPS + 1;
+	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
+
+	printf("%llu steps, every %llu-th\n", (unsigned long long)steps,
+	       (unsigned long long)stride);
+	for (uint64_t cut = first; cut <= (one ? first : steps); cut += stride) {
+		replay_step = cut;
+		life(cut);
+	}
+	replay_step = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(no_cut_leaves_half_an_edge, say_replay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
