@@ -143,9 +143,8 @@ int vectors_open_feed(struct vectors *vectors)
 {
 	struct feed_options options = {
 		.since.seqno = vectors->position + 1, .follow = true, .visible = true};
-	int r = feed_open(store_kv(vectors->store), &options, &vectors->feed);
 
-	return r == FEED_E_GAP ? VECTORS_E_ABSENT : r;
+	return feed_open(store_kv(vectors->store), &options, &vectors->feed);
 }
 
 /* The feed's error, or that its history has gone. */

@@ -44,8 +44,7 @@ struct entry_bytes vectors_name(const struct vectors *vectors);
  * VECTORS_E_FULL or a negative errno. */
 int vectors_take(struct vectors *vectors, struct entry_bytes key, struct entry_bytes value);
 
-/* Opens the feed behind 'position'. Returns 0, VECTORS_E_ABSENT (the history doesn't go back so
- * far) or a negative errno. */
+/* Opens the feed behind 'position'. Returns 0 or a negative errno. */
 int vectors_open_feed(struct vectors *vectors);
 
 /* Takes the saved index, if there is one of use: '*ret_found'. Returns 0, VECTORS_E_FULL or a

@@ -78,6 +78,9 @@ int vectors_load(struct vectors *vectors, bool *ret_found)
 
 	vectors->position = number;
 	r = vectors_open_feed(vectors);
+	/* Without the history between, the key space has to tell everything. */
+	if (r == 0 && feed_oldest(vectors->feed) > number + 1)
+		r = VECTORS_E_ABSENT;
 	if (r == 0)
 		r = live_adopt(vectors->live, &segment, NULL);
 	if (r == 0) {
@@ -87,7 +90,6 @@ int vectors_load(struct vectors *vectors, bool *ret_found)
 	segment_close(&segment);
 	feed_close(vectors->feed);
 	vectors->feed = NULL;
-	/* Without the history between, the key space has to tell everything. */
 	return r == VECTORS_E_ABSENT ? 0 : r;
 }
 
