@@ -32,10 +32,12 @@ static const char about[] =
 	"except vectors.\n";
 
 struct load {
-	const char *folder, *base, *collection, *metric, *type, *pairs, *edges;
+	const char *folder, *base, *collection, *metric, *type, *pairs, *graph;
 	uint64_t batch, first;
 	bool json;
 	struct cmd_store store;
+	struct edge_key *edges; /* read, and not yet staged; owned */
+	uint64_t edge_count;
 	uint64_t staged; /* in the transaction under way */
 	uint64_t count;  /* loaded */
 	uint64_t passed; /* over */
@@ -174,7 +176,7 @@ static int stage_pair(struct load *load, char *line, size_t length, uint64_t num
 	return note_staged(load, r, "line", number);
 }
 
-static bool read_edge(const char *line, struct edge_key *ret_edge)
+static bool read_edge(const char *line, size_t length, struct edge_key *ret_edge)
 {
 	char *end;
 	errno = 0;
@@ -183,24 +185,70 @@ static bool read_edge(const char *line, struct edge_key *ret_edge)
 		return false;
 	char *second = end;
 	long long target = strtoll(second, &end, 10);
-	if (end == second || *end != '\0' || errno != 0)
+	if (end == second || end != line + length || errno != 0)
 		return false;
 	*ret_edge = (struct edge_key){.source = source, .target = target};
 	return true;
 }
 
-static int stage_edge(struct load *load, char *line, size_t length, uint64_t number)
+/* Stages and commits them. Unless 0 they are to be rolled back. */
+static int try_edges(struct load *load, const struct edge_key *edges, uint64_t count,
+		     uint64_t *ret_passed)
 {
-	struct edge_key edge;
-	if (!read_edge(line, &edge))
-		return cmd_fail("line %" PRIu64 " isn't two whole numbers", number);
+	uint64_t passed = 0;
+	uint64_t lsn;
 
-	int r = store_edge_add(load->store.store, edge);
-	if (r == STORE_E_EXISTS) {
-		load->passed++;
-		return CMD_DONE;
+	for (uint64_t i = 0; i < count; i++) {
+		int r = store_edge_add(load->store.store, edges[i]);
+		if (r != 0 && r != STORE_E_EXISTS)
+			return r;
+		passed += r == STORE_E_EXISTS;
 	}
-	return note_staged(load, r, "line", number);
+	*ret_passed = passed;
+	return cmd_store_try_commit(&load->store, STORE_NONE, &lsn);
+}
+
+/*
+ * How many pages a transaction changes is known when it is staged. One that changes too many is
+ * done in halves, with all pages of before free to be written.
+ */
+static int load_edges(struct load *load, const struct edge_key *edges, uint64_t count, bool again)
+{
+	uint64_t passed;
+	int r = try_edges(load, edges, count, &passed);
+	if (r == 0) {
+		load->count += count - passed;
+		load->passed += passed;
+		return cmd_store_commit_some(&load->store);
+	}
+	store_rollback(load->store.store);
+	if ((r != STORE_E_SIZE && r != STORE_E_BUSY) || (count == 1 && again))
+		return cmd_store_fail(&load->store, "edges", r);
+
+	r = store_sync(load->store.store);
+	if (r != 0)
+		return cmd_store_fail(&load->store, "syncing the log", r);
+	if (count == 1)
+		return load_edges(load, edges, count, /* again= */ true);
+	int status = load_edges(load, edges, count / 2, /* again= */ false);
+	if (status != CMD_DONE)
+		return status;
+	return load_edges(load, edges + count / 2, count - count / 2, /* again= */ false);
+}
+
+static int end_edges(struct load *load)
+{
+	uint64_t count = load->edge_count;
+
+	load->edge_count = 0;
+	return count == 0 ? CMD_DONE : load_edges(load, load->edges, count, /* again= */ false);
+}
+
+static int take_edge(struct load *load, char *line, size_t length, uint64_t number)
+{
+	if (!read_edge(line, length, &load->edges[load->edge_count]))
+		return cmd_fail("line %" PRIu64 " isn't two whole numbers", number);
+	return ++load->edge_count < load->batch ? CMD_DONE : end_edges(load);
 }
 
 /* Bytes of a regular file, else 0. */
@@ -244,6 +292,19 @@ static int load_lines(struct load *load, const char *path, stage_fn stage)
 	return status;
 }
 
+static int load_graph(struct load *load)
+{
+	load->edges = calloc(load->batch, sizeof(*load->edges));
+	if (load->edges == NULL)
+		return cmd_fail("no memory for %" PRIu64 " edges", load->batch);
+
+	int status = load_lines(load, load->graph, take_edge);
+	if (status == CMD_DONE)
+		status = end_edges(load);
+	free(load->edges);
+	return status;
+}
+
 static int load_all(struct load *load)
 {
 	int status;
@@ -253,7 +314,7 @@ static int load_all(struct load *load)
 	else if (load->pairs != NULL)
 		status = load_lines(load, load->pairs, stage_pair);
 	else
-		status = load_lines(load, load->edges, stage_edge);
+		status = load_graph(load);
 	if (status == CMD_DONE)
 		status = end_batch(load);
 	if (status != CMD_DONE && load->count > 0)
@@ -291,7 +352,7 @@ int cmd_load(int argc, char **argv)
 		{"first", "N", "the label of row 0 (0)", .number = &load.first,
 		 .max = UINT32_MAX - 1},
 		{"pairs", "FILE", "lines of a key, a tab and a value", .text = &load.pairs},
-		{"edges", "FILE", "lines of two node ids", .text = &load.edges},
+		{"edges", "FILE", "lines of two node ids", .text = &load.graph},
 		{"batch", "N", "changes of a transaction (1000)", .number = &load.batch, .min = 1,
 		 .max = CHANGES_COUNT_MAX},
 		{"json", NULL, "print one JSON object", .flag = &load.json},
@@ -300,7 +361,7 @@ int cmd_load(int argc, char **argv)
 
 	if (!cmd_options("load", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
-	if ((load.base != NULL) + (load.pairs != NULL) + (load.edges != NULL) != 1)
+	if ((load.base != NULL) + (load.pairs != NULL) + (load.graph != NULL) != 1)
 		return cmd_usage("load takes one of --base, --pairs and --edges");
 	if (load.base != NULL && load.collection == NULL)
 		return cmd_usage("load --base takes a --collection");

@@ -51,22 +51,18 @@ static void print_entry(const struct entry *entry, bool json)
 /* To the first entry of the way; KV_E_ABSENT when there is none. */
 static int seek(const struct scan *scan, struct kv_cursor *cursor)
 {
-	static const uint8_t highest[ENTRY_KEY_MAX] = {[0 ... ENTRY_KEY_MAX - 1] = 0xff};
 	static const uint8_t lowest[] = {1};
-	struct entry_bytes start = {lowest, 1};
 
 	if (!scan->reverse) {
-		if (scan->first.size > 0)
-			start = scan->first;
-		else if (scan->internal)
-			start = (struct entry_bytes){(const uint8_t *)"", 1};
+		struct entry_bytes start = scan->first;
+		if (start.size == 0 && !scan->internal)
+			start = (struct entry_bytes){lowest, 1};
 		return kv_cursor_seek(cursor, start);
 	}
-	start = scan->end.size > 0 ? scan->end : (struct entry_bytes){highest, sizeof(highest)};
-	int r = kv_cursor_seek(cursor, start);
-	if (r == KV_E_ABSENT || r == 0)
-		r = kv_cursor_previous(cursor);
-	return r;
+	if (scan->end.size == 0)
+		return kv_cursor_last(cursor);
+	int r = kv_cursor_seek(cursor, scan->end);
+	return r == 0 || r == KV_E_ABSENT ? kv_cursor_previous(cursor) : r;
 }
 
 static int scan_all(const struct scan *scan, struct kv *kv, struct kv_cursor *cursor)
@@ -80,6 +76,9 @@ static int scan_all(const struct scan *scan, struct kv *kv, struct kv_cursor *cu
 		bool ours = scan->internal || keys_are_free(entry->key);
 		if (scan->reverse ? is_below(entry->key, scan->first)
 				  : scan->end.size > 0 && !is_below(entry->key, scan->end))
+			break;
+		/* Tern's own keys are below all others. */
+		if (!ours && scan->reverse)
 			break;
 		if (!ours)
 			continue;

@@ -129,37 +129,38 @@ static int make_room(struct cmd_store *store)
 	return r == STORE_E_IDLE ? 0 : r;
 }
 
-static int commit(struct cmd_store *store, enum store_durability durability, uint64_t *ret_lsn)
+int cmd_store_try_commit(struct cmd_store *store, enum store_durability durability,
+			 uint64_t *ret_lsn)
 {
-	for (;;) {
-		int r = store_commit(store->store, durability, ret_lsn);
+	int r;
+
+	/* The log's room comes with its next sync, which may be a second away. */
+	while ((r = store_commit(store->store, durability, ret_lsn)) == STORE_E_BUSY) {
+		r = store_sync(store->store);
 		if (r == 0)
-			return CMD_DONE;
-		if (r == STORE_E_BUSY)
 			r = make_room(store);
 		if (r != 0)
-			return cmd_store_fail(store, "writing", r);
+			return r;
 	}
+	return r;
 }
 
 int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn)
 {
-	int status = commit(store, STORE_SYNC, ret_lsn);
-	if (status != CMD_DONE)
-		return status;
-
-	int r = store_sync(store->store);
+	int r = cmd_store_try_commit(store, STORE_SYNC, ret_lsn);
+	if (r != 0)
+		return cmd_store_fail(store, "writing", r);
+	r = store_sync(store->store);
 	return r == 0 ? CMD_DONE : cmd_store_fail(store, "syncing the log", r);
 }
 
 int cmd_store_commit_some(struct cmd_store *store)
 {
 	uint64_t lsn;
-	int status = commit(store, STORE_NONE, &lsn);
-	if (status != CMD_DONE)
-		return status;
-
-	int r = make_room(store);
+	int r = cmd_store_try_commit(store, STORE_NONE, &lsn);
+	if (r != 0)
+		return cmd_store_fail(store, "writing", r);
+	r = make_room(store);
 	return r == 0 ? CMD_DONE : cmd_store_fail(store, "working", r);
 }
 

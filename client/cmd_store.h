@@ -41,6 +41,11 @@ int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn);
 /* The same without waiting: many of them share a sync. Works while the store is busy. */
 int cmd_store_commit_some(struct cmd_store *store);
 
+/* Commits what is staged, working while the store is busy, and prints nothing: returns what
+ * store_commit() does, but STORE_E_BUSY. */
+int cmd_store_try_commit(struct cmd_store *store, enum store_durability durability,
+			 uint64_t *ret_lsn);
+
 /* A line for what a call of the store or its parts returned. */
 int cmd_store_fail(const struct cmd_store *store, const char *what, int result);
 
