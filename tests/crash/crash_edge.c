@@ -32,13 +32,13 @@ static const struct store_options small = {
 };
 
 /* The states after each commit. */
-struct history {
+struct past {
 	struct edge_model states[COMMITS + 2 * MORE + 1];
 	uint32_t commits;
 	uint32_t acknowledged;
 };
 
-static struct history history;
+static struct past past;
 
 static int commit(struct store *store)
 {
@@ -60,12 +60,12 @@ static const struct entry_bytes mark = {.bytes = (const uint8_t *)"commit", .siz
 
 static int step(struct store *store)
 {
-	struct edge_model *model = &history.states[history.commits + 1];
+	struct edge_model *model = &past.states[past.commits + 1];
 	uint8_t text[4];
 	struct store_put put = {.key = mark, .value = {text, 4}};
 
-	*model = history.states[history.commits];
-	store_le32(text, history.commits + 1);
+	*model = past.states[past.commits];
+	store_le32(text, past.commits + 1);
 	int r = store_put(store, &put);
 	for (unsigned i = 0; i < CHANGES && r == 0; i++) {
 		struct edge_key edge;
@@ -73,11 +73,11 @@ static int step(struct store *store)
 						    : store_edge_remove(store, edge);
 	}
 	if (r == 0) {
-		history.commits++;
+		past.commits++;
 		r = commit(store);
 	}
 	if (r == 0)
-		history.acknowledged = history.commits;
+		past.acknowledged = past.commits;
 	return r;
 }
 
@@ -87,7 +87,7 @@ static int live(struct store *store, unsigned commits)
 		int r = step(store);
 		if (r != 0)
 			return r;
-		if (rand_below(&history.states[history.commits].rand, 4) != 0)
+		if (rand_below(&past.states[past.commits].rand, 4) != 0)
 			continue;
 		r = store_settle(store);
 		if (r != 0)
@@ -111,11 +111,11 @@ static void compare(struct store *store)
 	assert_true(r == 0 || r == KV_E_ABSENT);
 	if (r == 0)
 		number = load_le32(entry.value.bytes);
-	assert_true(number >= history.acknowledged && number <= history.commits);
-	edge_model_compare(&history.states[number], store_pager(store));
+	assert_true(number >= past.acknowledged && number <= past.commits);
+	edge_model_compare(&past.states[number], store_pager(store));
 	assert_int_equal(store_verify(store, report, NULL, &faults), 0);
 	assert_int_equal(faults, 0);
-	history.commits = history.acknowledged = number;
+	past.commits = past.acknowledged = number;
 }
 
 /* Returns the steps it took. */
@@ -125,8 +125,8 @@ static uint64_t life(uint64_t cut)
 	struct store *store;
 	char error[256];
 
-	edge_model_init(&history.states[0], 11);
-	history.commits = history.acknowledged = 0;
+	edge_model_init(&past.states[0], 11);
+	past.commits = past.acknowledged = 0;
 	faulty_cut_at(disk, cut);
 	if (store_open(faulty_io(disk), &small, &store, error, sizeof(error)) == 0) {
 		int r = live(store, COMMITS);

@@ -38,7 +38,7 @@ static const struct entry_bytes name = {.bytes = (const uint8_t *)"v", .size = 1
 static const struct entry_bytes mark = {.bytes = (const uint8_t *)"commit", .size = 6};
 
 /* What there is after each commit. */
-struct history {
+struct past {
 	struct vectors_state states[COMMITS + 2 * MORE + 1];
 	uint32_t commits;
 	uint32_t acknowledged;
@@ -46,41 +46,41 @@ struct history {
 	struct rand rand;
 };
 
-static struct history history;
+static struct past past;
 
 static int change(struct vectors *vectors, struct vectors_state *state)
 {
-	uint32_t label = (uint32_t)rand_below(&history.rand, VECTORS_RIG_LABELS);
+	uint32_t label = (uint32_t)rand_below(&past.rand, VECTORS_RIG_LABELS);
 	float values[VECTORS_RIG_DIM];
 
-	if (rand_below(&history.rand, 4) == 0) {
+	if (rand_below(&past.rand, 4) == 0) {
 		state->fills[label] = 0;
 		return vectors_delete(vectors, label);
 	}
-	state->fills[label] = ++history.next_fill;
-	vectors_rig_values(VECTOR_F32, history.next_fill, values);
+	state->fills[label] = ++past.next_fill;
+	vectors_rig_values(VECTOR_F32, past.next_fill, values);
 	return vectors_put(vectors, label, values, (struct entry_bytes){(const uint8_t *)"p", 1});
 }
 
 /* Returns 0 or what the store said. */
 static int step(struct store *store, struct vectors *vectors)
 {
-	struct vectors_state *state = &history.states[history.commits + 1];
-	enum store_durability durability = rand_below(&history.rand, 3) ? STORE_NONE : STORE_SYNC;
+	struct vectors_state *state = &past.states[past.commits + 1];
+	enum store_durability durability = rand_below(&past.rand, 3) ? STORE_NONE : STORE_SYNC;
 	uint8_t text[4];
 	struct store_put put = {.key = mark, .value = {text, 4}};
 	bool caught_up;
 	enum live_need need;
 
-	*state = history.states[history.commits];
-	store_le32(text, ++history.commits);
+	*state = past.states[past.commits];
+	store_le32(text, ++past.commits);
 	int r = store_put(store, &put);
-	for (uint64_t left = 1 + rand_below(&history.rand, CHANGES); left > 0 && r == 0; left--)
+	for (uint64_t left = 1 + rand_below(&past.rand, CHANGES); left > 0 && r == 0; left--)
 		r = change(vectors, state);
 	if (r == 0)
 		r = vectors_rig_commit(store, durability);
 	if (r == 0 && durability == STORE_SYNC)
-		history.acknowledged = history.commits;
+		past.acknowledged = past.commits;
 	if (r == 0)
 		r = vectors_follow(vectors, 20, &caught_up, &need);
 	if ((r == 0 || r == VECTORS_E_BUSY) && need == LIVE_NEED_BUILD)
@@ -94,12 +94,12 @@ static int live(struct store *store, struct vectors *vectors, unsigned commits)
 		int r = step(store, vectors);
 		if (r != 0)
 			return r;
-		if (rand_below(&history.rand, 8) != 0)
+		if (rand_below(&past.rand, 8) != 0)
 			continue;
 		r = store_settle(store);
 		if (r != 0)
 			return r;
-		history.acknowledged = history.commits;
+		past.acknowledged = past.commits;
 	}
 	return 0;
 }
@@ -130,10 +130,10 @@ static void compare(struct store *store, struct vectors *vectors)
 	assert_true(r == 0 || r == KV_E_ABSENT);
 	if (r == 0)
 		number = load_le32(entry.value.bytes);
-	assert_true(number >= history.acknowledged && number <= history.commits);
-	history.commits = history.acknowledged = number;
+	assert_true(number >= past.acknowledged && number <= past.commits);
+	past.commits = past.acknowledged = number;
 	vectors_rig_catch_up(vectors);
-	vectors_rig_compare(vectors, &history.states[number]);
+	vectors_rig_compare(vectors, &past.states[number]);
 }
 
 /* Returns the steps it took. */
@@ -144,15 +144,15 @@ static uint64_t life(uint64_t cut)
 	struct store *store;
 	char error[256];
 
-	memset(&history, 0, sizeof(history));
-	rand_init(&history.rand, 3);
+	memset(&past, 0, sizeof(past));
+	rand_init(&past.rand, 3);
 	faulty_cut_at(disk, cut);
 	if (open_all(disk, &store, &vectors, error) == 0) {
 		int r = live(store, vectors, COMMITS);
 		assert_true(r == 0 || faulty_is_off(disk));
 		if (r == 0 && !faulty_is_off(disk)) {
 			vectors_rig_catch_up(vectors);
-			vectors_rig_compare(vectors, &history.states[history.commits]);
+			vectors_rig_compare(vectors, &past.states[past.commits]);
 		}
 		vectors_close(vectors);
 		(void)store_close(store);
@@ -169,7 +169,7 @@ static uint64_t life(uint64_t cut)
 		assert_int_equal(live(store, vectors, MORE), 0);
 		vectors_close(vectors);
 		assert_int_equal(store_close(store), 0);
-		history.acknowledged = history.commits;
+		past.acknowledged = past.commits;
 	}
 	faulty_free(disk);
 	return steps;
