@@ -94,6 +94,28 @@ static void the_weak_checksum_gives_the_golden_sums(void **state)
 	assert_int_equal(record_checksum("Hello, V3!", 10), UINT64_C(0x5a5a5a5a5a5a5a51));
 }
 
+/* As the format's table says it. */
+static uint64_t sum_by_bytes(const uint8_t *bytes, size_t size)
+{
+	uint64_t sum = UINT64_C(0x5a5a5a5a5a5a5a5a);
+
+	for (size_t i = 0; i < size; i++)
+		sum ^= bytes[i] ^ (uint64_t)i;
+	return sum;
+}
+
+static void the_weak_checksum_of_any_size_is_that_by_bytes(void **state)
+{
+	uint8_t bytes[300];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * i + 7 * i);
+	for (size_t from = 0; from < 9; from++)
+		for (size_t size = 0; from + size <= sizeof(bytes); size++)
+			assert_int_equal(record_checksum(bytes + from, size),
+					 sum_by_bytes(bytes + from, size));
+}
+
 static void the_golden_log_header_goes_both_ways(void **state)
 {
 	uint8_t golden[WAL_HEADER_SIZE], bytes[WAL_HEADER_SIZE];
@@ -139,6 +161,7 @@ int main(void)
 		cmocka_unit_test(no_golden_record_is_accepted_shortened_or_lengthened),
 		cmocka_unit_test(no_flipped_bit_of_a_golden_frame_is_accepted),
 		cmocka_unit_test(the_weak_checksum_gives_the_golden_sums),
+		cmocka_unit_test(the_weak_checksum_of_any_size_is_that_by_bytes),
 		cmocka_unit_test(the_golden_log_header_goes_both_ways),
 		cmocka_unit_test(the_golden_database_header_goes_both_ways),
 	};
