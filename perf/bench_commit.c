@@ -6,7 +6,8 @@
  * One writer, then 64 at once, each with one change under way: a random key of 16 bytes, a value of
  * 100. All on one disk, in one run, in turns; a commit counts when it survives a power cut. With 64
  * writers the others have a thread each, Tern one owner that has 64 changes under way, as a poll
- * core has.
+ * core has. One writer stands beside the device, too: the same bytes appended to a file that was
+ * prepared, by pwrite and fdatasync with O_DIRECT (perf/lib/raw_log.h).
  */
 
 #include "base/rand.h"
@@ -40,7 +41,7 @@ static void next_change(void *context, uint32_t writer, uint8_t key[PEER_KEY_SIZ
 }
 
 static const struct peer_ops *const peers[] = {
-	&peer_tern,
+	&peer_tern,    &peer_raw,
 #ifdef PEER_SQLITE
 	&peer_sqlite,
 #endif
@@ -54,6 +55,23 @@ static const struct peer_ops *const peers[] = {
 
 #define PEER_COUNT (sizeof(peers) / sizeof(peers[0]))
 
+static bool takes_part(const struct peer_ops *peer, uint32_t writers)
+{
+	return peer != &peer_raw || writers == 1;
+}
+
+/* Commits a second of one turn. */
+static double turn(const struct peer_ops *peer, void *database, struct load *load, uint32_t writers,
+		   double seconds)
+{
+	double rate =
+		threads_write(peer, database, writers, seconds, next_change, load, VALUE_SIZE);
+
+	if (rate <= 0)
+		peer_die(peer->name, "not one commit in a turn: give it longer ones (--seconds)");
+	return rate;
+}
+
 static void measure(void *const *databases, struct load *load, uint32_t writers, double seconds,
 		    unsigned repeat, bool json)
 {
@@ -63,12 +81,15 @@ static void measure(void *const *databases, struct load *load, uint32_t writers,
 	for (unsigned i = 0; i < repeat; i++) {
 		double rates[PEER_COUNT];
 		for (unsigned p = 0; p < PEER_COUNT; p++)
-			rates[p] = threads_write(peers[p], databases[p], writers, seconds,
-						 next_change, load, VALUE_SIZE);
+			if (takes_part(peers[p], writers))
+				rates[p] = turn(peers[p], databases[p], load, writers, seconds);
 		for (unsigned p = 1; p < PEER_COUNT; p++)
-			paired_add(&pairs[p], rates[p], rates[0]);
+			if (takes_part(peers[p], writers))
+				paired_add(&pairs[p], rates[p], rates[0]);
 	}
 	for (unsigned p = 1; p < PEER_COUNT; p++) {
+		if (!takes_part(peers[p], writers))
+			continue;
 		snprintf(names[p], sizeof(names[p]), "%u writers, tern beside %s", writers,
 			 peers[p]->name);
 		pairs[p].name = names[p];
@@ -81,12 +102,14 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 						{"folder", required_argument, NULL, 'f'},
+						{"writers", required_argument, NULL, 'w'},
 						{"seconds", required_argument, NULL, 's'},
 						{"repeat", required_argument, NULL, 'r'},
 						{0}};
 	void *databases[PEER_COUNT];
 	const char *folder = NULL;
-	double seconds = 1;
+	double seconds = 0.5;
+	uint32_t writers = 0; /* both ways */
 	unsigned repeat = PAIRED_REPEAT;
 	bool json = false;
 	struct place place;
@@ -100,12 +123,14 @@ int main(int argc, char **argv)
 			folder = optarg;
 		else if (option == 's')
 			seconds = strtod(optarg, NULL);
+		else if (option == 'w')
+			writers = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (option == 'r')
 			repeat = (unsigned)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
-	if (repeat == 0 || repeat > PAIRED_REPEAT_MAX || seconds <= 0)
+	if (repeat == 0 || repeat > PAIRED_REPEAT_MAX || seconds <= 0 || writers > WRITERS_MAX)
 		return 2;
 
 	for (unsigned i = 0; i < WRITERS_MAX; i++)
@@ -116,8 +141,12 @@ int main(int argc, char **argv)
 		place_of(&place, peers[p]->name, path);
 		databases[p] = peers[p]->open(path);
 	}
-	measure(databases, &load, 1, seconds, repeat, json);
-	measure(databases, &load, WRITERS_MAX, seconds, repeat, json);
+	if (writers != 0) {
+		measure(databases, &load, writers, seconds, repeat, json);
+	} else {
+		measure(databases, &load, 1, seconds, repeat, json);
+		measure(databases, &load, WRITERS_MAX, seconds, repeat, json);
+	}
 	for (unsigned p = 0; p < PEER_COUNT; p++)
 		peers[p]->close(databases[p]);
 	place_remove(&place);

@@ -356,13 +356,18 @@ int main(int argc, char **argv)
 {
 	struct options options = {.size = SIZE_DEFAULT, .repeat = REPEAT};
 	struct place place;
+	unsigned count = 0;
 
 	if (!parse(argc, argv, &options))
 		return 2;
 	place_make(options.folder, &place);
 	for (unsigned i = 0; i < LOAD_COUNT; i++)
-		if (options.only == NULL || strcmp(options.only, loads[i].name) == 0)
+		if (options.only == NULL || strcmp(options.only, loads[i].name) == 0) {
 			measure(&place, &loads[i], &options);
+			count++;
+		}
 	place_remove(&place);
-	return 0;
+	if (count == 0)
+		fprintf(stderr, "bench_recovery: no load \"%s\"\n", options.only);
+	return count > 0 ? 0 : 2;
 }

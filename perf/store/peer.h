@@ -48,5 +48,8 @@ extern const struct peer_ops peer_sqlite;
 extern const struct peer_ops peer_lmdb;
 extern const struct peer_ops peer_rocksdb;
 
+/* Nothing but bytes written and synced: it can put, and that for one writer. */
+extern const struct peer_ops peer_raw;
+
 /* Ends the program: "bench: what: why". */
 void peer_die(const char *what, const char *why) __attribute__((noreturn));
