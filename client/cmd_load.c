@@ -94,6 +94,23 @@ static int load_vector(struct load *load, const struct vectors_schema *schema, u
 	return note_staged(load, r, "vector", number);
 }
 
+/* A collection that is there says what isn't asked for. */
+static void take_schema(struct load *load)
+{
+	struct entry_bytes name = {.bytes = (const uint8_t *)load->collection,
+				   .size = (uint32_t)strlen(load->collection)};
+	struct vectors_schema there;
+
+	if (vectors_schema_get(load->store.store, name, &there) == 0) {
+		if (load->metric == NULL)
+			load->metric = metric_name(there.metric);
+		if (load->type == NULL)
+			load->type = vector_type_name(there.type);
+	} else if (load->metric == NULL) {
+		load->metric = metric_name(METRIC_L2);
+	}
+}
+
 static int make_collection(struct load *load, const struct vectors_schema *schema)
 {
 	struct entry_bytes name = {.bytes = (const uint8_t *)load->collection,
@@ -137,6 +154,7 @@ static int load_vectors(struct load *load)
 	struct cmd_vectors vectors;
 	struct cmd_storage storage;
 	enum metric metric;
+	take_schema(load);
 	if (!cmd_metric(load->metric, &metric))
 		return CMD_USAGE;
 	int status = cmd_vectors_open(load->base, "train", &vectors);
@@ -339,15 +357,15 @@ static void tell(const struct load *load, uint64_t lsn)
 
 int cmd_load(int argc, char **argv)
 {
-	struct load load = {.batch = 1000, .metric = "l2", .began_ns = clock_now_ns()};
+	struct load load = {.batch = 1000, .began_ns = clock_now_ns()};
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &load.folder, .positional = true,
 		 .required = true},
 		{"base", "FILE", "vectors", .text = &load.base},
 		{"collection", "NAME", "the collection they belong to", .text = &load.collection},
-		{"metric", "NAME", "of a collection that is new: l2, cosine or ip (l2)",
+		{"metric", "NAME", "l2, cosine or ip (what the collection has, else l2)",
 		 .text = &load.metric},
-		{"type", "TYPE", "what it stores (f32, or u8 or i8 if the file has that)",
+		{"type", "TYPE", "what it stores (what the collection has, else what the file has)",
 		 .text = &load.type},
 		{"first", "N", "the label of row 0 (0)", .number = &load.first,
 		 .max = UINT32_MAX - 1},
