@@ -275,6 +275,7 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 {
 	struct crash_result result = {0};
 	uint64_t tears = mode == CRASH_ROT ? 1 : is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
+	uint64_t at_max = workload->at_max > 0 ? workload->at_max : CRASH_AT_MAX;
 	uint64_t stride = 1;
 	struct crash_point point = {.mode = mode, .seed = seed};
 
@@ -282,7 +283,7 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 	if (result.failures > 0)
 		return result;
 	if (!is_long())
-		stride = (result.steps + CRASH_AT_MAX - 1) / CRASH_AT_MAX;
+		stride = (result.steps + at_max - 1) / at_max;
 	else if (mode == CRASH_ROT)
 		stride = result.steps / CRASH_BITS_MAX;
 	if (mode == CRASH_ROT)

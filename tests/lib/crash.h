@@ -74,6 +74,7 @@ struct crash_workload {
 		      torn when a bit of it is flipped, but what was not durable */
 	uint32_t piece_max; /* faulty_set_piece() */
 	uint64_t capacity;  /* faulty_set_capacity(); above 0 the run may end for want of room */
+	uint32_t at_max;    /* places that are tried, instead of CRASH_AT_MAX; 0: those */
 };
 
 /* One try: what fails, where. */

@@ -4,9 +4,12 @@
 
 #include "base/byteorder.h"
 #include "base/clock.h"
+#include "base/defs.h"
 #include "engine/edge.h"
 #include "tests/lib/test.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,12 @@
 
 /* Changes of one transaction. */
 #define CHANGE_MAX 6
+
+/* Seconds that a value of a wide model lives at most, and by which the clock moves. */
+#define TTL_MAX     400
+#define SECONDS_MAX 4
+
+#define CLOCK_BEGIN UINT64_C(1700000000)
 
 static uint8_t filled[MODEL_VALUE_MAX];
 
@@ -39,18 +48,35 @@ static struct vector_key vector_of(uint32_t label)
 				   .label = label};
 }
 
-void store_model_init(struct store_model *model, uint64_t seed, uint32_t commit_max)
+static struct model_state *state_of(const struct store_model *model, uint32_t number)
+{
+	return &model->states[number % model->state_max];
+}
+
+void store_model_init(struct store_model *model, uint64_t seed, uint32_t state_max)
 {
 	*model = (struct store_model){
-		.states = calloc(commit_max + 1, sizeof(struct model_state)),
-		.state_max = commit_max,
+		.states = calloc(state_max, sizeof(struct model_state)),
+		.state_max = state_max,
+		.seed = seed,
+		.clock = CLOCK_BEGIN,
+		.now_ns = 1,
 	};
 	assert_non_null(model->states);
 	rand_init(&model->rand, seed);
 	for (uint32_t i = 0; i < MODEL_KEY_MAX; i++)
 		model->states[0].keys[i].size = NONE;
+	for (uint32_t i = 0; i < MODEL_WEAK_MAX; i++)
+		model->states[0].weak[i].size = NONE;
 	for (uint32_t i = 0; i < MODEL_VECTOR_MAX; i++)
 		model->states[0].vectors[i].size = NONE;
+}
+
+uint64_t store_model_clock(void *context)
+{
+	const struct store_model *model = context;
+
+	return model->clock;
 }
 
 void store_model_deinit(struct store_model *model)
@@ -77,8 +103,12 @@ static int change_put(struct store_model *model, struct store *store, struct mod
 	struct model_value value = random_value(model);
 	struct store_put put = {.value = bytes_of(value), .key = key_of("k", key)};
 
+	if (model->wide && below(model, 3) == 0) {
+		put.ttl_seconds = 1 + below(model, TTL_MAX);
+		value.expires = model->clock + put.ttl_seconds;
+	}
 	state->keys[key] = value;
-	return store_put(store, &put);
+	return store == NULL ? 0 : store_put(store, &put);
 }
 
 static int change_delete(struct store_model *model, struct store *store, struct model_state *state)
@@ -86,7 +116,7 @@ static int change_delete(struct store_model *model, struct store *store, struct 
 	uint32_t key = below(model, MODEL_KEY_MAX);
 
 	state->keys[key].size = NONE;
-	return store_delete(store, key_of("k", key));
+	return store == NULL ? 0 : store_delete(store, key_of("k", key));
 }
 
 static int change_range(struct store_model *model, struct store *store, struct model_state *state)
@@ -99,7 +129,7 @@ static int change_range(struct store_model *model, struct store *store, struct m
 
 	for (uint32_t i = start; i < end; i++)
 		state->keys[i].size = NONE;
-	return store_delete_range(store, low, key_of("k", end));
+	return store == NULL ? 0 : store_delete_range(store, low, key_of("k", end));
 }
 
 static int change_merge(struct store_model *model, struct store *store, struct model_state *state)
@@ -111,7 +141,9 @@ static int change_merge(struct store_model *model, struct store *store, struct m
 	store_le64(operand, by);
 	state->counters[key] += by;
 	state->counted[key] = true;
-	return store_merge(store, 1, key_of("m", key), (struct entry_bytes){operand, 8});
+	return store == NULL
+		       ? 0
+		       : store_merge(store, 1, key_of("m", key), (struct entry_bytes){operand, 8});
 }
 
 static int change_edge(struct store_model *model, struct store *store, struct model_state *state)
@@ -122,10 +154,10 @@ static int change_edge(struct store_model *model, struct store *store, struct mo
 
 	if (state->edges[from][to] == 0) {
 		state->edges[from][to] = ++model->next_edge;
-		return store_edge_add(store, edge);
+		return store == NULL ? 0 : store_edge_add(store, edge);
 	}
 	state->edges[from][to] = 0;
-	return store_edge_remove(store, edge);
+	return store == NULL ? 0 : store_edge_remove(store, edge);
 }
 
 static int change_vector(struct store_model *model, struct store *store, struct model_state *state)
@@ -136,63 +168,152 @@ static int change_vector(struct store_model *model, struct store *store, struct 
 
 	if (state->vectors[label].size != NONE && below(model, 3) == 0) {
 		state->vectors[label].size = NONE;
-		return store_vector_delete(store, vector.key);
+		return store == NULL ? 0 : store_vector_delete(store, vector.key);
 	}
 	state->vectors[label] = (struct model_value){.size = 64, .fill = below(model, 1u << 20)};
 	vector.vector = bytes_of(state->vectors[label]);
-	return store_vector_put(store, &vector);
+	return store == NULL ? 0 : store_vector_put(store, &vector);
+}
+
+static int change_weak(struct store_model *model, struct store *store, struct model_state *state)
+{
+	uint32_t key = below(model, MODEL_WEAK_MAX);
+
+	if (state->weak[key].size != NONE) {
+		state->weak[key].size = NONE;
+		return store == NULL ? 0 : store_delete_weak(store, key_of("w", key));
+	}
+	state->weak[key] = random_value(model);
+	struct store_put put = {.value = bytes_of(state->weak[key]), .key = key_of("w", key)};
+	return store == NULL ? 0 : store_put(store, &put);
+}
+
+/* ---- steps ---- */
+
+static int say(char *error, size_t error_size, int result, const char *text)
+{
+	snprintf(error, error_size, "%s", text);
+	return result;
+}
+
+int store_model_result(struct store *store, int result, char *error, size_t error_size)
+{
+	switch (result) {
+	case STORE_E_STOPPED:
+		return -EIO;
+	case STORE_E_BUSY:
+		return -EAGAIN;
+	case STORE_E_CORRUPT:
+		return say(error, error_size, MODEL_E_CORRUPT, store_error(store));
+	default:
+		break;
+	}
+	if (result <= 0)
+		return result;
+	snprintf(error, error_size, "the store said %d", result);
+	return MODEL_E_WRONG;
+}
+
+int store_model_work(struct store_model *model, struct store *store, char *error, size_t error_size)
+{
+	enum kv_need need;
+
+	model->now_ns += NS_PER_MS;
+	int r = store_work(store, model->now_ns, &need);
+	if (r == 0 && need == KV_NEED_JOB)
+		r = store_job(store);
+	return r == STORE_E_IDLE ? 0 : store_model_result(store, r, error, error_size);
+}
+
+static int commit(struct store_model *model, struct store *store, char *error, size_t error_size)
+{
+	enum store_durability durability = below(model, 4) == 0   ? STORE_NONE
+					   : below(model, 4) == 0 ? STORE_GROUP
+								  : STORE_SYNC;
+
+	bool full = false;
+
+	for (uint32_t tries = 0; tries < (full ? MODEL_FULL_MAX : MODEL_TRIES_MAX); tries++) {
+		int r = store_commit(store, durability, &model->lsn);
+		if (r != STORE_E_BUSY)
+			return store_model_result(store, r, error, error_size);
+		r = store_model_work(model, store, error, error_size);
+		full |= r == -ENOSPC || wal_failed(store_wal(store)) == -ENOSPC;
+		if (r != 0 && r != -ENOSPC)
+			return r;
+	}
+	return full ? -ENOSPC : say(error, error_size, MODEL_E_WRONG, "the store stays busy");
 }
 
 typedef int (*change_fn)(struct store_model *model, struct store *store, struct model_state *state);
 
-static int work(struct store *store)
+static int stage(struct store_model *model, struct store *store, struct model_state *state,
+		 char *error, size_t error_size)
 {
-	enum kv_need need;
-	int r = store_work(store, clock_now_ns(), &need);
-
-	if (r == 0 && need == KV_NEED_JOB)
-		r = store_job(store);
-	return r == STORE_E_IDLE ? 0 : r;
-}
-
-static int commit(struct store_model *model, struct store *store)
-{
-	enum store_durability durability = below(model, 4) == 0 ? STORE_NONE : STORE_SYNC;
-
-	for (;;) {
-		int r = store_commit(store, durability, &model->lsn);
-		if (r == STORE_E_BUSY)
-			r = work(store);
-		else
-			return r;
-		if (r != 0)
-			return r;
-	}
-}
-
-int store_model_step(struct store_model *model, struct store *store)
-{
-	static const change_fn changes[] = {change_put,    change_put,   change_put,
-					    change_delete, change_range, change_merge,
-					    change_edge,   change_edge,  change_vector};
-	uint32_t number = model->commits + 1;
-	struct model_state *state = &model->states[number];
+	static const change_fn changes[] = {change_put,    change_put,   change_put,  change_delete,
+					    change_range,  change_merge, change_edge, change_edge,
+					    change_vector, change_weak,  change_weak};
+	uint32_t kinds = sizeof(changes) / sizeof(changes[0]) - (model->wide ? 0 : 2);
 	uint8_t text[4];
 	struct store_put mark = {.key = {(const uint8_t *)"commit", 6}, .value = {text, 4}};
 
-	assert_true(number <= model->state_max);
-	*state = model->states[model->commits];
-	model->commits = number;
-	store_le32(text, number);
-	int r = store_put(store, &mark);
+	store_le32(text, model->commits);
+	int r = store == NULL ? 0 : store_put(store, &mark);
 	for (uint32_t i = below(model, CHANGE_MAX); i > 0 && r == 0; i--)
-		r = changes[below(model, sizeof(changes) / sizeof(changes[0]))](model, store,
-										state);
-	if (r == 0)
-		r = commit(model, store);
+		r = changes[below(model, kinds)](model, store, state);
+	return store_model_result(store, r, error, error_size);
+}
+
+/* One snapshot is let go, and perhaps another one taken in its place. */
+static int turn_snapshot(struct store_model *model, struct store *store)
+{
+	uint64_t *snapshot = &model->snapshots[below(model, MODEL_SNAPSHOT_MAX)];
+
+	if (*snapshot != 0)
+		kv_snapshot_release(store_kv(store), *snapshot);
+	*snapshot = 0;
+	return below(model, 4) == 0 ? 0 : kv_snapshot(store_kv(store), snapshot);
+}
+
+static int check_snapshot(const struct store_model *model, struct store *store, uint64_t seqno,
+			  char *error, size_t error_size);
+
+static int step_wide(struct store_model *model, struct store *store, char *error, size_t error_size)
+{
+	model->clock += below(model, SECONDS_MAX);
+	if (store == NULL || model->row || below(model, 16) != 0)
+		return 0;
+	int r = turn_snapshot(model, store);
+	for (uint32_t i = 0; i < MODEL_SNAPSHOT_MAX && r == 0; i++) {
+		if (model->snapshots[i] != 0)
+			r = check_snapshot(model, store, model->snapshots[i], error, error_size);
+	}
+	return r;
+}
+
+int store_model_step(struct store_model *model, struct store *store, char *error, size_t error_size)
+{
+	uint32_t number = model->commits + 1;
+	struct model_state *state = state_of(model, number);
+	int r;
+
+	if (model->row)
+		rand_init(&model->rand, model->seed + number * UINT64_C(0x9E3779B97F4A7C15));
+	r = model->wide ? step_wide(model, store, error, error_size) : 0;
+	if (r != 0)
+		return r;
+	*state = *state_of(model, model->commits);
+	model->commits = number;
+	r = stage(model, store, state, error, error_size);
+	bool staged = r == 0;
+	if (r == 0 && store != NULL)
+		r = commit(model, store, error, error_size);
 	if (r != 0)
 		store_rollback(store);
-	return r;
+	/* Only what stopped at its commit may be in the log all the same. */
+	if (r == -ENOSPC || (r != 0 && !staged))
+		model->commits = number - 1;
+	return r == -EAGAIN ? store_model_work(model, store, error, error_size) : r;
 }
 
 void store_model_acknowledge(struct store_model *model)
@@ -200,122 +321,281 @@ void store_model_acknowledge(struct store_model *model)
 	model->acknowledged = model->commits;
 }
 
-static void assert_value(struct store *store, struct entry_bytes key, struct model_value expected)
+void store_model_release(struct store_model *model, struct store *store)
 {
-	struct entry entry;
-	int r = kv_get(store_kv(store), key, 0, 0, &entry);
-
-	if (expected.size == NONE) {
-		assert_int_equal(r, KV_E_ABSENT);
-		return;
+	for (uint32_t i = 0; i < MODEL_SNAPSHOT_MAX; i++) {
+		if (model->snapshots[i] != 0)
+			kv_snapshot_release(store_kv(store), model->snapshots[i]);
+		model->snapshots[i] = 0;
 	}
-	assert_int_equal(r, 0);
-	assert_int_equal(entry.value.size, expected.size);
-	if (expected.size > 0)
-		assert_memory_equal(entry.value.bytes, bytes_of(expected).bytes, expected.size);
 }
 
-static void assert_counters(const struct model_state *state, struct store *store)
+/* ---- comparing ---- */
+
+struct compare {
+	const struct store_model *model;
+	const struct model_state *state;
+	struct store *store;
+	uint64_t seqno; /* 0: what is visible */
+	bool graph;     /* the pages too, which show the last commit */
+	char *error;
+	size_t error_size;
+};
+
+static int PRINTF_LIKE(2, 3) wrong(const struct compare *compare, const char *format, ...)
 {
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(compare->error, compare->error_size, format, arguments);
+	va_end(arguments);
+	return MODEL_E_WRONG;
+}
+
+/* The value, if there is one. Returns 0, MODEL_E_CORRUPT, MODEL_E_WRONG or a negative errno. */
+static int get(const struct compare *compare, struct entry_bytes key, bool *ret_there,
+	       struct entry *ret_entry)
+{
+	struct kv *kv = store_kv(compare->store);
+	int r = kv_get(kv, key, compare->seqno, 0, ret_entry);
+
+	*ret_there = r == 0;
+	switch (r) {
+	case 0:
+	case KV_E_ABSENT:
+		return 0;
+	case KV_E_CORRUPT:
+		return say(compare->error, compare->error_size, MODEL_E_CORRUPT, kv_error(kv));
+	default:
+		return r < 0 ? r
+			     : wrong(compare, "%.*s: kv_get() said %d", (int)key.size, key.bytes,
+				     r);
+	}
+}
+
+static bool is_there(const struct compare *compare, struct model_value value)
+{
+	return value.size != NONE && (value.expires == 0 || compare->model->clock < value.expires);
+}
+
+static bool has_bytes(struct entry_bytes found, struct model_value expected)
+{
+	return found.size == expected.size &&
+	       memcmp(found.bytes, bytes_of(expected).bytes, expected.size) == 0;
+}
+
+static int compare_values(const struct compare *compare, const char *prefix,
+			  const struct model_value *values, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct entry entry;
+		bool there;
+		int r = get(compare, key_of(prefix, i), &there, &entry);
+		if (r != 0)
+			return r;
+		if (there != is_there(compare, values[i]))
+			return wrong(compare, "key %s%03u is %s", prefix, i,
+				     there ? "there" : "absent");
+		if (there && !has_bytes(entry.value, values[i]))
+			return wrong(compare, "key %s%03u has another value", prefix, i);
+	}
+	return 0;
+}
+
+static int compare_counters(const struct compare *compare)
+{
+	const struct model_state *state = compare->state;
+
 	for (uint32_t i = 0; i < MODEL_KEY_MAX; i++) {
 		struct entry entry;
-		int r = kv_get(store_kv(store), key_of("m", i), 0, 0, &entry);
-
-		assert_int_equal(r, state->counted[i] ? 0 : KV_E_ABSENT);
-		if (r == 0)
-			assert_int_equal(load_le64(entry.value.bytes), state->counters[i]);
+		bool there;
+		int r = get(compare, key_of("m", i), &there, &entry);
+		if (r != 0)
+			return r;
+		if (there != state->counted[i])
+			return wrong(compare, "counter %u is %s", i, there ? "there" : "absent");
+		if (there && (entry.value.size != 8 ||
+			      load_le64(entry.value.bytes) != (uint64_t)state->counters[i]))
+			return wrong(compare, "counter %u has another value", i);
 	}
+	return 0;
 }
 
-static void assert_vectors(const struct model_state *state, struct store *store)
+static int compare_vectors(const struct compare *compare)
 {
 	for (uint32_t i = 0; i < MODEL_VECTOR_MAX; i++) {
-		struct model_value expected = state->vectors[i];
+		struct model_value expected = compare->state->vectors[i];
 		uint8_t key[KEYS_VECTOR_MAX];
 		uint32_t size = keys_vector(vector_of(i), key);
 		struct vector_value value;
 		struct entry entry;
-		int r = kv_get(store_kv(store), (struct entry_bytes){key, size}, 0, 0, &entry);
-
-		assert_int_equal(r, expected.size == NONE ? KV_E_ABSENT : 0);
+		bool there;
+		int r = get(compare, (struct entry_bytes){key, size}, &there, &entry);
 		if (r != 0)
-			continue;
-		assert_true(keys_vector_value_read(entry.value, &value));
-		assert_int_equal(value.vector.size, expected.size);
-		assert_memory_equal(value.vector.bytes, bytes_of(expected).bytes, expected.size);
-		assert_int_equal(value.payload.size, 1);
+			return r;
+		if (there != (expected.size != NONE))
+			return wrong(compare, "vector %u is %s", i, there ? "there" : "absent");
+		if (there && (!keys_vector_value_read(entry.value, &value) ||
+			      !has_bytes(value.vector, expected) || value.payload.size != 1))
+			return wrong(compare, "vector %u is another", i);
 	}
+	return 0;
 }
 
-/* Pages and key space have the same edges, and both directions' clusters are in the order of
- * adding. */
-static void assert_edges(const struct model_state *state, struct store *store)
+/* What the graph said, in the model's words. */
+static int of_edge(const struct compare *compare, int result)
 {
-	for (uint32_t node = 0; node < 2 * MODEL_NODE_MAX; node++) {
-		bool incoming = node >= MODEL_NODE_MAX;
-		uint32_t self = node % MODEL_NODE_MAX;
-		int64_t found[MODEL_NODE_MAX + 1];
-		uint32_t position = 0;
-		uint32_t count;
-		uint32_t before = 0;
-		uint32_t expected = 0;
-
-		for (uint32_t other = 0; other < MODEL_NODE_MAX; other++) {
-			struct edge_key edge = {(int64_t)self - 3, (int64_t)other - 3};
-			uint8_t key[KEYS_EDGE_SIZE];
-			struct entry entry;
-			bool there = state->edges[self][other] != 0;
-
-			expected += (incoming ? state->edges[other][self]
-					      : state->edges[self][other]) != 0;
-			if (incoming)
-				continue;
-			keys_edge(edge, key);
-			assert_int_equal(kv_get(store_kv(store),
-						(struct entry_bytes){key, sizeof(key)}, 0, 0,
-						&entry),
-					 there ? 0 : KV_E_ABSENT);
-			assert_int_equal(edge_has(store_pager(store), edge.source, edge.target),
-					 there ? 0 : EDGE_E_ABSENT);
-		}
-		assert_int_equal(edge_neighbours(store_pager(store), (int64_t)self - 3, incoming,
-						 &position, found, MODEL_NODE_MAX + 1, &count),
-				 0);
-		assert_int_equal(count, expected);
-		for (uint32_t i = 0; i < count; i++) {
-			uint32_t other = (uint32_t)(found[i] + 3);
-			uint32_t order =
-				incoming ? state->edges[other][self] : state->edges[self][other];
-
-			assert_true(order > before);
-			before = order;
-		}
-	}
+	if (result == EDGE_E_CORRUPT)
+		return say(compare->error, compare->error_size, MODEL_E_CORRUPT,
+			   pager_error(store_pager(compare->store)));
+	return result > 0 ? wrong(compare, "the graph said %d", result) : result;
 }
 
-uint32_t store_model_compare(struct store_model *model, struct store *store)
+static int compare_edge(const struct compare *compare, uint32_t from, uint32_t to)
 {
+	struct edge_key edge = {(int64_t)from - 3, (int64_t)to - 3};
+	bool expected = compare->state->edges[from][to] != 0;
+	uint8_t key[KEYS_EDGE_SIZE];
 	struct entry entry;
-	int r = kv_get(store_kv(store), (struct entry_bytes){(const uint8_t *)"commit", 6}, 0, 0,
-		       &entry);
-	uint32_t number = 0;
+	bool there;
 
-	if (r == 0) {
-		assert_int_equal(entry.value.size, 4);
-		number = load_le32(entry.value.bytes);
-	} else {
-		assert_int_equal(r, KV_E_ABSENT);
+	keys_edge(edge, key);
+	int r = get(compare, (struct entry_bytes){key, sizeof(key)}, &there, &entry);
+	if (r != 0)
+		return r;
+	if (there != expected)
+		return wrong(compare, "key of edge %u to %u is %s", from, to,
+			     there ? "there" : "absent");
+	if (!compare->graph)
+		return 0;
+	r = edge_has(store_pager(compare->store), edge.source, edge.target);
+	if (r != 0 && r != EDGE_E_ABSENT)
+		return of_edge(compare, r);
+	if ((r == 0) != expected)
+		return wrong(compare, "edge %u to %u is %s", from, to, r == 0 ? "there" : "absent");
+	return 0;
+}
+
+/* A cluster has the edges in the order of adding. */
+static int compare_cluster(const struct compare *compare, uint32_t self, bool incoming)
+{
+	const struct model_state *state = compare->state;
+	int64_t found[MODEL_NODE_MAX + 1];
+	uint32_t position = 0;
+	uint32_t count;
+	uint32_t before = 0;
+	uint32_t expected = 0;
+
+	for (uint32_t other = 0; other < MODEL_NODE_MAX; other++)
+		expected += (incoming ? state->edges[other][self] : state->edges[self][other]) != 0;
+	int r = edge_neighbours(store_pager(compare->store), (int64_t)self - 3, incoming, &position,
+				found, MODEL_NODE_MAX + 1, &count);
+	if (r != 0)
+		return of_edge(compare, r);
+	if (count != expected)
+		return wrong(compare, "node %u has %u neighbours, not %u", self, count, expected);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t other = (uint32_t)(found[i] + 3);
+
+		if (other >= MODEL_NODE_MAX)
+			return wrong(compare, "node %u has a neighbour %u", self, other);
+		uint32_t order = incoming ? state->edges[other][self] : state->edges[self][other];
+		if (order <= before)
+			return wrong(compare, "neighbours of node %u in another order", self);
+		before = order;
 	}
-	assert_true(number >= model->acknowledged);
-	assert_true(number <= model->commits);
+	return 0;
+}
 
-	const struct model_state *state = &model->states[number];
-	for (uint32_t i = 0; i < MODEL_KEY_MAX; i++)
-		assert_value(store, key_of("k", i), state->keys[i]);
-	assert_counters(state, store);
-	assert_vectors(state, store);
-	assert_edges(state, store);
+/* Pages and key space have the same edges. */
+static int compare_edges(const struct compare *compare)
+{
+	int r = 0;
+
+	for (uint32_t from = 0; from < MODEL_NODE_MAX; from++) {
+		for (uint32_t to = 0; to < MODEL_NODE_MAX && r == 0; to++)
+			r = compare_edge(compare, from, to);
+	}
+	for (uint32_t node = 0; node < 2 * MODEL_NODE_MAX && r == 0 && compare->graph; node++)
+		r = compare_cluster(compare, node % MODEL_NODE_MAX, node >= MODEL_NODE_MAX);
+	return r;
+}
+
+static int compare_all(const struct compare *compare)
+{
+	const struct model_state *state = compare->state;
+	int r = compare_values(compare, "k", state->keys, MODEL_KEY_MAX);
+
+	if (r == 0)
+		r = compare_values(compare, "w", state->weak, MODEL_WEAK_MAX);
+	if (r == 0)
+		r = compare_counters(compare);
+	if (r == 0)
+		r = compare_vectors(compare);
+	return r == 0 ? compare_edges(compare) : r;
+}
+
+/* What the commit's number says is the state that it is to be. */
+static int check(struct compare *compare, uint32_t least, uint32_t *ret_number)
+{
+	const struct store_model *model = compare->model;
+	uint32_t number = 0;
+	struct entry entry;
+	bool there;
+	int r = get(compare, (struct entry_bytes){(const uint8_t *)"commit", 6}, &there, &entry);
+	if (r != 0)
+		return r;
+
+	if (there && entry.value.size != 4)
+		return wrong(compare, "the commit's number has %u bytes", entry.value.size);
+	if (there)
+		number = load_le32(entry.value.bytes);
+	if (number < least || number > model->commits)
+		return wrong(compare, "commit %u is there, of %u to %u", number, least,
+			     model->commits);
+	compare->state = state_of(model, number);
+	*ret_number = number;
+	return compare_all(compare);
+}
+
+/* It may be of any state up to the last one. */
+static int check_snapshot(const struct store_model *model, struct store *store, uint64_t seqno,
+			  char *error, size_t error_size)
+{
+	struct compare compare = {.model = model,
+				  .store = store,
+				  .seqno = seqno,
+				  .error = error,
+				  .error_size = error_size};
+	uint32_t number;
+
+	return check(&compare, 0, &number);
+}
+
+int store_model_check_keys(const struct store_model *model, struct store *store, char *error,
+			   size_t error_size)
+{
+	struct compare compare = {
+		.model = model, .store = store, .error = error, .error_size = error_size};
+	uint32_t number;
+
+	return check(&compare, model->acknowledged, &number);
+}
+
+int store_model_check(const struct store_model *model, struct store *store, uint32_t *ret_number,
+		      char *error, size_t error_size)
+{
+	struct compare compare = {.model = model,
+				  .store = store,
+				  .graph = true,
+				  .error = error,
+				  .error_size = error_size};
+
+	return check(&compare, model->acknowledged, ret_number);
+}
+
+void store_model_go_on(struct store_model *model, uint32_t number)
+{
 	model->commits = number;
 	model->acknowledged = number;
-	return number;
 }
