@@ -69,7 +69,7 @@ struct wal;
 /* Where the log stands. */
 struct wal_position {
 	uint64_t next;    /* the next append's, at least */
-	uint64_t durable; /* all up to this LSN survives a power cut */
+	uint64_t durable; /* all up to this LSN survives a power cut; never within a transaction */
 	uint64_t oldest;  /* first LSN in the oldest segment */
 };
 

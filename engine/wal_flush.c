@@ -19,6 +19,8 @@
  *     block that goes on behind them.
  *  4. An open transaction lies at the end of the batch that is filled, and moves to the other
  *     batch when that one is written.
+ *  5. So a batch ends where a transaction does, and 'durable' rises to ends of batches alone: those
+ *     who hear of it take a transaction for durable whole or not at all.
  */
 
 #include "base/byteorder.h"
@@ -184,6 +186,12 @@ static void finish_flush(struct wal *wal)
 	wal->step = STEP_NONE;
 }
 
+/* The batch's second part is still to be written. */
+static bool is_half(const struct wal *wal)
+{
+	return wal->step == STEP_HEADER || (wal->step == STEP_FIRST && wal->writing->has_second);
+}
+
 /* The step's operation ended well. */
 static void advance(struct wal *wal)
 {
@@ -194,7 +202,8 @@ static void advance(struct wal *wal)
 				       ? batch->header.current_lsn - 1
 				       : batch->last_lsn;
 	wal->unsynced = wal->op.kind == IO_WRITE;
-	if (!wal->unsynced)
+	/* The first of two parts may end within a transaction: invariant 5. */
+	if (!wal->unsynced && !is_half(wal))
 		wal->durable = wal->written;
 	if (wal->step == STEP_FIRST && batch->has_second)
 		begin_header(wal);

@@ -161,6 +161,31 @@ static void a_transaction_waits_for_its_commit(void **state)
 	wal_close(wal);
 }
 
+/* What is durable of the log may never end within one: then tables would have a part of it that a
+ * power cut takes from the log. */
+static void a_transaction_across_segments_is_durable_as_a_whole(void **state)
+{
+	struct wal *wal = log_rig_open(io, 1);
+
+	for (uint64_t tx = 1; tx <= 40; tx++) {
+		uint64_t before = wal_position(wal).durable;
+		uint64_t lsn;
+
+		assert_int_equal(wal_begin(wal, tx, 5), 0);
+		for (unsigned i = 0; i < 10; i++)
+			assert_int_equal(log_rig_append(wal, 300), 0);
+		assert_int_equal(wal_commit(wal, 5, &lsn), 0);
+		wal_flush(wal, true);
+		for (unsigned i = 0; i < 100000 && wal_position(wal).durable < lsn; i++) {
+			assert_in_range(wal_position(wal).durable, before, before + 1);
+			(void)wal_poll(wal);
+		}
+		assert_int_equal(wal_position(wal).durable, lsn);
+	}
+	assert_true(wal_stats(wal).segments > 5);
+	wal_close(wal);
+}
+
 static void a_rollback_takes_everything_back(void **state)
 {
 	struct wal *wal = log_rig_open(io, 1);
@@ -350,6 +375,7 @@ int main(void)
 		CASE(a_full_buffer_says_busy_and_takes_more_after_a_flush),
 		CASE(a_record_that_no_buffer_holds_is_refused),
 		CASE(a_transaction_waits_for_its_commit),
+		CASE(a_transaction_across_segments_is_durable_as_a_whole),
 		CASE(a_rollback_takes_everything_back),
 		CASE(a_transaction_that_no_buffer_holds_is_refused_and_can_be_rolled_back),
 		CASE(a_transaction_behind_others_is_busy_until_they_are_written),
