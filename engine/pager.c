@@ -108,6 +108,8 @@ int pager_open(struct io *io, struct wal *wal, const struct pager_options *optio
 	result = cache_init(pager, MIN(MAX(count, PAGER_CACHE_MIN), PAGER_CACHE_MAX));
 	if (result == 0)
 		result = open_file(pager, options);
+	if (result == 0 && options->queued)
+		result = pager_queue_init(pager);
 	if (result) {
 		memcpy(error, pager->error, PAGE_ERROR_MAX);
 		pager_close(pager);
@@ -121,6 +123,7 @@ void pager_close(struct pager *pager)
 {
 	if (!pager)
 		return;
+	pager_queue_deinit(pager);
 	io_close(pager->file);
 	cache_deinit(pager);
 	free(pager->change.records);

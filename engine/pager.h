@@ -59,6 +59,9 @@
 /* And at most: 64 GiB. */
 #define PAGER_CACHE_MAX (UINT32_C(1) << 24)
 
+/* Writes of pages under way, where they are queued. */
+#define PAGER_QUEUE_MAX 32
+
 enum {
 	PAGER_E_CORRUPT =
 		1,    /* a page isn't what it says; pager_error() has number, expected and found */
@@ -94,6 +97,7 @@ struct pager_options {
 	const uint8_t *store; /* PAGE_STORE_SIZE bytes that page 0 must have; NULL: zeros */
 	bool create;          /* a file that is there is begun again */
 	bool read_only;
+	bool queued; /* pager_work() and pager_checkpoint_poll() only begin what blocks */
 };
 
 /*
@@ -104,7 +108,7 @@ struct pager_options {
 int pager_open(struct io *io, struct wal *wal, const struct pager_options *options,
 	       struct pager **ret_pager, char error[static PAGE_ERROR_MAX]);
 
-/* Writes nothing. No page is pinned. NULL is fine. */
+/* Writes nothing, but waits for what is under way. No page is pinned. NULL is fine. */
 void pager_close(struct pager *pager);
 
 /* Recovery is over. Borrows wal, whose next LSN is above all that were redone. */
@@ -180,16 +184,21 @@ void pager_adopt(struct pager *pager, uint64_t lsn);
  */
 int pager_redo(struct pager *pager, const struct record *record);
 
-/* Writes up to 'pages_max' pages whose changes are durable; blocks for that. Returns 0 or a
- * negative errno, after which those pages are still to be written. */
+/* Writes up to 'pages_max' pages whose changes are durable; blocks for that, or with 'queued'
+ * begins up to PAGER_QUEUE_MAX at once and takes in those that ended. Returns 0 or a negative
+ * errno, after which those pages are still to be written. */
 int pager_work(struct pager *pager, uint32_t pages_max);
+
+/* Waits until something that is under way ended; for those who may block. */
+void pager_wait(struct pager *pager);
 
 /* Notes the next LSN, or, while a transaction is open, that behind its end. A checkpoint that isn't
  * whole yet is given up for this one. */
 void pager_checkpoint_begin(struct pager *pager);
 
 /* Whether the one begun is whole (then '*ret_state' is what to remember); syncs the file as its
- * last step. Returns 0 or a negative errno: after a failed sync, of everything from then on. */
+ * last step, which blocks unless 'queued'. Returns 0 or a negative errno: after a failed sync, of
+ * everything from then on. */
 int pager_checkpoint_poll(struct pager *pager, bool *ret_done, struct pager_state *ret_state);
 
 /* One line about the last PAGER_E_CORRUPT. */

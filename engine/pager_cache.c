@@ -111,6 +111,13 @@ static void make_clean(struct pager *pager, struct frame *entry)
 	pager->checkpoint.awaited -= entry->awaited;
 	entry->dirty = false;
 	entry->awaited = false;
+	entry->writing = false;
+}
+
+void cache_clean(struct pager *pager, uint32_t frame)
+{
+	pager->stats.writes++;
+	make_clean(pager, &pager->frames[frame]);
 }
 
 void cache_drop(struct pager *pager, uint32_t frame)
@@ -142,6 +149,7 @@ void cache_dirty(struct pager *pager, uint32_t frame, uint64_t flush_lsn)
 	DCHECK(entry->state == FRAME_CACHED);
 	pager->stats.dirty += !entry->dirty;
 	entry->dirty = true;
+	entry->writing = false;
 	entry->flush_lsn = flush_lsn;
 }
 
@@ -150,7 +158,7 @@ bool cache_may_write(const struct pager *pager, uint32_t frame)
 	const struct frame *entry = &pager->frames[frame];
 
 	return entry->state == FRAME_CACHED && entry->dirty &&
-	       entry->flush_lsn <= pager_durable(pager);
+	       entry->flush_lsn <= pager_durable(pager) && !pager_is_writing(pager, entry->number);
 }
 
 int cache_write(struct pager *pager, uint32_t frame)
@@ -164,8 +172,7 @@ int cache_write(struct pager *pager, uint32_t frame)
 	result = io_write(pager->file, entry->number * PAGE_SIZE, bytes, PAGE_SIZE);
 	if (result)
 		return result;
-	pager->stats.writes++;
-	make_clean(pager, entry);
+	cache_clean(pager, frame);
 	return 0;
 }
 
@@ -196,7 +203,7 @@ int cache_take(struct pager *pager, uint32_t *ret_frame)
 		for (unsigned turn = 0; turn < 2 && frame == FRAME_NONE; turn++)
 			frame = find_clean(pager);
 		if (frame == FRAME_NONE) {
-			result = pager_work(pager, WRITE_BATCH);
+			result = pager_write_now(pager, WRITE_BATCH);
 			if (result)
 				return result;
 			frame = find_clean(pager);

@@ -15,7 +15,7 @@
 #include "base/defs.h"
 #include "engine/pager_internal.h"
 
-int pager_work(struct pager *pager, uint32_t pages_max)
+int pager_write_now(struct pager *pager, uint32_t pages_max)
 {
 	uint32_t written = 0;
 
@@ -34,7 +34,15 @@ int pager_work(struct pager *pager, uint32_t pages_max)
 			written++;
 		}
 	}
+	while (written == 0 && pager->write_count > 0)
+		pager_wait(pager);
 	return 0;
+}
+
+int pager_work(struct pager *pager, uint32_t pages_max)
+{
+	return pager->queue ? pager_queue_write(pager, pages_max)
+			    : pager_write_now(pager, pages_max);
 }
 
 static void begin(struct pager *pager)
@@ -75,12 +83,16 @@ int pager_checkpoint_poll(struct pager *pager, bool *ret_done, struct pager_stat
 {
 	struct checkpoint *checkpoint = &pager->checkpoint;
 
+	pager_queue_poll(pager);
 	if (pager->failed)
 		return pager->failed;
 	*ret_done = false;
 	if (!checkpoint->begun || checkpoint->awaited || pager_durable(pager) < checkpoint->lsn)
 		return 0;
-	pager->failed = io_sync(pager->file);
+	if (pager->queue && !checkpoint->synced)
+		return pager_queue_sync(pager);
+	if (!pager->queue)
+		pager->failed = io_sync(pager->file);
 	if (pager->failed)
 		return pager->failed;
 	checkpoint->begun = false;

@@ -10,6 +10,7 @@
  *      pager_records.c     transactions: records
  *      pager_redo.c        recovery
  *      pager_checkpoint.c  writing behind, checkpoints
+ *      pager_queue.c       the same without blocking
  *
  * A frame holds one version of one page.
  *
@@ -22,6 +23,8 @@
  *     found by the table, the COPY first. An ORPHAN isn't found.
  *  2. Only frames that are CACHED, unpinned and clean are given up.
  *  3. A frame that is CACHED and dirty is written only when the log is durable past flush_lsn.
+ *     It is dirty until the write ended, and of a page one write is under way at most: so what is
+ *     read from the file is never older than what was given up, nor a younger version overtaken.
  *  4. A COPY that has changes nobody logged yet has them between 'low' and 'high', or in its
  *     header ('head').
  *
@@ -51,6 +54,7 @@ struct frame {
 	uint8_t state;      /* enum frame_state */
 	bool recent;        /* used since the clock's hand came by */
 	bool dirty;
+	bool writing; /* what a write under way is to make clean: it hasn't changed since */
 	bool awaited; /* by the checkpoint */
 	bool head;    /* the header changed, and isn't logged */
 	bool imaged;  /* recovery needs no page image before the next record about it */
@@ -74,9 +78,18 @@ struct change {
 struct checkpoint {
 	bool wanted; /* when the open transaction is over */
 	bool begun;
+	bool syncing; /* the sync under way is this one's */
+	bool synced;
 	uint64_t awaited; /* frames that are to be written */
 	uint64_t lsn;     /* the log must be durable up to here when it is whole */
 	struct pager_state state;
+};
+
+/* A write under way has bytes of its own, so that the frame may be changed or dropped. */
+struct page_write {
+	struct io_op op;
+	uint32_t frame;
+	bool under_way;
 };
 
 struct pager {
@@ -95,7 +108,14 @@ struct pager {
 	uint64_t file_pages; /* the file has room for pages below */
 	uint64_t image_lsn;  /* pages not changed since then need an image first */
 	uint64_t changes;
-	int failed; /* a sync: nothing goes any more */
+	int failed;                /* a sync: nothing goes any more */
+	struct io_queue *queue;    /* NULL: writes and syncs block */
+	struct page_write *writes; /* PAGER_QUEUE_MAX */
+	uint8_t *write_bytes;      /* a page for each */
+	uint32_t write_count;      /* under way */
+	int write_error;           /* of one that ended, to be told; 0: none */
+	struct io_op sync;
+	bool sync_under_way;
 	bool read_only;
 	struct pager_state state;
 	struct change change;
@@ -151,6 +171,31 @@ void cache_dirty(struct pager *pager, uint32_t frame, uint64_t flush_lsn);
 /* Whether it may be written, and then does. Returns 0 or a negative errno. */
 bool cache_may_write(const struct pager *pager, uint32_t frame);
 int cache_write(struct pager *pager, uint32_t frame);
+
+/* It was written as it is. */
+void cache_clean(struct pager *pager, uint32_t frame);
+
+/* Writes up to 'pages_max' pages that may be, and waits for those under way if there are
+ * no others. Returns 0 or a negative errno. */
+int pager_write_now(struct pager *pager, uint32_t pages_max);
+
+/* Makes the queue of a pager whose writes don't block. Returns 0 or a negative errno. */
+int pager_queue_init(struct pager *pager);
+void pager_queue_deinit(struct pager *pager);
+
+/* Whether a write of the page is under way. */
+bool pager_is_writing(const struct pager *pager, uint64_t number);
+
+/* Begins writes of up to 'pages_max' frames that may be. Returns 0 or a negative errno, also of
+ * those that ended. */
+int pager_queue_write(struct pager *pager, uint32_t pages_max);
+
+/* Begins the sync that makes the checkpoint whole, if none is under way. Returns 0 or a negative
+ * errno. */
+int pager_queue_sync(struct pager *pager);
+
+/* Takes in what ended. */
+void pager_queue_poll(struct pager *pager);
 
 /* A transaction is over: begins the checkpoint that waited for it. */
 void checkpoint_after_change(struct pager *pager);

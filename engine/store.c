@@ -127,6 +127,7 @@ static int open_pager(struct store *store, char *error, size_t error_size)
 		.state = state->has_pages ? state->pages.state : (struct pager_state){.lsn = 1},
 		.store = ledger_store(store->ledger),
 		.create = !state->has_pages,
+		.queued = true,
 	};
 	char why[PAGE_ERROR_MAX];
 	int r = pager_open(store->io, NULL, &options, &store->pager, why);

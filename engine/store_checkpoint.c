@@ -219,8 +219,10 @@ int store_settle(struct store *store)
 			return r;
 		if (need == KV_NEED_NOTHING && step_of(store) == CHECKPOINT_NONE && !is_due(store))
 			return 0;
-		if (need != KV_NEED_JOB)
+		if (need != KV_NEED_JOB) {
+			pager_wait(store->pager);
 			continue;
+		}
 		r = store_job(store);
 		if (r != 0 && r != STORE_E_IDLE)
 			return r;
