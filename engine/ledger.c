@@ -22,14 +22,17 @@
 struct ledger {
 	struct io *io;
 	struct io_file *file; /* NULL: what CURRENT names isn't known, so the next is a new one */
-	struct ledger_book book;
 	struct ledger_head head;
-	pthread_mutex_t lock; /* of all below and the book */
-	uint64_t next_file;   /* as given out: the book has what is lasting */
-	uint64_t attempt;     /* highest number of a ledger's file that was tried */
-	uint64_t size;        /* of the file */
-	uint64_t begun_size;  /* of its head and first edit */
-	uint64_t edit;        /* number of the next */
+	/* Who asks must not wait for another thread's sync, so 'lock' is never held for one. The
+	 * book is replaced with both locks held. */
+	pthread_mutex_t commits; /* one at a time: of the rest */
+	pthread_mutex_t lock;    /* of the book and next_file */
+	struct ledger_book book;
+	uint64_t next_file;  /* as given out: the book has what is lasting */
+	uint64_t attempt;    /* highest number of a ledger's file that was tried */
+	uint64_t size;       /* of the file */
+	uint64_t begun_size; /* of its head and first edit */
+	uint64_t edit;       /* number of the next */
 	bool read_only;
 };
 
@@ -97,10 +100,27 @@ static bool has_grown(const struct ledger *ledger)
 	       ledger->size - ledger->begun_size > GROWN_SIZE;
 }
 
+static uint64_t given_out(struct ledger *ledger)
+{
+	pthread_mutex_lock(&ledger->lock);
+	uint64_t number = ledger->next_file;
+	pthread_mutex_unlock(&ledger->lock);
+	return number;
+}
+
+static void replace_book(struct ledger *ledger, const struct ledger_book *book)
+{
+	pthread_mutex_lock(&ledger->lock);
+	struct ledger_book before = ledger->book;
+	ledger->book = *book;
+	pthread_mutex_unlock(&ledger->lock);
+	ledger_book_deinit(&before);
+}
+
 /* The book with the edit in it comes first, so that nothing can fail behind the sync. */
 static int commit(struct ledger *ledger, const struct ledger_edit *edit)
 {
-	const struct ledger_counters counters = {.next_file = ledger->next_file,
+	const struct ledger_counters counters = {.next_file = given_out(ledger),
 						 .flushed = edit->flushed,
 						 .history = edit->history ? edit->history : 1};
 	struct ledger_book book;
@@ -117,8 +137,7 @@ static int commit(struct ledger *ledger, const struct ledger_edit *edit)
 		ledger_book_deinit(&book);
 		return error;
 	}
-	ledger_book_deinit(&ledger->book);
-	ledger->book = book;
+	replace_book(ledger, &book);
 	return 0;
 }
 
@@ -127,9 +146,9 @@ int ledger_commit(struct ledger *ledger, const struct ledger_edit *edit)
 	if (ledger->read_only)
 		return -EROFS;
 
-	pthread_mutex_lock(&ledger->lock);
+	pthread_mutex_lock(&ledger->commits);
 	int error = commit(ledger, edit);
-	pthread_mutex_unlock(&ledger->lock);
+	pthread_mutex_unlock(&ledger->commits);
 	return error;
 }
 
@@ -186,6 +205,7 @@ int ledger_open(struct io *io, const struct ledger_options *options, struct ledg
 		return -ENOMEM;
 	ledger->io = io;
 	ledger->read_only = options->read_only;
+	CHECK(pthread_mutex_init(&ledger->commits, NULL) == 0);
 	CHECK(pthread_mutex_init(&ledger->lock, NULL) == 0);
 	int result = open_state(ledger, options, &text);
 	if (result) {
@@ -203,6 +223,7 @@ void ledger_close(struct ledger *ledger)
 	io_close(ledger->file);
 	ledger_book_deinit(&ledger->book);
 	pthread_mutex_destroy(&ledger->lock);
+	pthread_mutex_destroy(&ledger->commits);
 	free(ledger);
 }
 

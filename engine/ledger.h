@@ -20,7 +20,7 @@
  * grown to several times that, and after any failure (what a failed sync left nobody knows). The
  * one before is removed only then. docs/format/ledger.md has the bytes.
  *
- * Threads: any; commits block, and wait for one another.
+ * Threads: any; commits block, and wait for one another. Nothing else waits for them.
  */
 
 #include "engine/entry.h"

@@ -27,6 +27,24 @@
  * A checkpoint is begun when the log has grown by store_options.log_size, runs in slices of
  * store_work() while changes go on, and lets the log's oldest segments be used again.
  *
+ * What blocks on the owner. Opening, closing, store_sync(), store_settle(), store_checkpoint() and
+ * store_verify() do, and say so. Of the rest, which a poll core calls, these wait for the disk or
+ * the kernel for as long as said:
+ *
+ *      edges           one read, where a page isn't cached (pager_get); sometimes one call that
+ *                      makes the file of pages longer; up to 16 writes of pages, or those under
+ *                      way, where all of the cache waits to be written
+ *      store_poll()    a renaming and a sync of the folder for each segment by which the log
+ *                      grows beyond what it got back; opening a file for each segment begun
+ *      store_work()    a renaming for each segment that a checkpoint lets go, and one sync of
+ *                      the folder; opening each table that a job wrote, and reading its ends,
+ *                      which the kernel still has
+ *      kv_get()        with KV_WAIT_NEVER one read of a block that is larger than half of the
+ *                      cache, else any read
+ *      retention_pin() a commit of the ledger
+ *
+ * Pages and their sync, the log, and blocks read with KV_WAIT_NEVER go through queues.
+ *
  * Threads: one owner; store_job() by any one other thread, or the owner.
  */
 
@@ -156,7 +174,7 @@ uint64_t store_clock(const struct store *store);
 /* Whether a change committed with STORE_SYNC is acknowledged. */
 bool store_is_done(const struct store *store, uint64_t lsn);
 
-/* Starts and ends writes of the log; never blocks. 'now_ns' is monotonic. Returns 0, or
+/* Starts and ends writes of the log; doesn't wait for them. 'now_ns' is monotonic. Returns 0, or
  * STORE_E_STOPPED. */
 int store_poll(struct store *store, uint64_t now_ns);
 

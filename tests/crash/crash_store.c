@@ -274,14 +274,14 @@ int main(int argc, char **argv)
 		 .check = check,
 		 .end = end,
 		 .rots = true,
-		 .at_max = 50},
+		 .at_max = 16},
 		{.name = "long",
 		 .begin = begin_long,
 		 .run = run,
 		 .check = check,
 		 .end = end,
 		 .rots = true,
-		 .at_max = 12},
+		 .at_max = 4},
 	};
 
 	return crash_main(argc, argv, workloads, sizeof(workloads) / sizeof(workloads[0]));

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define COMMITS 1500
+#define COMMITS 700
 
 /* Bytes that the disk has at first, and gets each time that it is full. */
 #define CAPACITY (UINT64_C(640) << 10)
@@ -113,7 +113,7 @@ static uint32_t live_on_little(struct faulty *disk, struct store_model *model, s
 
 static void a_full_disk_is_waited_for(void **state)
 {
-	for (uint64_t seed = 1; seed <= 4; seed++) {
+	for (uint64_t seed = 1; seed <= 2; seed++) {
 		struct faulty *disk = faulty_new(seed);
 		struct store_model model;
 		uint32_t filled;
@@ -138,7 +138,7 @@ static void a_full_disk_is_waited_for(void **state)
 /* The power is cut while the disk is full. */
 static void a_full_disk_that_loses_power_has_what_was_durable(void **state)
 {
-	for (uint64_t seed = 1; seed <= 8; seed++) {
+	for (uint64_t seed = 1; seed <= 4; seed++) {
 		struct faulty *disk = faulty_new(seed);
 		struct store_model model;
 

@@ -16,19 +16,32 @@ static void fail_with(const struct pages *pages, const char *what, int result)
 
 static int open_pager(struct pages *pages, bool create, struct wal *wal)
 {
-	const struct pager_options options = {
-		.cache_pages = pages->cache_pages, .state = pages->state, .create = create};
+	const struct pager_options options = {.cache_pages = pages->cache_pages,
+					      .state = pages->state,
+					      .create = create,
+					      .queued = pages->queued};
 
 	return pager_open(faulty_io(pages->disk), wal, &options, &pages->pager, pages->error);
 }
 
-void pages_init(struct pages *pages, uint32_t cache_pages)
+static void init(struct pages *pages, uint32_t cache_pages, bool queued)
 {
 	memset(pages, 0, sizeof(*pages));
 	pages->cache_pages = cache_pages;
+	pages->queued = queued;
 	pages->disk = faulty_new(1);
 	pages->wal = fake_wal_new();
 	assert_int_equal(open_pager(pages, true, pages->wal), 0);
+}
+
+void pages_init(struct pages *pages, uint32_t cache_pages)
+{
+	init(pages, cache_pages, /* queued= */ false);
+}
+
+void pages_init_queued(struct pages *pages, uint32_t cache_pages)
+{
+	init(pages, cache_pages, /* queued= */ true);
 }
 
 void pages_deinit(struct pages *pages)
@@ -72,10 +85,13 @@ void pages_checkpoint(struct pages *pages)
 	int result = wal_sync(pages->wal);
 
 	pager_checkpoint_begin(pages->pager);
-	if (result == 0)
-		result = pager_work(pages->pager, UINT32_MAX);
-	if (result == 0)
-		result = pager_checkpoint_poll(pages->pager, &done, &pages->state);
+	do {
+		pager_wait(pages->pager);
+		if (result == 0)
+			result = pager_work(pages->pager, UINT32_MAX);
+		if (result == 0)
+			result = pager_checkpoint_poll(pages->pager, &done, &pages->state);
+	} while (pages->queued && result == 0 && !done);
 	if (result || !done)
 		fail_with(pages, "checkpoint", result);
 	fake_wal_release(pages->wal, pages->state.lsn);

@@ -17,11 +17,13 @@ struct pages {
 	struct pager *pager;
 	struct pager_state state; /* of the last checkpoint that was whole */
 	uint32_t cache_pages;
+	bool queued; /* the pager's writes */
 	char error[PAGE_ERROR_MAX]; /* of the last opening */
 };
 
 /* An empty file. Fails the test where something fails, as all here that don't return. */
 void pages_init(struct pages *pages, uint32_t cache_pages);
+void pages_init_queued(struct pages *pages, uint32_t cache_pages);
 void pages_deinit(struct pages *pages);
 
 /* Forgets the pager as a crash does, what was not synced included, opens the file again and
