@@ -10,6 +10,7 @@
 #include "tests/lib/store_model.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,15 +275,17 @@ int main(int argc, char **argv)
 		 .check = check,
 		 .end = end,
 		 .rots = true,
-		 .at_max = 16},
+		 .at_max = 20},
 		{.name = "long",
 		 .begin = begin_long,
 		 .run = run,
 		 .check = check,
 		 .end = end,
 		 .rots = true,
-		 .at_max = 4},
+		 .at_max = 5},
 	};
 
+	/* The 64 MiB for a transaction, of which little is used, are not to be filled each time. */
+	mallopt(M_PERTURB, 0);
 	return crash_main(argc, argv, workloads, sizeof(workloads) / sizeof(workloads[0]));
 }
