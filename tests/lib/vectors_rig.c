@@ -13,7 +13,7 @@ void vectors_rig_values(enum vector_type type, uint32_t fill, float values[VECTO
 {
 	/* The first four values are the fill's digits, so that different fills differ. */
 	for (uint32_t i = 0; i < VECTORS_RIG_DIM; i++) {
-		uint32_t digit = i < 4 ? fill >> 8 * i & 127 : hash_mix64(fill * 8 + i) & 127;
+		uint64_t digit = i < 4 ? fill >> 8 * i & 127 : hash_mix64(fill * 8 + i) & 127;
 
 		values[i] = (float)digit;
 		if (type == VECTOR_I8)
