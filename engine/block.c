@@ -217,7 +217,7 @@ static bool is_before(const struct entry *entry, struct entry_bytes key, uint64_
 static int compare_restart(const struct block *block, uint32_t index, struct entry_bytes key,
 			   uint64_t seqno, bool *ret_before)
 {
-	struct entry entry;
+	struct entry entry = {0};
 	struct head head;
 	uint32_t common = 0;
 

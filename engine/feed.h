@@ -70,11 +70,11 @@ enum {
 
 struct feed_options {
 	struct feed_position since; /* inclusive; zeros: from the first number on */
-	bool follow;     /* no upper bound: go on with what comes. Else what is visible and durable
-			    at feed_open() is the bound */
-	bool visible;    /* gives out what is acknowledged, durable or not: for what is lost with the
-			    process as well, such as an index in memory */
-	bool wait_never; /* for poll cores: FEED_E_WAIT instead of blocking or long work */
+	bool follow;  /* no upper bound: go on with what comes. Else what is visible and durable
+			 at feed_open() is the bound */
+	bool visible; /* gives out what is acknowledged, durable or not: for what is lost with the
+			 process as well, such as an index in memory */
+	bool wait_never;      /* for poll cores: FEED_E_WAIT instead of blocking or long work */
 	bool distrust_bounds; /* reads every table and every block */
 	uint32_t window; /* events a pass, at most; 0: FEED_WINDOW_MAX. A range tombstone of which
 			    compaction made more pieces comes in several */

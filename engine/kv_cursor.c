@@ -216,8 +216,10 @@ static int find_place(struct kv_cursor *cursor)
 
 	if (!cursor->merging) {
 		bool all = cursor->place == PLACE_BEFORE;
-		struct entry_bytes key = all ? (struct entry_bytes){0} : key_of(cursor);
+		struct entry_bytes key = {0};
 
+		if (!all)
+			key = key_of(cursor);
 		result = merger_seek(&cursor->merger, key, all || cursor->again ? UINT64_MAX : 0);
 		if (result)
 			return failed(cursor, result);

@@ -213,11 +213,11 @@ static int refuse(struct input *input, const char *what)
 /* Room for one more item in an array of an edit, doubled at powers of two. */
 static void *grow(const void *items, uint32_t count, size_t size)
 {
-	void *grown = (void *)(uintptr_t)items;
+	void *old = (void *)(uintptr_t)items;
 
-	if ((count & (count - 1)) == 0)
-		grown = realloc(grown, (count ? 2 * (size_t)count : 1) * size);
-	return grown;
+	if ((count & (count - 1)) != 0)
+		return old;
+	return realloc(old, (count ? 2 * (size_t)count : 1) * size);
 }
 
 static int decode_counters(struct input *input, struct ledger_edit_read *edit)

@@ -207,7 +207,8 @@ int merge_ops_register(struct merge_ops *ops, uint8_t number, const char *name, 
 {
 	if (name[0] == 0 || strlen(name) >= MERGE_OP_NAME_MAX)
 		return -EINVAL;
-	if (number < MERGE_OP_CUSTOM_MIN || ops->ops[number].merge || merge_ops_number(ops, name))
+	if (number < MERGE_OP_CUSTOM_MIN || merge_ops_name(ops, number) ||
+	    merge_ops_number(ops, name))
 		return MERGE_OP_E_TAKEN;
 	set(ops, number, name, merge);
 	return 0;

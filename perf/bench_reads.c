@@ -58,7 +58,7 @@ static const struct peer_ops *const peers[] = {
 #define PEER_COUNT (sizeof(peers) / sizeof(peers[0]))
 
 static double get_some(const struct peer_ops *peer, void *session, uint32_t count, uint32_t reads,
-		   uint64_t seed)
+		       uint64_t seed)
 {
 	uint8_t key[PEER_KEY_SIZE];
 	uint8_t value[VALUE_SIZE];
@@ -77,7 +77,7 @@ static double get_some(const struct peer_ops *peer, void *session, uint32_t coun
 }
 
 static double scan_some(const struct peer_ops *peer, void *session, uint32_t count, uint32_t reads,
-		    uint64_t seed)
+			uint64_t seed)
 {
 	uint8_t key[PEER_KEY_SIZE];
 	uint64_t entries = 0;
