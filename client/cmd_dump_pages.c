@@ -8,6 +8,7 @@
  * verify' to say.
  */
 
+#include "base/hex.h"
 #include "client/cmd.h"
 #include "client/cmd_vectors.h"
 #include "engine/page.h"
@@ -67,10 +68,9 @@ static uint64_t word(const uint8_t *page, unsigned entry, unsigned offset)
 
 static void show_file_page(const struct dump *dump, const uint8_t *page)
 {
-	char store[2 * PAGE_STORE_SIZE + 1];
+	char store[2 * PAGE_STORE_SIZE + 1] = "";
 
-	for (unsigned i = 0; i < PAGE_STORE_SIZE; i++)
-		snprintf(store + 2 * i, 3, "%02x", page[PAGE_AT_STORE + i]);
+	hex_write(page + PAGE_AT_STORE, PAGE_STORE_SIZE, store);
 	if (dump->json)
 		cmd_json(json_pack(
 			"{s:s, s:s, s:I, s:I, s:s}", "event", "pages", "file", dump->path,

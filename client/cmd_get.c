@@ -4,7 +4,6 @@
 
 #include "client/cmd.h"
 #include "client/cmd_store.h"
-#include "client/cmd_vectors.h"
 
 #include <stdlib.h>
 
@@ -14,18 +13,10 @@ static const char about[] = "Prints the value of KEY in the store in DIR, its by
 
 static void print_value(struct entry_bytes key, const struct entry *entry, bool json)
 {
-	if (!json) {
+	if (json)
+		cmd_print_entry(key, entry);
+	else
 		fwrite(entry->value.bytes, 1, entry->value.size, stdout);
-		return;
-	}
-	json_t *object = json_object();
-	cmd_json_bytes(object, "key", key);
-	cmd_json_bytes(object, "value", entry->value);
-	json_object_set_new(object, "type", json_integer(entry->type));
-	json_object_set_new(object, "lsn", json_integer((json_int_t)entry->seqno));
-	if (entry->expires > 0)
-		json_object_set_new(object, "expires", json_integer((json_int_t)entry->expires));
-	cmd_json(object);
 }
 
 int cmd_get(int argc, char **argv)

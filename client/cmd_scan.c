@@ -4,7 +4,6 @@
 
 #include "client/cmd.h"
 #include "client/cmd_store.h"
-#include "client/cmd_vectors.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -38,14 +37,7 @@ static void print_entry(const struct entry *entry, bool json)
 		putchar('\n');
 		return;
 	}
-	json_t *object = json_object();
-	cmd_json_bytes(object, "key", entry->key);
-	cmd_json_bytes(object, "value", entry->value);
-	json_object_set_new(object, "type", json_integer(entry->type));
-	json_object_set_new(object, "lsn", json_integer((json_int_t)entry->seqno));
-	if (entry->expires > 0)
-		json_object_set_new(object, "expires", json_integer((json_int_t)entry->expires));
-	cmd_json(object);
+	cmd_print_entry(entry->key, entry);
 }
 
 /* To the first entry of the way; KV_E_ABSENT when there is none. */

@@ -3,7 +3,10 @@
 #include "client/cmd_store.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
+#include "client/bytes_json.h"
 #include "client/cmd.h"
+#include "client/cmd_vectors.h"
 #include "engine/io.h"
 
 #include <errno.h>
@@ -164,14 +167,6 @@ int cmd_store_commit_some(struct cmd_store *store)
 	return r == 0 ? CMD_DONE : cmd_store_fail(store, "working", r);
 }
 
-static int digit_of(char character)
-{
-	if (character >= '0' && character <= '9')
-		return character - '0';
-	character |= 0x20;
-	return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-}
-
 int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_size)
 {
 	size_t length = strlen(text);
@@ -187,57 +182,26 @@ int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_siz
 		*ret_size = (uint32_t)length;
 		return CMD_DONE;
 	}
-	for (size_t i = 0; i < length / 2; i++) {
-		int high = digit_of(text[2 * i]);
-		int low = digit_of(text[2 * i + 1]);
-		if (high < 0 || low < 0) {
-			free(bytes);
-			return cmd_usage("'%.32s' isn't a row of hex digits, two a byte", text);
-		}
-		bytes[i] = (uint8_t)(high << 4 | low);
+	if (!hex_read(text, length / 2, bytes)) {
+		free(bytes);
+		return cmd_usage("'%.32s' isn't a row of hex digits, two a byte", text);
 	}
 	*ret_bytes = bytes;
 	*ret_size = (uint32_t)(length / 2);
 	return CMD_DONE;
 }
 
-static bool is_printable(struct entry_bytes bytes)
+void cmd_print_entry(struct entry_bytes key, const struct entry *entry)
 {
-	for (uint32_t i = 0; i < bytes.size; i++)
-		if (bytes.bytes[i] < 0x20 || bytes.bytes[i] == 0x7f)
-			return false;
-	return true;
-}
+	json_t *object = json_object();
 
-static json_t *hex_of(struct entry_bytes bytes)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = malloc(2 * (size_t)bytes.size + 1);
-	if (text == NULL)
-		return NULL;
-
-	for (uint32_t i = 0; i < bytes.size; i++) {
-		text[2 * i] = digits[bytes.bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes.bytes[i] & 15];
-	}
-	json_t *string = json_stringn(text, 2 * (size_t)bytes.size);
-	free(text);
-	return string;
-}
-
-void cmd_json_bytes(json_t *object, const char *name, struct entry_bytes bytes)
-{
-	char name_hex[64];
-	/* json_stringn() refuses what isn't UTF-8. */
-	json_t *text =
-		is_printable(bytes) ? json_stringn((const char *)bytes.bytes, bytes.size) : NULL;
-
-	if (text != NULL) {
-		json_object_set_new(object, name, text);
-		return;
-	}
-	snprintf(name_hex, sizeof(name_hex), "%s_hex", name);
-	json_object_set_new(object, name_hex, hex_of(bytes));
+	bytes_json_set(object, "key", key);
+	bytes_json_set(object, "value", entry->value);
+	json_object_set_new(object, "type", json_integer(entry->type));
+	json_object_set_new(object, "lsn", json_integer((json_int_t)entry->seqno));
+	if (entry->expires > 0)
+		json_object_set_new(object, "expires", json_integer((json_int_t)entry->expires));
+	cmd_json(object);
 }
 
 void cmd_print_bytes(struct entry_bytes bytes)

@@ -12,7 +12,6 @@
 
 #include "engine/store.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 
 struct cmd_store {
@@ -53,8 +52,8 @@ int cmd_store_fail(const struct cmd_store *store, const char *what, int result);
  * '*ret_bytes'. */
 int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_size);
 
-/* Sets object[name] when the bytes are printable UTF-8, else object[name_hex]. */
-void cmd_json_bytes(json_t *object, const char *name, struct entry_bytes bytes);
+/* Prints a key and what 'entry' has for it as a JSON object. */
+void cmd_print_entry(struct entry_bytes key, const struct entry *entry);
 
 /* Prints them for people: what isn't printable as \xHH. */
 void cmd_print_bytes(struct entry_bytes bytes);

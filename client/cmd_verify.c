@@ -6,6 +6,7 @@
 #include "client/cmd_store.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <string.h>
 
 static const char about[] = "Checks every byte of the store in DIR: log, tables, blob files, "

@@ -1,52 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/feed_json.h"
 
+#include "client/bytes_json.h"
 #include "engine/keys.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static bool has_controls(struct entry_bytes bytes)
-{
-	for (uint32_t i = 0; i < bytes.size; i++)
-		if (bytes.bytes[i] < ' ' || bytes.bytes[i] == 0x7F)
-			return true;
-	return false;
-}
-
-static json_t *hex(const uint8_t *bytes, size_t size)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = malloc(2 * size + 1);
-	json_t *string;
-
-	if (!text)
-		return NULL;
-	for (size_t i = 0; i < size; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	string = json_stringn(text, 2 * size);
-	free(text);
-	return string;
-}
-
-/* json_stringn() refuses what isn't UTF-8. */
-static int set_bytes(json_t *object, const char *name, struct entry_bytes bytes)
-{
-	json_t *text = NULL;
-	char name_hex[32];
-
-	if (bytes.size == 0)
-		text = json_string("");
-	else if (!has_controls(bytes))
-		text = json_stringn((const char *)bytes.bytes, bytes.size);
-	if (text)
-		return json_object_set_new(object, name, text);
-	snprintf(name_hex, sizeof(name_hex), "%s_hex", name);
-	return json_object_set_new(object, name_hex, hex(bytes.bytes, bytes.size));
-}
 
 static int set_integer(json_t *object, const char *name, uint64_t value)
 {
@@ -68,7 +24,7 @@ static int set_own_key(json_t *object, struct entry_bytes key)
 	} else if (keys_vector_read(key, &vector)) {
 		name = "vector";
 		parts = json_object();
-		rc = set_bytes(parts, "collection", vector.collection);
+		rc = bytes_json_set(parts, "collection", vector.collection);
 		rc |= set_integer(parts, "label", vector.label);
 	} else {
 		return 0;
@@ -80,16 +36,16 @@ static int set_value(json_t *object, const struct feed_event *event)
 {
 	switch (event->kind) {
 	case FEED_INSERT:
-		return set_bytes(object, "value", event->value) |
+		return bytes_json_set(object, "value", event->value) |
 		       set_integer(object, "type", event->type) |
 		       (event->expires ? set_integer(object, "expires", event->expires) : 0);
 	case FEED_MERGE_OPERAND:
-		return set_bytes(object, "value", event->value) |
+		return bytes_json_set(object, "value", event->value) |
 		       set_integer(object, "operator", event->type);
 	case FEED_POINT_TOMBSTONE:
 		return event->weak ? json_object_set_new(object, "weak", json_true()) : 0;
 	case FEED_RANGE_TOMBSTONE:
-		return set_bytes(object, "end", event->value);
+		return bytes_json_set(object, "end", event->value);
 	}
 	return 0;
 }
@@ -122,11 +78,11 @@ json_t *feed_json_event(const struct feed_event *event, struct feed_position aft
 	};
 	json_t *object = json_pack("{s:s}", "op", ops[event->kind]);
 	json_t *source = json_object();
-	int rc = set_bytes(object, "key", event->key);
+	int rc = bytes_json_set(object, "key", event->key);
 
 	rc |= set_own_key(object, event->key);
 	rc |= set_value(object, event);
-	rc |= json_object_set_new(source, "store", hex(store, 16));
+	rc |= json_object_set_new(source, "store", bytes_json_hex(store, 16));
 	rc |= set_integer(source, "seqno", event->seqno);
 	rc |= set_integer(source, "index", event->index);
 	rc |= json_object_set_new(object, "source", source);
@@ -140,7 +96,7 @@ json_t *feed_json_heartbeat(struct feed_position position, const uint8_t store[1
 	json_t *source = json_object();
 	int rc = set_integer(object, "resolved", position.seqno);
 
-	rc |= json_object_set_new(source, "store", hex(store, 16));
+	rc |= json_object_set_new(source, "store", bytes_json_hex(store, 16));
 	rc |= json_object_set_new(object, "source", source);
 	rc |= set_token(object, position, store);
 	return whole_or_none(object, rc);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/secret.h"
 
-#include <ctype.h>
+#include "base/hex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,25 +34,6 @@ static int check_mode(int fd, char why[VALUE_WHY_MAX])
 	return 0;
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
-}
-
-static int decode_hex(const char *text, uint8_t secret[CONFIG_SECRET_SIZE])
-{
-	for (unsigned i = 0; i < CONFIG_SECRET_SIZE; i++) {
-		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		secret[i] = (uint8_t)(high << 4 | low);
-	}
-	return 0;
-}
-
 static int decode(const char *bytes, ssize_t size, uint8_t secret[CONFIG_SECRET_SIZE],
 		  char why[VALUE_WHY_MAX])
 {
@@ -63,7 +45,7 @@ static int decode(const char *bytes, ssize_t size, uint8_t secret[CONFIG_SECRET_
 		size = HEX_LENGTH;
 	if (size == CONFIG_SECRET_SIZE)
 		memcpy(secret, bytes, CONFIG_SECRET_SIZE);
-	else if (size != HEX_LENGTH || decode_hex(bytes, secret)) {
+	else if (size != HEX_LENGTH || !hex_read(bytes, CONFIG_SECRET_SIZE, secret)) {
 		snprintf(why, VALUE_WHY_MAX,
 			 "holds neither 32 bytes nor 64 hexadecimal digits; openssl rand -hex 32 "
 			 "makes one");

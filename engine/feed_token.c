@@ -3,6 +3,7 @@
 
 #include "base/byteorder.h"
 #include "base/crc.h"
+#include "base/hex.h"
 
 #include <string.h>
 
@@ -20,7 +21,6 @@ enum {
 };
 
 static const char magic[8] = "TERNFEED";
-static const char digits[] = "0123456789abcdef";
 
 void feed_token_encode(struct feed_position position, const uint8_t store[16],
 		       uint8_t token[FEED_TOKEN_SIZE])
@@ -54,26 +54,20 @@ void feed_token_print(struct feed_position position, const uint8_t store[16],
 	uint8_t token[FEED_TOKEN_SIZE];
 
 	feed_token_encode(position, store, token);
-	for (unsigned i = 0; i < FEED_TOKEN_SIZE; i++) {
-		text[2 * i] = digits[token[i] >> 4];
-		text[2 * i + 1] = digits[token[i] & 15];
-	}
+	hex_write(token, sizeof(token), text);
 	text[FEED_TOKEN_LENGTH] = 0;
 }
 
 /* Only what feed_token_print() writes: one position has one text. */
 int feed_token_parse(const char *text, const uint8_t store[16], struct feed_position *ret_position)
 {
-	uint8_t token[FEED_TOKEN_SIZE] = {0};
+	uint8_t token[FEED_TOKEN_SIZE];
+	char written[FEED_TOKEN_LENGTH];
 
-	if (strlen(text) != FEED_TOKEN_LENGTH)
+	if (strlen(text) != FEED_TOKEN_LENGTH || !hex_read(text, sizeof(token), token))
 		return FEED_TOKEN_E_INVALID;
-	for (unsigned i = 0; i < FEED_TOKEN_LENGTH; i++) {
-		const char *digit = memchr(digits, text[i], 16);
-
-		if (!digit)
-			return FEED_TOKEN_E_INVALID;
-		token[i / 2] = (uint8_t)(token[i / 2] << 4 | (digit - digits));
-	}
+	hex_write(token, sizeof(token), written);
+	if (memcmp(text, written, sizeof(written)) != 0)
+		return FEED_TOKEN_E_INVALID;
 	return feed_token_decode(token, store, ret_position);
 }

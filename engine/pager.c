@@ -16,14 +16,13 @@
 #define GROW_MIN 64
 #define GROW_MAX 4096
 
-int pager_corrupt(struct pager *pager, const char *format, ...)
+void pager_note(struct pager *pager, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(pager->error, sizeof(pager->error), format, arguments);
 	va_end(arguments);
-	return PAGER_E_CORRUPT;
 }
 
 const char *pager_error(const struct pager *pager)

@@ -135,8 +135,12 @@ static inline uint32_t frame_of(const struct pager *pager, const struct page *pa
 	return (uint32_t)((size_t)(page->bytes - pager->bytes) / PAGE_SIZE);
 }
 
-/* Notes a sentence for pager_error() and returns PAGER_E_CORRUPT. */
-int pager_corrupt(struct pager *pager, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Notes a sentence for pager_error(). */
+void pager_note(struct pager *pager, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The same, and is PAGER_E_CORRUPT. A macro, for clang's analyzer: it doesn't look into other
+ * files, and has to see that this is never 0. */
+#define pager_corrupt(...) (pager_note(__VA_ARGS__), PAGER_E_CORRUPT)
 
 /* All up to this LSN survives a power cut. */
 uint64_t pager_durable(const struct pager *pager);

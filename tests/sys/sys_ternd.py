@@ -21,6 +21,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from crc32c import crc32c  # noqa: E402
+
 BUILD = os.environ.get("TERN_BUILD", "build")
 SOURCE = os.environ.get("TERN_SOURCE", ".")
 TERND = f"{BUILD}/ternd"
@@ -828,18 +831,6 @@ def case_check(bench):
     check(result.returncode == 0 and "queue_max:" in result.stdout, f"{result}")
 
 
-def crc32c(data):
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ 0x82F63B78 * (value & 1)
-        table.append(value)
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 255]
-    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
-
-
 def outline(whole):
     """Everything but header, rows and vectors."""
     rows, labels, factors, vectors = (int.from_bytes(whole[at:at + 8], "little") for at in (64, 88, 160, 168))
@@ -852,9 +843,9 @@ def other_segment(whole):
     count, labels = int.from_bytes(whole[40:44], "little"), int.from_bytes(whole[88:96], "little")
     last = labels + 4 * (count - 1)
     other[last:last + 4] = (int.from_bytes(whole[last:last + 4], "little") + 1).to_bytes(4, "little")
-    other[228:232] = crc32c(outline(other))
-    other[248:252] = crc32c(other[256:])
-    other[252:256] = crc32c(other[:252])
+    other[228:232] = crc32c(outline(other)).to_bytes(4, "little")
+    other[248:252] = crc32c(other[256:]).to_bytes(4, "little")
+    other[252:256] = crc32c(other[:252]).to_bytes(4, "little")
     return other
 
 

@@ -11,18 +11,12 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from crc32c import crc32c  # noqa: E402
+
 TERN = os.path.join(sys.argv[1], "tern")
 PAGE = 4096
 FREE, LEAF, INTERNAL, FILE = range(4)
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 & -(crc & 1))
-    return crc ^ 0xFFFFFFFF
 
 
 def page(number, kind, lsn=0, count=0, level=0, link=0, body=b""):

@@ -15,6 +15,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from crc32c import crc32c  # noqa: E402
+
 SOURCE, BUILD = sys.argv[1:3]
 TERN = os.path.join(BUILD, "tern")
 DATA = os.path.join(SOURCE, "tests/data")
@@ -26,15 +29,6 @@ TIMEOUT_S = 120
 def tern(*words, **options):
     return subprocess.run([TERN, *map(str, words)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
                           **options)
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 & -(crc & 1))
-    return crc ^ 0xFFFFFFFF
 
 
 class Tools(unittest.TestCase):

@@ -12,6 +12,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from crc32c import crc32c  # noqa: E402
+
 TERN = sys.argv.pop(1)
 
 TIME = "00f1536500000000"
@@ -53,15 +56,6 @@ EXPECTED = [
     {"type": "KvTombstone", "key": "6b", "old_value_bytes": None, "old_value_type": 0},
     {"type": "EdgeInsert", "src": -5, "dst": 6, "direction": 0, "page_id": 9},
 ]
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def log(version, records=None):
