@@ -189,7 +189,7 @@ int ledger_file_read(struct io *io, uint64_t number, struct ledger_book *ret_boo
 		     struct ledger_error *error)
 {
 	char name[IO_NAME_MAX + 1];
-	uint64_t size = 0, named;
+	uint64_t size = 0, named = 0;
 	uint8_t *bytes = NULL;
 
 	ledger_name(number, name);

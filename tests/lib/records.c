@@ -79,12 +79,16 @@ static bool bytes_equal(const struct record_bytes *a, const struct record_bytes 
 	return a->size == b->size && (a->size == 0 || memcmp(a->bytes, b->bytes, a->size) == 0);
 }
 
+/* Of optional fields: others have no such place. */
+static bool is_present(const struct record *record, const struct record_field *field)
+{
+	return *(const bool *)((const char *)record + field->present);
+}
+
 static bool field_equal(const struct record *a, const struct record *b,
 			const struct record_field *field)
 {
 	const void *x = (const char *)a + field->offset, *y = (const char *)b + field->offset;
-	bool in_a = *(const bool *)((const char *)a + field->present);
-	bool in_b = *(const bool *)((const char *)b + field->present);
 
 	switch (field->kind) {
 	case RECORD_FIELD_U8:
@@ -98,9 +102,11 @@ static bool field_equal(const struct record *a, const struct record *b,
 	case RECORD_FIELD_BYTES:
 		return bytes_equal(x, y);
 	case RECORD_FIELD_U64_OPTIONAL:
-		return in_a == in_b && (!in_a || memcmp(x, y, 8) == 0);
+		return is_present(a, field) == is_present(b, field) &&
+		       (!is_present(a, field) || memcmp(x, y, 8) == 0);
 	case RECORD_FIELD_BYTES_OPTIONAL:
-		return in_a == in_b && (!in_a || bytes_equal(x, y));
+		return is_present(a, field) == is_present(b, field) &&
+		       (!is_present(a, field) || bytes_equal(x, y));
 	}
 	return false;
 }

@@ -2,6 +2,8 @@
 #include "base/hex.h"
 #include "tests/lib/test.h"
 
+#include <string.h>
+
 static void every_byte_comes_back(void **state)
 {
 	uint8_t bytes[256], back[256];
