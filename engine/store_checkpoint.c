@@ -210,7 +210,7 @@ int store_job(struct store *store)
 int store_settle(struct store *store)
 {
 	for (;;) {
-		enum kv_need need;
+		enum kv_need need = KV_NEED_NOTHING;
 		int r = store_sync(store);
 		if (r != 0)
 			return r;
