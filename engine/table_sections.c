@@ -144,7 +144,8 @@ static int load_ranges(struct table *table, const struct section *section)
 	uint64_t size;
 
 	if (block_open(section->bytes, section->size, &cursor.block) ||
-	    measure_ranges(&cursor, &table->range_count, &size) != BLOCK_E_END)
+	    measure_ranges(&cursor, &table->range_count, &size) != BLOCK_E_END ||
+	    table->range_count == 0)
 		return section_corrupt(table, TABLE_RANGES, "no entries");
 	table->ranges = calloc(table->range_count, sizeof(*table->ranges));
 	table->ranges_bytes = malloc(size);
