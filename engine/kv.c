@@ -46,32 +46,6 @@ static int skip_number(void *context, const char *name)
 	return 0;
 }
 
-static int open_tables(struct kv *kv, const struct ledger_state *state, struct table_file **tables,
-		       uint32_t *count)
-{
-	for (; *count < state->table_count; ++*count) {
-		int result = table_file_open(&kv->files, &state->tables[*count], &tables[*count],
-					     kv->error, sizeof(kv->error));
-
-		if (result)
-			return result == TABLE_E_CORRUPT ? KV_E_CORRUPT : result;
-	}
-	return 0;
-}
-
-static int open_blobs(struct kv *kv, const struct ledger_state *state, struct blob_file **blobs,
-		      uint32_t *count)
-{
-	for (; *count < state->blob_count; ++*count) {
-		int result = blob_file_open(&kv->files, &state->blobs[*count], &blobs[*count],
-					    kv->error, sizeof(kv->error));
-
-		if (result)
-			return result == BLOB_E_CORRUPT ? KV_E_CORRUPT : result;
-	}
-	return 0;
-}
-
 /* A file that the ledger names and that isn't there is damage, whatever took it away. */
 static int absent_is_corrupt(struct kv *kv, int result)
 {
@@ -84,25 +58,16 @@ static int absent_is_corrupt(struct kv *kv, int result)
 static int open_version(struct kv *kv, struct version **ret_version)
 {
 	const struct ledger_state *state = ledger_state(kv->ledger);
-	struct table_file **tables = calloc(state->table_count + 1, sizeof(struct table_file *));
-	struct blob_file **blobs = calloc(state->blob_count + 1, sizeof(struct blob_file *));
-	struct version_change change = {.adds = tables, .blob_adds = blobs};
-	int result = tables && blobs ? 0 : -ENOMEM;
+	const struct ledger_edit all = {
+		.adds = state->tables,
+		.blob_adds = state->blobs,
+		.add_count = state->table_count,
+		.blob_add_count = state->blob_count,
+	};
+	int result = kv_change_version(kv, NULL, &all, ret_version);
 
 	if (!result)
-		result = open_tables(kv, state, tables, &change.add_count);
-	if (!result)
-		result = open_blobs(kv, state, blobs, &change.blob_add_count);
-	if (!result)
-		result = version_new(NULL, &change, ret_version);
-	if (!result)
 		version_count_live(*ret_version);
-	for (uint32_t i = 0; i < change.add_count; i++)
-		table_file_put(&kv->files, tables[i]);
-	for (uint32_t i = 0; i < change.blob_add_count; i++)
-		blob_file_put(&kv->files, blobs[i]);
-	free(tables);
-	free(blobs);
 	return absent_is_corrupt(kv, result);
 }
 

@@ -152,6 +152,11 @@ int kv_corrupt(struct kv *kv, const char *text);
 
 /* kv_work.c */
 
+/* 'before' (NULL: the empty version) with the edit's files, which it opens. Returns 0, KV_E_CORRUPT
+ * or a negative errno. */
+int kv_change_version(struct kv *kv, const struct version *before, const struct ledger_edit *edit,
+		      struct version **ret_version);
+
 /* Takes a version's change in and makes it current. Returns 0, KV_E_CORRUPT or a negative errno. */
 int kv_take_in(struct kv *kv, const struct ledger_edit *edit);
 

@@ -77,8 +77,8 @@ static int open_files(struct kv *kv, const struct ledger_edit *edit, struct tabl
 	return result;
 }
 
-static int change_version(struct kv *kv, const struct ledger_edit *edit,
-			  struct version **ret_version)
+int kv_change_version(struct kv *kv, const struct version *before, const struct ledger_edit *edit,
+		      struct version **ret_version)
 {
 	struct table_file **tables = calloc(edit->add_count + 1, sizeof(struct table_file *));
 	struct blob_file **blobs = calloc(edit->blob_add_count + 1, sizeof(struct blob_file *));
@@ -93,7 +93,7 @@ static int change_version(struct kv *kv, const struct ledger_edit *edit,
 	int result = tables && blobs ? open_files(kv, edit, tables, blobs, &change) : -ENOMEM;
 
 	if (!result)
-		result = version_new(kv->view->version, &change, ret_version);
+		result = version_new(before, &change, ret_version);
 	for (uint32_t i = 0; i < change.add_count; i++)
 		table_file_put(&kv->files, tables[i]);
 	for (uint32_t i = 0; i < change.blob_add_count; i++)
@@ -119,7 +119,7 @@ static int install(struct kv *kv, struct version *version, const struct kv_mem *
 static int take_in(struct kv *kv, const struct ledger_edit *edit, const struct kv_mem *flushed)
 {
 	struct version *version;
-	int result = change_version(kv, edit, &version);
+	int result = kv_change_version(kv, kv->view->version, edit, &version);
 
 	if (result)
 		return result;
