@@ -312,14 +312,15 @@ static int load_lines(struct load *load, const char *path, stage_fn stage)
 
 static int load_graph(struct load *load)
 {
-	load->edges = calloc(load->batch, sizeof(*load->edges));
-	if (load->edges == NULL)
+	struct edge_key *edges = calloc(load->batch, sizeof(*edges));
+	if (edges == NULL)
 		return cmd_fail("no memory for %" PRIu64 " edges", load->batch);
 
+	load->edges = edges;
 	int status = load_lines(load, load->graph, take_edge);
 	if (status == CMD_DONE)
 		status = end_edges(load);
-	free(load->edges);
+	free(edges);
 	return status;
 }
 

@@ -95,7 +95,7 @@ int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
 
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 {
-	struct cmd_store store;
+	struct cmd_store store = {.folder = folder};
 	int status = open_store(folder, /* create= */ false, /* salvage= */ true, &store);
 	if (status != CMD_DONE)
 		return status;
