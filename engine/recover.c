@@ -35,32 +35,37 @@ static int refuse(struct recover *recover, const char *what)
 	return RECOVER_E_CORRUPT;
 }
 
-/* Writes sealed memtables into tables until there is room for more. */
-static int make_room_in_kv(struct kv *kv)
+/* One slice of what writes sealed memtables into tables, and compacts these. */
+static int work_on_kv(struct kv *kv)
 {
-	while (!kv_has_room(kv)) {
-		enum kv_need need;
-		int r = kv_work(kv, &need);
-		if (r < 0)
-			return r;
-		r = kv_job(kv, JOB_SLICE);
-		if (r < 0)
-			return r;
-		if (r == KV_E_IDLE && need == KV_NEED_NOTHING && !kv_has_room(kv))
-			return -ENOBUFS;
+	enum kv_need need;
+	int r = kv_work(kv, &need);
+	if (r != 0)
+		return r;
+	r = kv_job(kv, JOB_SLICE);
+	if (r == KV_E_IDLE)
+		return need == KV_NEED_NOTHING ? -ENOBUFS : 0;
+	return r;
+}
+
+/* Until there is room; a table that is ingested wants all that is before it in tables. */
+static int take_into_kv(struct kv *kv, const struct record *record)
+{
+	int r = kv_apply(kv, record, /* more= */ false);
+
+	while (r == KV_E_BUSY) {
+		r = work_on_kv(kv);
+		if (r == 0)
+			r = kv_apply(kv, record, /* more= */ false);
 	}
-	return 0;
+	return r;
 }
 
 static int apply_to_kv(struct recover *recover, const struct record *record)
 {
-	int r = make_room_in_kv(recover->kv);
-	if (r < 0)
-		return r;
-
 	/* What was read is synced, so a memtable that this record fills may be flushed. */
 	kv_set_durable(recover->kv, record->lsn);
-	r = kv_apply(recover->kv, record, /* more= */ false);
+	int r = take_into_kv(recover->kv, record);
 	switch (r) {
 	case KV_E_INVALID:
 		return refuse(recover, "a key or value that no store takes");
@@ -218,11 +223,28 @@ static int run(struct recover *recover, const struct recover_options *options)
 	recover->result.records = stats.records;
 	recover->result.bytes = stats.bytes;
 	recover->result.salvaged_bytes = stats.skipped;
+	recover->result.salvaged = stats.holes > 0;
 	recover->result.memory =
 		stats.memory + recover->tx.count_max * sizeof(struct record) + recover->tx.size_max;
 	if (recover->result.has_open_tx)
 		recover->result.dropped += recover->tx.count;
 	return r;
+}
+
+/* A log that ends before what is known of it has lost its end; numbers would be given again. */
+static int check_end(struct recover *recover, const struct recover_options *options)
+{
+	if (recover->result.next_lsn > options->known)
+		return 0;
+	if (options->salvage) {
+		recover->result.next_lsn = options->known + 1;
+		recover->result.salvaged = true;
+		return 0;
+	}
+	snprintf(recover->error, recover->error_size,
+		 "the log ends before lsn %llu, though tables or pages have changes up to %llu",
+		 (unsigned long long)recover->result.next_lsn, (unsigned long long)options->known);
+	return RECOVER_E_CORRUPT;
 }
 
 int recover_run(struct io *io, const struct recover_options *options, struct kv *kv,
@@ -241,6 +263,8 @@ int recover_run(struct io *io, const struct recover_options *options, struct kv 
 
 	error[0] = '\0';
 	r = run(&recover, options);
+	if (r == 0)
+		r = check_end(&recover, options);
 	wal_reader_close(recover.reader);
 	changes_deinit(&recover.tx);
 	if (r == 0)

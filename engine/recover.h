@@ -36,6 +36,7 @@ struct recover_options {
 	uint64_t from; /* first LSN that is needed; without a log from there on, 'from' 1 is an
 			  empty one */
 	uint64_t pages_from; /* pages have what comes before */
+	uint64_t known;      /* tables and ledger have changes up to here: the log was longer */
 	bool salvage;        /* go on behind holes */
 };
 
@@ -49,6 +50,7 @@ struct recover_result {
 	uint64_t bytes;          /* of the log */
 	uint64_t torn_lsn;       /* what was cut off began with it; 0: nothing */
 	uint64_t salvaged_bytes; /* that were left out */
+	bool salvaged;           /* the log has holes: another checkpoint is to let it go */
 	uint32_t segments;       /* of the log that were there */
 	uint64_t memory;         /* bytes taken beside key space and pages */
 };

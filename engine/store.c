@@ -5,6 +5,7 @@
 #include "base/byteorder.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/defs.h"
 #include "engine/edge.h"
 #include "engine/recover.h"
 #include "engine/store_internal.h"
@@ -147,6 +148,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 	struct recover_options options = {
 		.from = flushed + 1 < store->checkpoint_lsn ? flushed + 1 : store->checkpoint_lsn,
 		.pages_from = store->checkpoint_lsn,
+		.known = MAX(flushed, store->checkpoint_lsn - 1),
 		.salvage = store->options.salvage,
 	};
 	uint64_t began_ns = clock_now_ns();
@@ -154,7 +156,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 			    error_size);
 	if (r == RECOVER_E_CORRUPT)
 		return STORE_E_CORRUPT;
-	if (r < 0)
+	if (r != 0)
 		return r;
 
 	store->recovery = (struct store_recovery){
@@ -245,8 +247,11 @@ static int open_parts(struct store *store, char *error, size_t error_size)
 	if (r != 0)
 		return r;
 	r = continue_log(store, &recovered, error, error_size);
-	if (r == 0 && recovered.segments >= SEGMENTS_MAX)
-		r = store_checkpoint(store);
+	if (r != 0 || (recovered.segments < SEGMENTS_MAX && !recovered.salvaged))
+		return r;
+	r = store_checkpoint(store);
+	if (r > 0)
+		snprintf(error, error_size, "%s", store->error);
 	return r;
 }
 
