@@ -88,6 +88,17 @@ int changes_add(struct changes *changes, const struct record *record)
 	return 0;
 }
 
+void changes_drop_last(struct changes *changes)
+{
+	struct record *last = &changes->records[--changes->count];
+	struct record_bytes *strings[3];
+	unsigned count = strings_of(last, strings);
+
+	for (unsigned i = 0; i < count; i++)
+		changes->used -= strings[i]->size;
+	changes->record_bytes -= record_size(last);
+}
+
 void changes_clear(struct changes *changes)
 {
 	changes->count = 0;

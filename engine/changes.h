@@ -39,4 +39,6 @@ void changes_deinit(struct changes *changes);
 
 /* Copies the record and what it points to. Unless 0 nothing has changed. */
 int changes_add(struct changes *changes, const struct record *record);
+/* Takes back what the last changes_add() added. */
+void changes_drop_last(struct changes *changes);
 void changes_clear(struct changes *changes);

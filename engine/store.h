@@ -155,15 +155,17 @@ int store_schema_put(struct store *store, struct entry_bytes collection, struct 
 int store_vector_put(struct store *store, const struct store_vector *vector);
 int store_vector_delete(struct store *store, struct vector_key key);
 
-/* In both directions' clusters and as a key. Also STORE_E_EXISTS, STORE_E_ABSENT, STORE_E_CORRUPT,
- * STORE_E_BUSY or a negative errno. */
+/* In both directions' clusters and as a key. Also STORE_E_EXISTS or STORE_E_ABSENT (nothing has
+ * changed), STORE_E_CORRUPT, STORE_E_BUSY (the page cache is full of what waits) or a negative
+ * errno; behind these, store_commit() may say -ECANCELED: store_rollback() is what is left. */
 int store_edge_add(struct store *store, struct edge_key edge);
 int store_edge_remove(struct store *store, struct edge_key edge);
 
 /*
  * Commits what was staged. '*ret_lsn' is what store_is_done() and reads of the own session take.
  * Returns 0, STORE_E_BUSY (it stays staged: poll, work, and commit again), STORE_E_STOPPED,
- * STORE_E_READ_ONLY.
+ * STORE_E_SIZE (the log's buffer can't hold it) or a negative errno; unless 0 or STORE_E_STOPPED,
+ * nothing of it is in the log.
  */
 int store_commit(struct store *store, enum store_durability durability, uint64_t *ret_lsn);
 void store_rollback(struct store *store);
@@ -187,10 +189,11 @@ int store_sync(struct store *store);
 int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need);
 int store_job(struct store *store);
 
-/* Works until nothing is left to do, blocking; for tools and tests. */
+/* Works until nothing is left to do, blocking; for tools and tests. Returns as store_work() and
+ * store_job(), or STORE_E_BUSY: a checkpoint is due, and an edge is staged. */
 int store_settle(struct store *store);
 
-/* All changes into tables and pages, a checkpoint, and the log let go. Blocks. */
+/* All changes into tables and pages, a checkpoint, and the log let go. As store_settle(). */
 int store_checkpoint(struct store *store);
 
 /* Checks everything; 'report' gets a line for each fault. Reads all files. Returns 0, or a negative

@@ -179,36 +179,36 @@ static int of_edge(struct store *store, int r)
 	}
 }
 
-int store_edge_add(struct store *store, struct edge_key edge)
+/* The key is staged first, as the pages have no way back from one edge of several. */
+static int stage_edge(struct store *store, struct edge_key edge, struct record *record,
+		      int (*change)(struct pager *pager, int64_t source, int64_t target))
 {
 	uint8_t key[KEYS_EDGE_SIZE];
-	struct record record = {
-		.type = RECORD_KV_SET,
-		.kv = {.key = {.bytes = key, .size = sizeof(key)}, .value_type = VALUE_TYPE_EDGE},
-	};
 
-	begin_pages(store);
-	int r = edge_add(store->pager, edge.source, edge.target);
-	if (r != 0)
-		return of_edge(store, r);
 	keys_edge(edge, key);
-	return stage(store, &record);
+	record->kv.key = (struct record_bytes){.bytes = key, .size = sizeof(key)};
+	int r = stage(store, record);
+	if (r != 0)
+		return r;
+	begin_pages(store);
+	r = change(store->pager, edge.source, edge.target);
+	if (r != 0)
+		changes_drop_last(&store->changes);
+	return of_edge(store, r);
+}
+
+int store_edge_add(struct store *store, struct edge_key edge)
+{
+	struct record record = {.type = RECORD_KV_SET, .kv.value_type = VALUE_TYPE_EDGE};
+
+	return stage_edge(store, edge, &record, edge_add);
 }
 
 int store_edge_remove(struct store *store, struct edge_key edge)
 {
-	uint8_t key[KEYS_EDGE_SIZE];
-	struct record record = {
-		.type = RECORD_KV_DELETE,
-		.kv = {.key = {.bytes = key, .size = sizeof(key)}},
-	};
+	struct record record = {.type = RECORD_KV_DELETE};
 
-	begin_pages(store);
-	int r = edge_remove(store->pager, edge.source, edge.target);
-	if (r != 0)
-		return of_edge(store, r);
-	keys_edge(edge, key);
-	return stage(store, &record);
+	return stage_edge(store, edge, &record, edge_remove);
 }
 
 /* Appends all records of the transaction. Unless 0 the log is as it was. */
@@ -283,13 +283,16 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 	    store->options.wal.buffer_size)
 		return STORE_E_SIZE;
 	if (count > 0 && (!kv_has_room(store->kv) ||
-			  !wal_has_room(store->wal, bytes, count + TRANSACTION_RECORDS)))
+			  !wal_has_room(store->wal, bytes, count + TRANSACTION_RECORDS))) {
+		/* What is in the way may be what could have waited for its sync. */
+		store->flush_wanted = true;
 		return wal_failed(store->wal) != 0 && wal_failed(store->wal) != -ENOSPC
 			       ? STORE_E_STOPPED
 			       : STORE_E_BUSY;
+	}
 
 	if (count > 0) {
-		int r = append_all(store, count > 1, &lsn);
+		int r = append_all(store, /* whole= */ count > 1 || store->paged, &lsn);
 		if (r == WAL_E_STOPPED)
 			return STORE_E_STOPPED;
 		if (r != 0)

@@ -219,6 +219,9 @@ int store_settle(struct store *store)
 			return r;
 		if (need == KV_NEED_NOTHING && step_of(store) == CHECKPOINT_NONE && !is_due(store))
 			return 0;
+		/* A checkpoint isn't begun while an edge is staged. */
+		if (need == KV_NEED_NOTHING && store->paged)
+			return STORE_E_BUSY;
 		if (need != KV_NEED_JOB) {
 			pager_wait(store->pager);
 			continue;

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test.h"
+
+#include "base/clock.h"
+#include "engine/changes.h"
+#include "engine/edge.h"
+#include "engine/store.h"
+#include "tests/lib/faulty.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a store may not do: show halves, forget, go on for ever. */
+
+/* More steps than anything here takes. */
+#define STEPS_MAX 100000
+
+static struct faulty *disk;
+static struct store *store;
+static char error[256];
+
+static int open_with(uint32_t segment_size, bool salvage)
+{
+	const struct store_options options = {
+		.create = true,
+		.salvage = salvage,
+		.wal = {.segment_size = segment_size, .buffer_size = segment_size / 2},
+		.kv = {.memtable_size = 1 << 20},
+	};
+
+	return store_open(faulty_io(disk), &options, &store, error, sizeof(error));
+}
+
+static void open_store(void)
+{
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), 0);
+}
+
+static void close_store(void)
+{
+	assert_int_equal(store_close(store), 0);
+	io_free(faulty_io(disk));
+	store = NULL;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	disk = faulty_new(1);
+	open_store();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (store != NULL)
+		close_store();
+	faulty_free(disk);
+	return 0;
+}
+
+static struct entry_bytes text(const char *string)
+{
+	return (struct entry_bytes){(const uint8_t *)string, (uint32_t)strlen(string)};
+}
+
+static void put(const char *key, struct entry_bytes value)
+{
+	struct store_put change = {.key = text(key), .value = value};
+
+	assert_int_equal(store_put(store, &change), 0);
+}
+
+static uint64_t commit(void)
+{
+	uint64_t lsn;
+
+	assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+	assert_int_equal(store_sync(store), 0);
+	return lsn;
+}
+
+static bool is_there(const char *key)
+{
+	struct entry entry;
+	int rc = kv_get(store_kv(store), text(key), 0, 0, &entry);
+
+	assert_true(rc == 0 || rc == KV_E_ABSENT);
+	return rc == 0;
+}
+
+static void ignore(void *context, const char *line)
+{
+	(void)context;
+	print_message("%s\n", line);
+}
+
+static void assert_sound(void)
+{
+	uint64_t faults;
+
+	assert_int_equal(store_verify(store, ignore, NULL, &faults), 0);
+	assert_int_equal(faults, 0);
+}
+
+static void a_transaction_over_two_segments_is_seen_whole_or_not(void **state)
+{
+	static const uint8_t value[30000];
+	unsigned splits = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 12; round++) {
+		uint64_t segments = store_stats(store).wal.segments;
+		uint64_t lsn;
+
+		for (char key[] = "a"; key[0] < 'i'; key[0]++)
+			put(key, (struct entry_bytes){value, sizeof(value)});
+		assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+		for (unsigned step = 0; !store_is_done(store, lsn); step++) {
+			/* A begin and eight changes come before the commit. */
+			assert_true(kv_visible(store_kv(store)) < lsn - 9);
+			assert_true(kv_durable(store_kv(store)) < lsn - 9);
+			assert_true(step < STEPS_MAX);
+			assert_int_equal(store_poll(store, clock_now_ns()), 0);
+		}
+		assert_int_equal(kv_visible(store_kv(store)), lsn);
+		splits += store_stats(store).wal.segments > segments;
+	}
+	assert_true(splits > 1);
+}
+
+static void an_edge_for_whose_key_there_is_no_room_is_not_there(void **state)
+{
+	const struct edge_key edge = {1, 2};
+
+	(void)state;
+	close_store();
+	assert_int_equal(open_with(32 << 20, /* salvage= */ false), 0);
+	for (unsigned i = 0; i < CHANGES_COUNT_MAX; i++)
+		put("key", text("value"));
+	assert_int_equal(store_edge_add(store, edge), STORE_E_SIZE);
+	commit();
+	assert_sound();
+	assert_int_equal(store_edge_add(store, edge), 0);
+	commit();
+	for (unsigned i = 0; i < CHANGES_COUNT_MAX; i++)
+		put("key", text("value"));
+	assert_int_equal(store_edge_remove(store, edge), STORE_E_SIZE);
+	commit();
+	assert_sound();
+	assert_int_equal(edge_has(store_pager(store), 1, 2), 0);
+}
+
+static void a_checkpoint_does_not_wait_for_an_edge_that_is_staged(void **state)
+{
+	(void)state;
+	assert_int_equal(store_edge_add(store, (struct edge_key){1, 2}), 0);
+	assert_int_equal(store_checkpoint(store), STORE_E_BUSY);
+	commit();
+	assert_int_equal(store_checkpoint(store), 0);
+	assert_sound();
+}
+
+static void a_commit_that_failed_leaves_nothing_in_the_log(void **state)
+{
+	uint64_t lsn;
+
+	(void)state;
+	assert_int_equal(store_edge_add(store, (struct edge_key){1, 2}), 0);
+	commit();
+	assert_int_equal(store_checkpoint(store), 0);
+	close_store();
+	faulty_flip(disk, PAGER_FILE, (EDGE_EDGE_ROOT * 4096 + 40) * 8);
+	open_store();
+	put("key", text("value"));
+	assert_int_equal(store_edge_add(store, (struct edge_key){2, 1}), STORE_E_CORRUPT);
+	assert_int_equal(store_commit(store, STORE_SYNC, &lsn), -ECANCELED);
+	store_rollback(store);
+	assert_false(is_there("key"));
+	close_store();
+	open_store();
+	assert_false(is_there("key"));
+}
+
+static void remove_log(void)
+{
+	char(*names)[IO_NAME_MAX + 1];
+	uint32_t count = faulty_files(disk, &names);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (strncmp(names[i], "wal-", 4) == 0)
+			assert_int_equal(io_remove(faulty_io(disk), names[i]), 0);
+	free(names);
+}
+
+/* Into a table, without a checkpoint. */
+static void flush(void)
+{
+	enum kv_need need = KV_NEED_WORK;
+
+	assert_int_equal(kv_flush(store_kv(store)), 0);
+	while (need != KV_NEED_NOTHING) {
+		assert_int_equal(store_work(store, clock_now_ns(), &need), 0);
+		if (need == KV_NEED_JOB)
+			assert_int_equal(store_job(store), 0);
+	}
+}
+
+static void a_log_that_ends_before_the_tables_is_refused(void **state)
+{
+	(void)state;
+	put("key", text("value"));
+	uint64_t lsn = commit();
+	flush();
+	assert_true(kv_flushed(store_kv(store)) >= lsn);
+	close_store();
+	remove_log();
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	assert_true(error[0] != '\0');
+	io_free(faulty_io(disk));
+	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
+	assert_true(is_there("key"));
+	put("another", text("value"));
+	assert_true(commit() > lsn);
+	assert_true(is_there("another"));
+	close_store();
+	open_store();
+	assert_true(is_there("another"));
+}
+
+static void what_recovery_can_not_do_is_said(void **state)
+{
+	struct record record = {.type = RECORD_TABLE_INGEST, .ingest = {.table = 99, .entries = 1}};
+
+	(void)state;
+	put("key", text("value"));
+	commit();
+	assert_int_equal(wal_append(store_wal(store), &record), 0);
+	put("behind", text("value"));
+	commit();
+	assert_int_equal(store_close(store), 0);
+	store = NULL;
+	io_free(faulty_io(disk));
+	assert_int_not_equal(open_with(1 << 20, /* salvage= */ false), 0);
+	assert_true(error[0] != '\0');
+	io_free(faulty_io(disk));
+}
+
+static void what_may_wait_is_flushed_when_it_is_in_the_way(void **state)
+{
+	static const uint8_t value[60000];
+	uint64_t lsn;
+	int rc;
+
+	(void)state;
+	do {
+		put("key", (struct entry_bytes){value, sizeof(value)});
+		rc = store_commit(store, STORE_NONE, &lsn);
+	} while (rc == 0);
+	assert_int_equal(rc, STORE_E_BUSY);
+	for (unsigned step = 0; rc == STORE_E_BUSY && step < STEPS_MAX; step++) {
+		assert_int_equal(store_poll(store, 1), 0);
+		rc = store_commit(store, STORE_NONE, &lsn);
+	}
+	assert_int_equal(rc, 0);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(a_transaction_over_two_segments_is_seen_whole_or_not),
+		CASE(an_edge_for_whose_key_there_is_no_room_is_not_there),
+		CASE(a_checkpoint_does_not_wait_for_an_edge_that_is_staged),
+		CASE(a_commit_that_failed_leaves_nothing_in_the_log),
+		CASE(a_log_that_ends_before_the_tables_is_refused),
+		CASE(what_recovery_can_not_do_is_said),
+		CASE(what_may_wait_is_flushed_when_it_is_in_the_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
