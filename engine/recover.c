@@ -247,6 +247,14 @@ static int check_end(struct recover *recover, const struct recover_options *opti
 	return RECOVER_E_CORRUPT;
 }
 
+/* What comes behind the last change is nothing to the key space: a flush reaches the log's end. */
+static int note_end(struct recover *recover)
+{
+	const struct record end = {.type = RECORD_DURABLE, .lsn = recover->result.next_lsn - 1};
+
+	return kv_apply(recover->kv, &end, /* more= */ false);
+}
+
 int recover_run(struct io *io, const struct recover_options *options, struct kv *kv,
 		struct pager *pager, struct recover_result *ret_result, char *error,
 		size_t error_size)
@@ -265,6 +273,8 @@ int recover_run(struct io *io, const struct recover_options *options, struct kv 
 	r = run(&recover, options);
 	if (r == 0)
 		r = check_end(&recover, options);
+	if (r == 0)
+		r = note_end(&recover);
 	wal_reader_close(recover.reader);
 	changes_deinit(&recover.tx);
 	if (r == 0)

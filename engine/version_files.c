@@ -20,6 +20,10 @@ void version_blob_name(uint64_t number, char name[IO_NAME_MAX + 1])
 	snprintf(name, IO_NAME_MAX + 1, "blob-%016" PRIx64, number);
 }
 
+/* A number that no store comes to is of a file that isn't ours; behind the largest one they would
+ * begin anew, with those of files that are there. */
+#define VERSION_FILE_MAX (UINT64_MAX >> 2)
+
 bool version_number(const char *name, uint64_t *ret_number, bool *ret_blob)
 {
 	const char *dash = strchr(name, '-');
@@ -33,7 +37,7 @@ bool version_number(const char *name, uint64_t *ret_number, bool *ret_blob)
 		version_blob_name(number, expected);
 	else
 		version_table_name(number, expected);
-	if (strcmp(name, expected) != 0)
+	if (strcmp(name, expected) != 0 || number > VERSION_FILE_MAX)
 		return false;
 	*ret_number = number;
 	*ret_blob = blob;

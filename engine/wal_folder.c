@@ -14,6 +14,9 @@
 #define DIGIT_COUNT  8
 #define PREFIX_COUNT (sizeof(PREFIX) - 1)
 
+/* No log comes to it; behind the largest number they would begin anew, before those in use. */
+#define NUMBER_MAX (UINT32_MAX >> 1)
+
 /* Files that a list has room for at first; it doubles up to WAL_SEGMENT_MAX. */
 #define ROOM_FIRST 64
 
@@ -38,7 +41,7 @@ static uint32_t number_of(const char *name)
 		return 0;
 	number = (uint32_t)strtoul(name + PREFIX_COUNT, NULL, 16);
 	wal_folder_name(number, canonical);
-	return strcmp(name, canonical) == 0 ? number : 0;
+	return strcmp(name, canonical) == 0 && number <= NUMBER_MAX ? number : 0;
 }
 
 static int grow(struct listing *listing)

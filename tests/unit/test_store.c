@@ -231,6 +231,60 @@ static void a_log_that_ends_before_the_tables_is_refused(void **state)
 	assert_true(is_there("another"));
 }
 
+static void names_that_no_store_gives_are_not_counted_on(void **state)
+{
+	(void)state;
+	put("key", text("value"));
+	commit();
+	flush();
+	close_store();
+	faulty_file_set(disk, "wal-ffffffff", "", 0);
+	faulty_file_set(disk, "table-ffffffffffffffff", "", 0);
+	open_store();
+	put("another", text("value"));
+	commit();
+	flush();
+	close_store();
+	open_store();
+	assert_true(is_there("key"));
+	assert_true(is_there("another"));
+	assert_sound();
+}
+
+/* In the middle of the log's second segment. */
+static void damage_log(void)
+{
+	size_t size;
+	uint8_t *bytes = faulty_file_bytes(disk, "wal-00000002", &size);
+
+	assert_non_null(bytes);
+	free(bytes);
+	faulty_flip(disk, "wal-00000002", 6000 * 8);
+}
+
+static void a_log_is_salvaged_once(void **state)
+{
+	char key[8];
+
+	(void)state;
+	close_store();
+	open_store();
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "k%02u", i);
+		put(key, text("value"));
+		assert_int_equal(store_edge_add(store, (struct edge_key){i, i + 1}), 0);
+		commit();
+	}
+	close_store();
+	damage_log();
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	io_free(faulty_io(disk));
+	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
+	close_store();
+	open_store();
+	assert_true(is_there("k00"));
+}
+
 static void what_recovery_can_not_do_is_said(void **state)
 {
 	struct record record = {.type = RECORD_TABLE_INGEST, .ingest = {.table = 99, .entries = 1}};
@@ -278,6 +332,8 @@ int main(void)
 		CASE(a_checkpoint_does_not_wait_for_an_edge_that_is_staged),
 		CASE(a_commit_that_failed_leaves_nothing_in_the_log),
 		CASE(a_log_that_ends_before_the_tables_is_refused),
+		CASE(names_that_no_store_gives_are_not_counted_on),
+		CASE(a_log_is_salvaged_once),
 		CASE(what_recovery_can_not_do_is_said),
 		CASE(what_may_wait_is_flushed_when_it_is_in_the_way),
 	};
