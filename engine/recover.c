@@ -196,7 +196,8 @@ static int read_log(struct recover *recover)
 
 static int run(struct recover *recover, const struct recover_options *options)
 {
-	struct wal_reader_options reader = {.from = options->from, .salvage = options->salvage};
+	struct wal_reader_options reader = {
+		.from = options->from, .store = options->store, .salvage = options->salvage};
 	int r = io_list(recover->io, sync_segment, recover);
 	if (r < 0)
 		return r;

@@ -37,6 +37,7 @@ struct recover_options {
 			  empty one */
 	uint64_t pages_from; /* pages have what comes before */
 	uint64_t known;      /* tables and ledger have changes up to here: the log was longer */
+	uint32_t store;      /* first bytes of the store's id: whose log it is */
 	bool salvage;        /* go on behind holes */
 };
 

@@ -148,6 +148,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 	struct recover_options options = {
 		.from = flushed + 1 < store->checkpoint_lsn ? flushed + 1 : store->checkpoint_lsn,
 		.pages_from = store->checkpoint_lsn,
+		.store = load_le32(ledger_store(store->ledger)),
 		.known = MAX(flushed, store->checkpoint_lsn - 1),
 		.salvage = store->options.salvage,
 	};

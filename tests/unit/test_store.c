@@ -303,6 +303,207 @@ static void what_recovery_can_not_do_is_said(void **state)
 	io_free(faulty_io(disk));
 }
 
+/* The machine was reset. */
+static void crash(void)
+{
+	faulty_restart(disk, 1);
+	(void)store_close(store);
+	open_store();
+}
+
+static void what_follows_half_a_transaction_is_not_a_part_of_it(void **state)
+{
+	static const uint8_t value[30000];
+	uint64_t lsn;
+
+	(void)state;
+	/* Until one's second segment is begun, behind the first part. */
+	do {
+		uint64_t segments = store_stats(store).wal.segments;
+
+		for (char key[] = "a"; key[0] < 'i'; key[0]++)
+			put(key, (struct entry_bytes){value, sizeof(value)});
+		assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+		while (!store_is_done(store, lsn) && store_stats(store).wal.segments == segments)
+			assert_int_equal(store_poll(store, clock_now_ns()), 0);
+	} while (store_is_done(store, lsn));
+	crash();
+	assert_true(store_stats(store).recovery.dropped > 0);
+	put("behind", text("value"));
+	commit();
+	crash();
+	assert_true(is_there("behind"));
+}
+
+static void a_change_is_seen_when_it_is_acknowledged(void **state)
+{
+	uint64_t lsn;
+
+	(void)state;
+	put("key", text("value"));
+	commit();
+	put("synced", text("value"));
+	assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+	assert_false(store_is_done(store, lsn));
+	assert_false(is_there("synced"));
+	commit();
+	assert_true(store_is_done(store, lsn));
+	assert_true(is_there("synced"));
+	put("later", text("value"));
+	assert_int_equal(store_commit(store, STORE_NONE, &lsn), 0);
+	assert_true(is_there("later"));
+	assert_false(store_is_done(store, lsn));
+}
+
+static void closing_makes_durable_what_was_acknowledged(void **state)
+{
+	uint64_t lsn;
+
+	(void)state;
+	put("key", text("value"));
+	assert_int_equal(store_commit(store, STORE_NONE, &lsn), 0);
+	put("staged", text("value"));
+	assert_int_equal(store_close(store), 0);
+	io_free(faulty_io(disk));
+	faulty_restart(disk, 1);
+	open_store();
+	assert_true(is_there("key"));
+	assert_false(is_there("staged"));
+}
+
+static bool poll_until_done(uint64_t lsn, uint64_t now_ns)
+{
+	for (unsigned step = 0; step < 1000 && !store_is_done(store, lsn); step++)
+		assert_int_equal(store_poll(store, now_ns), 0);
+	return store_is_done(store, lsn);
+}
+
+static void a_group_is_synced_when_its_time_is_over(void **state)
+{
+	const uint64_t now_ns = 5 * NS_PER_S;
+	uint64_t lsn;
+
+	(void)state;
+	put("key", text("value"));
+	assert_int_equal(store_commit(store, STORE_GROUP, &lsn), 0);
+	assert_false(poll_until_done(lsn, now_ns));
+	assert_false(poll_until_done(lsn, now_ns + 2 * NS_PER_MS - 1));
+	assert_true(poll_until_done(lsn, now_ns + 2 * NS_PER_MS));
+}
+
+static void a_full_disk_is_waited_for(void **state)
+{
+	static const uint8_t value[60000];
+	uint64_t lsn;
+
+	(void)state;
+	faulty_set_capacity(disk, 4096);
+	do {
+		put("key", (struct entry_bytes){value, sizeof(value)});
+		assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+	} while (poll_until_done(lsn, 1));
+	assert_int_equal(store_sync(store), -ENOSPC);
+	faulty_set_capacity(disk, 0);
+	assert_true(poll_until_done(lsn, 1));
+	assert_int_equal(store_sync(store), 0);
+}
+
+static void the_log_of_another_store_is_refused(void **state)
+{
+	size_t size;
+	uint8_t *bytes;
+
+	(void)state;
+	put("key", text("value"));
+	commit();
+	close_store();
+	bytes = faulty_file_bytes(disk, "wal-00000001", &size);
+	assert_non_null(bytes);
+	faulty_free(disk);
+	disk = faulty_new(2);
+	open_store();
+	close_store();
+	faulty_file_set(disk, "wal-00000001", bytes, size);
+	free(bytes);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	io_free(faulty_io(disk));
+}
+
+static void a_store_that_is_open_elsewhere_is_refused(void **state)
+{
+	(void)state;
+	close_store();
+	faulty_set_locked(disk, true);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_LOCKED);
+	assert_true(error[0] != '\0');
+	io_free(faulty_io(disk));
+	faulty_set_locked(disk, false);
+	open_store();
+}
+
+static void what_is_rolled_back_is_not_there(void **state)
+{
+	const struct edge_key edge = {1, 2};
+
+	(void)state;
+	put("key", text("value"));
+	uint64_t lsn = commit();
+	assert_int_equal(store_edge_add(store, edge), 0);
+	put("another", text("value"));
+	store_rollback(store);
+	assert_int_equal(edge_has(store_pager(store), 1, 2), EDGE_E_ABSENT);
+	assert_int_equal(store_edge_remove(store, edge), STORE_E_ABSENT);
+	assert_int_equal(commit(), lsn);
+	assert_int_equal(store_edge_add(store, edge), 0);
+	lsn = commit();
+	assert_int_equal(store_edge_add(store, edge), STORE_E_EXISTS);
+	assert_int_equal(commit(), lsn);
+	assert_sound();
+}
+
+static void keys_and_types_of_tern_are_refused(void **state)
+{
+	struct store_put own = {.key = {(const uint8_t *)"\0e", 2}};
+	struct store_put edge = {.key = text("key"), .type = 128};
+
+	(void)state;
+	assert_int_equal(store_put(store, &own), STORE_E_INVALID);
+	assert_int_equal(store_put(store, &edge), STORE_E_INVALID);
+	assert_int_equal(store_delete(store, own.key), STORE_E_INVALID);
+	assert_int_equal(store_delete_range(store, own.key, text("z")), STORE_E_INVALID);
+	assert_int_equal(store_delete_range(store, text("z"), text("z")), STORE_E_INVALID);
+}
+
+/* All pages that may be; they go to the disk a batch at a time. */
+static void write_pages(struct pager *pager)
+{
+	for (unsigned turn = 0; turn < 10; turn++) {
+		assert_int_equal(pager_work(pager, UINT32_MAX), 0);
+		pager_wait(pager);
+	}
+	assert_int_equal(pager_work(pager, UINT32_MAX), 0);
+}
+
+static void no_page_is_ahead_of_the_log(void **state)
+{
+	struct pager *pager = store_pager(store);
+	uint64_t lsn;
+
+	(void)state;
+	assert_int_equal(store_sync(store), 0);
+	write_pages(pager);
+	assert_int_equal(pager_stats(pager).dirty, 0);
+	assert_int_equal(store_edge_add(store, (struct edge_key){1, 2}), 0);
+	assert_int_equal(store_commit(store, STORE_NONE, &lsn), 0);
+	uint64_t dirty = pager_stats(pager).dirty;
+	assert_true(dirty > 0);
+	write_pages(pager);
+	assert_int_equal(pager_stats(pager).dirty, dirty);
+	assert_int_equal(store_sync(store), 0);
+	write_pages(pager);
+	assert_int_equal(pager_stats(pager).dirty, 0);
+}
+
 static void what_may_wait_is_flushed_when_it_is_in_the_way(void **state)
 {
 	static const uint8_t value[60000];
@@ -335,6 +536,16 @@ int main(void)
 		CASE(names_that_no_store_gives_are_not_counted_on),
 		CASE(a_log_is_salvaged_once),
 		CASE(what_recovery_can_not_do_is_said),
+		CASE(what_follows_half_a_transaction_is_not_a_part_of_it),
+		CASE(a_change_is_seen_when_it_is_acknowledged),
+		CASE(closing_makes_durable_what_was_acknowledged),
+		CASE(a_group_is_synced_when_its_time_is_over),
+		CASE(a_full_disk_is_waited_for),
+		CASE(the_log_of_another_store_is_refused),
+		CASE(a_store_that_is_open_elsewhere_is_refused),
+		CASE(what_is_rolled_back_is_not_there),
+		CASE(keys_and_types_of_tern_are_refused),
+		CASE(no_page_is_ahead_of_the_log),
 		CASE(what_may_wait_is_flushed_when_it_is_in_the_way),
 	};
 
