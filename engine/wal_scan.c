@@ -17,14 +17,19 @@ static size_t lsn_at(uint32_t variant)
 	return behind_tx ? 12 : 4;
 }
 
-/* Between the missing record and this one lie frames of at least the smallest size; but who knows
- * of the logs of others. */
+/*
+ * Between the missing record and this one lie frames of at least the smallest size; but who knows
+ * of the logs of others. A smaller LSN is of an earlier use of the file: such a frame is passed
+ * over whole, since what clients and pages have in it may look like frames by the thousand.
+ */
 static bool lsn_can_be(const struct wal_scan *scan, uint64_t lsn, uint64_t offset, size_t head)
 {
 	if (scan->lsn == 0)
 		return lsn > 0;
-	return lsn > scan->lsn &&
-	       (scan->any_proves ||
+	if (scan->any_proves)
+		return lsn > scan->lsn;
+	return lsn > 0 &&
+	       (lsn < scan->lsn ||
 		lsn - scan->lsn <= (offset - scan->offset) / (head + WAL_RECORD_SIZE_MIN));
 }
 
@@ -86,7 +91,8 @@ static int look(struct wal_scan *scan, struct wal_window *window, uint64_t offse
 	*cost += load_le32(bytes);
 	*ret_step = 1;
 	if (wal_frame_decode(scan->version, bytes, available, &record, &size) == 0) {
-		take(scan, &record, offset);
+		if (record.lsn > scan->lsn)
+			take(scan, &record, offset);
 		*ret_step = size;
 	}
 	return 0;

@@ -350,6 +350,54 @@ static void a_value_can_not_forge_proof_of_a_hole(void **state)
 	assert_int_equal(read_with(0, false, false).end, WAL_READER_E_TORN);
 }
 
+/* Size, CRC, variant and LSN, again and again: of records that could be there. */
+static void fill_with_heads(uint8_t *bytes, size_t size, uint64_t lsn)
+{
+	for (size_t at = 0; at + 20 <= size; at += 20) {
+		store_le32(bytes + at, 20000);
+		store_le32(bytes + at + 4, 1);
+		store_le32(bytes + at + 8, RECORD_KV_SET - 1);
+		store_le64(bytes + at + 12, lsn);
+	}
+}
+
+/* The first block of the file, as it is when it is used again, and what it held behind that. */
+static void begin_anew(const char *name, uint64_t lsn)
+{
+	struct wal_header header;
+	size_t size;
+	uint8_t *bytes = faulty_file_bytes(disk, name, &size);
+
+	assert_non_null(bytes);
+	assert_int_equal(wal_header_decode(bytes, &header), 0);
+	header.current_lsn = lsn;
+	header.committed_lsn = lsn - 1;
+	memset(bytes, 0, IO_ALIGN);
+	wal_header_encode(&header, bytes);
+	faulty_file_set(disk, name, bytes, size);
+	free(bytes);
+}
+
+static void what_an_earlier_use_left_is_no_reason_to_give_up(void **state)
+{
+	const struct wal_options options = {.segment_size = 1 << 20, .buffer_size = 64 << 10};
+	struct record set = {.type = RECORD_KV_SET, .timestamp = 1};
+	static uint8_t value[4000];
+	struct wal *wal;
+
+	assert_int_equal(wal_open(io, &options, &wal), 0);
+	fill_with_heads(value, sizeof(value), 1001);
+	set.kv.key = (struct record_bytes){value, 1};
+	set.kv.value = (struct record_bytes){value, sizeof(value)};
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(wal_append(wal, &set), 0);
+		assert_int_equal(wal_sync(wal), 0);
+	}
+	wal_close(wal);
+	begin_anew("wal-00000001", 1000);
+	assert_int_equal(read_with(1000, false, false).end, WAL_READER_E_END);
+}
+
 static void memory_does_not_grow_with_the_log(void **state)
 {
 	const struct wal_reader_options options = {0};
@@ -386,6 +434,7 @@ int main(void)
 		CASE(what_is_no_log_is_refused),
 		CASE(the_log_of_another_store_is_refused),
 		CASE(a_value_can_not_forge_proof_of_a_hole),
+		CASE(what_an_earlier_use_left_is_no_reason_to_give_up),
 		CASE(memory_does_not_grow_with_the_log),
 #undef CASE
 	};
