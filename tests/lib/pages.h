@@ -17,7 +17,7 @@ struct pages {
 	struct pager *pager;
 	struct pager_state state; /* of the last checkpoint that was whole */
 	uint32_t cache_pages;
-	bool queued; /* the pager's writes */
+	bool queued;                /* the pager's writes */
 	char error[PAGE_ERROR_MAX]; /* of the last opening */
 };
 
