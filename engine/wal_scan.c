@@ -5,8 +5,11 @@
 #include "base/byteorder.h"
 #include "base/defs.h"
 
-/* Bytes of a record that the first look takes: variant, and an LSN behind a tx_id. */
-#define LOOK_SIZE 20
+/* Bytes of a record that the first look takes: variant, an LSN behind a tx_id, a Durable's salt. */
+#define LOOK_SIZE 24
+
+/* Where the salt stands in a Durable record. */
+#define SALT_AT 20
 
 /* Where the LSN stands in a record of that variant. */
 static size_t lsn_at(uint32_t variant)
@@ -44,6 +47,9 @@ static bool can_be(const struct wal_scan *scan, const uint8_t *bytes, uint64_t o
 	    size > file_size - offset - head)
 		return false;
 	variant = load_le32(bytes + head);
+	if (scan->only_proofs &&
+	    (variant != RECORD_DURABLE - 1 || load_le32(bytes + head + SALT_AT) != scan->salt))
+		return false;
 	return variant < RECORD_DURABLE && record_name(variant + 1) &&
 	       lsn_can_be(scan, load_le64(bytes + head + lsn_at(variant)), offset, head);
 }
@@ -105,7 +111,7 @@ int wal_scan_run(struct wal_scan *scan, struct wal_window *window)
 	uint64_t cost_max = WAL_SCAN_COST * (window->file_size - MIN(offset, window->file_size)) +
 			    RECORD_SIZE_MAX;
 
-	scan->found = scan->proved = scan->gave_up = false;
+	scan->found = scan->proved = scan->gave_up = scan->only_proofs = false;
 	while (!scan->proved && offset + head + LOOK_SIZE <= window->file_size) {
 		const uint8_t *bytes;
 		size_t size, at, step;
@@ -121,7 +127,8 @@ int wal_scan_run(struct wal_scan *scan, struct wal_window *window)
 		if (result)
 			return result;
 		offset += step;
-		if (cost > cost_max) {
+		scan->only_proofs = cost > cost_max;
+		if (scan->only_proofs && scan->any_proves) {
 			scan->gave_up = true;
 			return 0;
 		}

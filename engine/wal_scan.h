@@ -10,7 +10,9 @@
  * hole. The salt keeps values that clients wrote from being taken for such proof.
  *
  * The time is bounded: a place is looked at closely only when size, variant and LSN can be, and
- * what that costs in all is limited to WAL_SCAN_COST times the bytes searched.
+ * what that costs in all is limited to WAL_SCAN_COST times the bytes searched. Behind that only
+ * Durable records with the salt are looked at, which chance doesn't make: what pages held before in
+ * a segment that is used again can look like records at every other byte.
  *
  * Threads: one.
  */
@@ -29,8 +31,9 @@ struct wal_scan {
 	bool found;      /* out: a whole frame with a larger LSN, the first one */
 	uint64_t found_offset;
 	uint64_t found_lsn;
-	bool proved;  /* out: the missing record was durable */
-	bool gave_up; /* out: it costs too much to tell */
+	bool proved;      /* out: the missing record was durable */
+	bool only_proofs; /* the limit is reached */
+	bool gave_up;     /* out: it costs too much to tell, and there are no Durable records */
 };
 
 /* Searches the window's file. Returns 0 or a negative errno. */

@@ -328,6 +328,35 @@ static void the_log_of_another_store_is_refused(void **state)
 }
 
 /* A torn record whose value holds a whole frame that says it were durable. */
+/* Leftovers of an earlier use that look like records at every other byte, and have their cost. */
+static void what_looks_like_records_is_no_reason_to_refuse_a_log(void **state)
+{
+	struct log_rig_result before;
+	size_t size;
+	char name[IO_NAME_MAX + 1];
+
+	write_log(1, 5);
+	before = read_with(0, false, false);
+	wal_folder_name(1, name);
+	uint8_t *file = faulty_file_bytes(disk, name, &size);
+	assert_non_null(file);
+	for (size_t at = 4096; at + 4200 <= size; at += 20) {
+		store_le32(file + at, 1 << 12);
+		store_le32(file + at + 8, RECORD_KV_SET - 1);
+		store_le64(file + at + 12, before.last + 40);
+	}
+	faulty_file_set(disk, name, file, size);
+	free(file);
+
+	struct log_rig_result after = read_with(0, false, false);
+	assert_int_equal(after.end, before.end);
+	assert_int_equal(after.last, before.last);
+
+	/* And a hole in front of them is still one. */
+	damage(1, WAL_HEADER_SIZE + 100);
+	assert_int_equal(read_with(0, false, false).end, WAL_READER_E_CORRUPT);
+}
+
 static void a_value_can_not_forge_proof_of_a_hole(void **state)
 {
 	struct record forged = {.type = RECORD_DURABLE,
@@ -433,6 +462,7 @@ int main(void)
 		CASE(the_last_number_there_is_belongs_to_no_record),
 		CASE(what_is_no_log_is_refused),
 		CASE(the_log_of_another_store_is_refused),
+		CASE(what_looks_like_records_is_no_reason_to_refuse_a_log),
 		CASE(a_value_can_not_forge_proof_of_a_hole),
 		CASE(what_an_earlier_use_left_is_no_reason_to_give_up),
 		CASE(memory_does_not_grow_with_the_log),
