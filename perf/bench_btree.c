@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "engine/btree_cursor.h"
 #include "perf/lib/paired.h"
+#include "perf/store/place.h"
 
 #include <getopt.h>
 #include <lmdb.h>
@@ -25,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BATCH       1000
 #define CACHE_PAGES 32768
@@ -361,33 +361,16 @@ static double fill(const struct engine_ops *ops, void *engine, uint64_t count, b
 	return rate(count, start);
 }
 
-static void make_folder(const char *parent, char *path, size_t size)
-{
-	snprintf(path, size, "%s/bench_btree.XXXXXX", parent);
-	if (!mkdtemp(path)) {
-		perror(path);
-		exit(1);
-	}
-}
-
-static void remove_folder(const char *path)
-{
-	char command[500];
-
-	snprintf(command, sizeof(command), "rm -r '%s'", path);
-	CHECK(system(command) == 0);
-}
-
 static struct rates measure(enum engine which, const struct options *options)
 {
 	const struct engine_ops *ops = &engines[which];
 	uint64_t count = options->count, start, sum = count * (count - 1) / 2;
 	struct rates rates;
-	char folder[300];
+	struct place place;
 	void *engine;
 
-	make_folder(options->folder, folder, sizeof(folder));
-	engine = ops->open(folder);
+	place_make(options->folder, &place);
+	engine = ops->open(place.path);
 	rates.values[INSERT] = fill(ops, engine, count, false);
 	start = clock_now_ns();
 	CHECK(ops->get(engine, count) == sum);
@@ -396,14 +379,14 @@ static struct rates measure(enum engine which, const struct options *options)
 	CHECK(ops->scan(engine) == sum);
 	rates.values[SCAN] = rate(count, start);
 	ops->close(engine);
-	remove_folder(folder);
+	place_remove(&place);
 
-	make_folder(options->folder, folder, sizeof(folder));
-	engine = ops->open(folder);
+	place_make(options->folder, &place);
+	engine = ops->open(place.path);
 	rates.values[LOAD] = fill(ops, engine, count, true);
 	CHECK(ops->scan(engine) == sum);
 	ops->close(engine);
-	remove_folder(folder);
+	place_remove(&place);
 	return rates;
 }
 
@@ -416,7 +399,7 @@ static bool parse(int argc, char **argv, struct options *options)
 					      {NULL, 0, NULL, 0}};
 	int option;
 
-	*options = (struct options){.repeat = 5, .folder = "/var/tmp", .count = 200000};
+	*options = (struct options){.repeat = 5, .count = 200000};
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'j')
 			options->json = true;

@@ -19,13 +19,13 @@
 #include "base/hash.h"
 #include "engine/edge.h"
 #include "perf/lib/paired.h"
+#include "perf/store/place.h"
 
 #include <getopt.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BATCH       500
 #define CACHE_PAGES 65536
@@ -269,23 +269,6 @@ static double rate(uint64_t count, uint64_t since)
 	return (double)count * 1e9 / (double)(clock_now_ns() - since);
 }
 
-static void make_folder(const char *parent, char *path, size_t size)
-{
-	snprintf(path, size, "%s/bench_edges.XXXXXX", parent);
-	if (!mkdtemp(path)) {
-		perror(path);
-		exit(1);
-	}
-}
-
-static void remove_folder(const char *path)
-{
-	char command[500];
-
-	snprintf(command, sizeof(command), "rm -r '%s'", path);
-	CHECK(system(command) == 0);
-}
-
 static void read_all(const struct engine_ops *ops, void *engine, uint64_t count, uint64_t nodes,
 		     struct rates *rates)
 {
@@ -308,10 +291,10 @@ static struct rates measure(const struct engine_ops *ops, const struct options *
 {
 	uint64_t nodes = options->count / 16;
 	struct rates rates = {0};
-	char folder[300];
+	struct place place;
 
-	make_folder(options->folder, folder, sizeof(folder));
-	void *engine = ops->open(folder);
+	place_make(options->folder, &place);
+	void *engine = ops->open(place.path);
 	uint64_t start = clock_now_ns();
 	for (uint64_t at = 0; at < options->count; at += BATCH)
 		ops->add(engine, at, BATCH, nodes);
@@ -319,7 +302,7 @@ static struct rates measure(const struct engine_ops *ops, const struct options *
 	rates.values[ADD] = rate(options->count, start);
 	read_all(ops, engine, options->count, nodes, &rates);
 	ops->close(engine);
-	remove_folder(folder);
+	place_remove(&place);
 	return rates;
 }
 
@@ -332,7 +315,7 @@ static bool parse(int argc, char **argv, struct options *options)
 					      {NULL, 0, NULL, 0}};
 	int option;
 
-	*options = (struct options){.repeat = 5, .folder = "/var/tmp", .count = 100000};
+	*options = (struct options){.repeat = 5, .count = 100000};
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'j')
 			options->json = true;

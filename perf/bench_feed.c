@@ -30,12 +30,11 @@
 #include "engine/ledger.h"
 #include "engine/store.h"
 #include "perf/lib/paired.h"
+#include "perf/store/place.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KEY_COUNT    UINT64_C(300000)
 #define CHANGED      (KEY_COUNT / 100)
@@ -286,48 +285,29 @@ static void tail(const struct bench *bench, const char *path)
 	io_free(io);
 }
 
-static void remove_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *file;
-	char name[512];
-
-	while (folder && (file = readdir(folder))) {
-		snprintf(name, sizeof(name), "%s/%s", path, file->d_name);
-		if (file->d_name[0] != '.')
-			unlink(name);
-	}
-	if (folder)
-		closedir(folder);
-	rmdir(path);
-}
-
 int main(int argc, char **argv)
 {
-	char path[512] = "/tmp", tail_path[520];
+	const char *folder = "/tmp";
+	char tail_path[PATH_MAX];
 	struct bench bench = {0};
+	struct place place;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			bench.json = true;
 		else
-			snprintf(path, sizeof(path), "%.400s", argv[i]);
+			folder = argv[i];
 	}
-	strncat(path, "/bench_feed-XXXXXX", sizeof(path) - strlen(path) - 1);
-	if (!mkdtemp(path)) {
-		perror(path);
-		return 1;
-	}
+	place_make(folder, &place);
 	rand_init(&bench.rand, 1);
-	check(&bench, io_plain_new(path, true, &bench.io), "io_plain_new");
+	check(&bench, io_plain_new(place.path, true, &bench.io), "io_plain_new");
 	open_kv(&bench);
 	run(&bench);
 	close_kv(&bench);
 	io_free(bench.io);
 	bench.kv = NULL;
-	snprintf(tail_path, sizeof(tail_path), "%s/tail", path);
+	place_of(&place, "tail", tail_path);
 	tail(&bench, tail_path);
-	remove_folder(tail_path);
-	remove_folder(path);
+	place_remove(&place);
 	return 0;
 }

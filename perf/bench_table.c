@@ -20,6 +20,7 @@
 #include "engine/block_cache.h"
 #include "engine/table.h"
 #include "perf/lib/paired.h"
+#include "perf/store/place.h"
 #ifdef PERF_ROCKS
 #include "perf/lib/rocks.h"
 #endif
@@ -29,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NAME        "1.table"
 #define GETS        20000 /* of one measurement */
@@ -44,8 +44,7 @@ static struct {
 	bool json;
 } wish = {.keys = 500000, .value_size = 100, .block_size = 4096};
 
-static char folder[] = "/tmp/bench_table.XXXXXX";
-static char rocks_folder[sizeof(folder) + 8];
+static char rocks_folder[PATH_MAX];
 static uint8_t value[VALUE_LIMIT];
 static struct io *io;
 static struct block_cache *cache;
@@ -300,31 +299,22 @@ static bool read_options(int argc, char **argv)
 	return optind == argc;
 }
 
-static void remove_folder(void)
-{
-	char command[sizeof(folder) + 16];
-
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	if (system(command) != 0)
-		fprintf(stderr, "%s stays\n", folder);
-}
-
 int main(int argc, char **argv)
 {
+	struct place place;
+
 	if (!read_options(argc, argv)) {
 		fprintf(stderr,
 			"usage: bench_table [--keys N] [--value BYTES] [--block-size BYTES] "
 			"[--zstd] [--json]\n");
 		return 2;
 	}
-	if (!mkdtemp(folder) || io_plain_new(folder, false, &io)) {
-		perror(folder);
-		return 1;
-	}
-	snprintf(rocks_folder, sizeof(rocks_folder), "%s/rocks", folder);
+	place_make("/tmp", &place);
+	place_of(&place, "rocks", rocks_folder);
+	CHECK(io_plain_new(place.path, false, &io) == 0);
 	write_both();
 	measure();
 	io_free(io);
-	remove_folder();
+	place_remove(&place);
 	return 0;
 }

@@ -33,5 +33,6 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 
 void place_remove(const struct place *place)
 {
-	(void)nftw(place->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (nftw(place->path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
+		fprintf(stderr, "%s stays\n", place->path);
 }

@@ -19,5 +19,5 @@ void place_make(const char *parent, struct place *ret_place);
 /* A folder in it for one peer. */
 void place_of(const struct place *place, const char *name, char path[PATH_MAX]);
 
-/* Removes it with all that is in it. */
+/* Removes it with all that is in it, or says that it stays. */
 void place_remove(const struct place *place);
