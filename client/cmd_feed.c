@@ -13,10 +13,10 @@
 
 #include "base/clock.h"
 #include "client/cmd.h"
+#include "client/cmd_store.h"
 #include "client/cmd_vectors.h"
 #include "client/feed_json.h"
 #include "engine/io.h"
-#include "engine/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,9 +27,6 @@
 
 #define HEARTBEAT_NS  NS_PER_S
 #define TURN_PAUSE_NS (100 * NS_PER_MS)
-
-/* Bytes of the segment of the log that opening begins. */
-#define LOG_SEGMENT (4 << 20)
 
 /* Events after which a reader's position is kept, while there are more. */
 #define PIN_EVERY 10000
@@ -47,18 +44,13 @@ struct reading {
 	uint64_t since;     /* 0: not given */
 	uint64_t limit;     /* events; 0: no limit */
 	bool follow;
-	bool locked;       /* another process has it */
 	bool begun;        /* the position is known */
 	uint8_t store[16]; /* valid once begun */
 	struct feed_position position;
 	uint64_t printed;
-	uint64_t unpinned; /* events since the reader was moved */
-	struct io *io;
-	struct store *opened;
+	uint64_t unpinned;    /* events since the reader was moved */
+	struct store *opened; /* during a turn */
 };
-
-/* A turn's end that isn't an exit status. */
-#define TURN_OVER (-1)
 
 static uint64_t unix_seconds(void)
 {
@@ -139,7 +131,7 @@ static int print_line(json_t *object)
 static int feed_failed(const struct reading *reading, const struct feed *feed, int rc)
 {
 	if (rc == FEED_E_END)
-		return TURN_OVER;
+		return CMD_DONE;
 	if (rc == FEED_E_GAP)
 		return cmd_fail("changes before number %" PRIu64
 				" are gone: begin with --since %" PRIu64,
@@ -165,7 +157,7 @@ static int print_events(struct reading *reading, struct feed *feed)
 		if (rc)
 			return rc;
 	}
-	return TURN_OVER;
+	return CMD_DONE;
 }
 
 static int read_opened(struct reading *reading)
@@ -185,31 +177,7 @@ static int read_opened(struct reading *reading)
 		return cmd_fail("%s: %s", reading->folder, strerror(-rc));
 	rc = print_events(reading, feed);
 	feed_close(feed);
-	if (rc == TURN_OVER && pin(reading) != CMD_DONE)
-		return CMD_FAILED;
-	return rc;
-}
-
-static int with_store(struct reading *reading)
-{
-	/* It writes next to nothing. */
-	const struct store_options options = {
-		.wal = {.segment_size = LOG_SEGMENT, .buffer_size = LOG_SEGMENT / 2}};
-	char error[256] = "";
-	int rc = store_open(reading->io, &options, &reading->opened, error, sizeof(error));
-	int closed;
-
-	reading->locked = rc == STORE_E_LOCKED;
-	if (reading->locked && reading->follow)
-		return TURN_OVER;
-	if (rc)
-		return cmd_fail("%s: %s", reading->folder, error[0] ? error : strerror(-rc));
-	rc = read_opened(reading);
-	closed = store_close(reading->opened);
-	if (closed && (rc == TURN_OVER || rc == CMD_DONE))
-		return cmd_fail("%s: %s", reading->folder,
-				closed < 0 ? strerror(-closed) : "the log failed");
-	return rc;
+	return rc == CMD_DONE ? pin(reading) : rc;
 }
 
 /* Sums up names, sizes and times of the files: another sum, and somebody has written. */
@@ -231,17 +199,21 @@ static uint64_t sum_of_files(const char *path)
 }
 
 /* Prints what there is. The files are summed up before others can have the folder, so that no
- * change of theirs is taken for ours. Returns an exit status or TURN_OVER. */
+ * change of theirs is taken for ours; the sum is 0 when another process has it now. */
 static int take_turn(struct reading *reading, uint64_t *ret_sum)
 {
-	int rc = io_plain_new(reading->folder, false, &reading->io);
+	struct cmd_store store;
+	int rc = cmd_store_take_turn(reading->folder, reading->follow, &store);
 
-	if (rc)
-		return cmd_fail("%s: %s", reading->folder,
-				rc == IO_E_ABSENT ? "no such folder" : strerror(-rc));
-	rc = with_store(reading);
-	*ret_sum = reading->locked ? 0 : sum_of_files(reading->folder);
-	io_free(reading->io);
+	*ret_sum = 0;
+	if (rc == CMD_STORE_LOCKED)
+		return CMD_DONE;
+	if (rc != CMD_DONE)
+		return rc;
+	reading->opened = store.store;
+	rc = cmd_store_close_but_io(&store, read_opened(reading));
+	*ret_sum = sum_of_files(reading->folder);
+	io_free(store.io);
 	return rc;
 }
 
@@ -262,7 +234,7 @@ static int follow(struct reading *reading)
 		if (sum == 0 || sum_of_files(reading->folder) != sum) {
 			int rc = take_turn(reading, &sum);
 
-			if (rc != TURN_OVER || is_over(reading))
+			if (rc != CMD_DONE || is_over(reading))
 				return rc;
 		}
 		if (reading->printed != before)
@@ -292,12 +264,11 @@ int cmd_feed(int argc, char **argv)
 		{"follow", NULL, "go on with what comes", .flag = &reading.follow},
 	};
 	uint64_t sum;
-	int status, rc;
+	int status;
 
 	if (!cmd_options("feed", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
 	if (reading.token && reading.since)
 		return cmd_usage("--since and --token: one of them");
-	rc = reading.follow ? follow(&reading) : take_turn(&reading, &sum);
-	return rc == TURN_OVER ? CMD_DONE : rc;
+	return reading.follow ? follow(&reading) : take_turn(&reading, &sum);
 }

@@ -17,6 +17,9 @@
 /* Bytes of a segment of the log: every command begins one. */
 #define SEGMENT_SIZE (UINT64_C(32) << 20)
 
+/* The same for one that hardly writes. */
+#define SEGMENT_SIZE_TURN (UINT64_C(4) << 20)
+
 int cmd_store_fail(const struct cmd_store *store, const char *what, int result)
 {
 	const char *why = "no";
@@ -66,22 +69,22 @@ static void tell_recovery(const struct cmd_store *store)
 			store->folder, recovery.torn_lsn);
 }
 
-static int open_store(const char *folder, bool create, bool salvage, struct cmd_store *ret_store)
+static int open_store(const char *folder, const struct store_options *options, bool patient,
+		      struct cmd_store *ret_store)
 {
 	struct cmd_store store = {.folder = folder};
-	struct store_options options = {
-		.create = create, .salvage = salvage, .wal.segment_size = SEGMENT_SIZE};
 	char error[256];
-	int r = open_io(folder, create, &store.io);
+	int r = open_io(folder, options->create, &store.io);
 	if (r == IO_E_ABSENT)
 		return cmd_fail("%s: no such folder; 'tern put' or 'tern load' make one", folder);
 	if (r < 0)
 		return cmd_fail("%s: %s", folder, strerror(-r));
 
-	r = store_open(store.io, &options, &store.store, error, sizeof(error));
+	r = store_open(store.io, options, &store.store, error, sizeof(error));
 	if (r != 0) {
 		io_free(store.io);
-		return cmd_fail("%s: %s", folder, error);
+		return patient && r == STORE_E_LOCKED ? CMD_STORE_LOCKED
+						      : cmd_fail("%s: %s", folder, error);
 	}
 	tell_recovery(&store);
 	*ret_store = store;
@@ -90,13 +93,16 @@ static int open_store(const char *folder, bool create, bool salvage, struct cmd_
 
 int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
 {
-	return open_store(folder, create, /* salvage= */ false, ret_store);
+	const struct store_options options = {.create = create, .wal.segment_size = SEGMENT_SIZE};
+
+	return open_store(folder, &options, /* patient= */ false, ret_store);
 }
 
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 {
-	struct cmd_store store = {.folder = folder};
-	int status = open_store(folder, /* create= */ false, /* salvage= */ true, &store);
+	const struct store_options options = {.salvage = true, .wal.segment_size = SEGMENT_SIZE};
+	struct cmd_store store;
+	int status = open_store(folder, &options, /* patient= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 
@@ -110,14 +116,28 @@ int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 	return CMD_DONE;
 }
 
-int cmd_store_close(struct cmd_store *store, int status)
+int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store)
+{
+	const struct store_options options = {
+		.wal = {.segment_size = SEGMENT_SIZE_TURN, .buffer_size = SEGMENT_SIZE_TURN / 2}};
+
+	return open_store(folder, &options, patient, ret_store);
+}
+
+int cmd_store_close_but_io(struct cmd_store *store, int status)
 {
 	int r = store_close(store->store);
 
-	io_free(store->io);
 	if (r != 0 && status == CMD_DONE)
 		return cmd_fail("%s: what was written isn't durable: %s", store->folder,
 				r < 0 ? strerror(-r) : "the log failed");
+	return status;
+}
+
+int cmd_store_close(struct cmd_store *store, int status)
+{
+	status = cmd_store_close_but_io(store, status);
+	io_free(store->io);
 	return status;
 }
 

@@ -14,6 +14,9 @@
 
 #include <stdbool.h>
 
+/* Of cmd_store_take_turn(); no exit status. */
+#define CMD_STORE_LOCKED (-1)
+
 struct cmd_store {
 	const char *folder; /* borrowed */
 	struct io *io;      /* owned, as the store */
@@ -31,8 +34,17 @@ int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
  */
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store);
 
+/*
+ * Opens the store for a short turn that writes next to nothing. Returns as cmd_store_open(), or,
+ * where the caller is patient and another process has it, CMD_STORE_LOCKED with nothing printed.
+ */
+int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store);
+
 /* Returns 'status', or CMD_FAILED when what was written could not be made durable. */
 int cmd_store_close(struct cmd_store *store, int status);
+
+/* The same, but others can have the folder only when the caller has freed 'store->io'. */
+int cmd_store_close_but_io(struct cmd_store *store, int status);
 
 /* Commits what is staged, and waits until it is durable. '*ret_lsn' is its number. */
 int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn);
