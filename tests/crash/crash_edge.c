@@ -5,18 +5,18 @@
  * splits and joins of pages. Afterwards the store has the graph of one of its commits, from the
  * last acknowledged one on, both directions agree, and so do graph and key space.
  *
- * TERN_LONG=1 cuts at every step, else at some CRASH_STEPS of them. TERN_STEP replays one.
+ * tests/lib/cuts.h says how all steps are taken, or one.
  */
 
 #include "base/byteorder.h"
 #include "base/clock.h"
 #include "engine/store.h"
+#include "tests/lib/cuts.h"
 #include "tests/lib/edge_model.h"
 #include "tests/lib/faulty.h"
 #include "tests/lib/test.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define CRASH_STEPS 60
 #define COMMITS     90
@@ -147,35 +147,15 @@ static uint64_t life(uint64_t cut)
 	return steps;
 }
 
-static uint64_t replay_step;
-
-static int say_replay(void **state)
-{
-	if (replay_step > 0)
-		fprintf(stderr, "replay: TERN_STEP=%llu\n", (unsigned long long)replay_step);
-	return 0;
-}
-
 static void no_cut_leaves_half_an_edge(void **state)
 {
-	const char *one = getenv("TERN_STEP");
-	uint64_t steps = life(0);
-	uint64_t stride = getenv("TERN_LONG") ? 1 : steps / CRASH_STEPS + 1;
-	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
-
-	printf("%llu steps, every %llu-th\n", (unsigned long long)steps,
-	       (unsigned long long)stride);
-	for (uint64_t cut = first; cut <= (one ? first : steps); cut += stride) {
-		replay_step = cut;
-		life(cut);
-	}
-	replay_step = 0;
+	cuts_sweep(life, CRASH_STEPS);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(no_cut_leaves_half_an_edge, say_replay),
+		cmocka_unit_test_teardown(no_cut_leaves_half_an_edge, cuts_say_replay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

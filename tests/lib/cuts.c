@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "tests/lib/cuts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The step of the life under way; 0: none. */
+static uint64_t replay_step;
+
+void cuts_sweep(cuts_life_fn life, uint64_t count)
+{
+	const char *one = getenv("TERN_STEP");
+	uint64_t steps = life(0);
+	uint64_t stride = getenv("TERN_LONG") ? 1 : steps / count + 1;
+	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
+
+	printf("%llu steps, every %llu-th\n", (unsigned long long)steps,
+	       (unsigned long long)stride);
+	for (uint64_t cut = first; cut <= (one ? first : steps); cut += stride) {
+		replay_step = cut;
+		(void)life(cut);
+	}
+	replay_step = 0;
+}
+
+int cuts_say_replay(void **state)
+{
+	if (replay_step > 0)
+		fprintf(stderr, "replay: TERN_STEP=%llu\n", (unsigned long long)replay_step);
+	return 0;
+}
