@@ -21,13 +21,22 @@ static struct faulty *disk;
 static struct store *store;
 static char error[256];
 
+/* What the store takes for the time, Unix seconds. */
+static uint64_t seconds = 1000;
+
+static uint64_t seconds_now(void *context)
+{
+	(void)context;
+	return seconds;
+}
+
 static int open_with(uint32_t segment_size, bool salvage)
 {
 	const struct store_options options = {
 		.create = true,
 		.salvage = salvage,
 		.wal = {.segment_size = segment_size, .buffer_size = segment_size / 2},
-		.kv = {.memtable_size = 1 << 20},
+		.kv = {.memtable_size = 1 << 20, .clock = seconds_now},
 	};
 
 	return store_open(faulty_io(disk), &options, &store, error, sizeof(error));
@@ -104,6 +113,73 @@ static void assert_sound(void)
 
 	assert_int_equal(store_verify(store, ignore, NULL, &faults), 0);
 	assert_int_equal(faults, 0);
+}
+
+/* The power goes and comes back. */
+static void restart(uint64_t seed)
+{
+	faulty_restart(disk, seed);
+	(void)store_close(store);
+	io_free(faulty_io(disk));
+	store = NULL;
+}
+
+static void a_crash_does_not_lengthen_a_values_life(void **state)
+{
+	struct store_put change = {.key = text("k"), .value = text("v"), .ttl_seconds = 60};
+
+	(void)state;
+	seconds = 1000;
+	assert_int_equal(store_put(store, &change), 0);
+	commit();
+	assert_true(is_there("k"));
+	seconds = 1059;
+	restart(1);
+	open_store();
+	assert_true(is_there("k"));
+	seconds = 1060;
+	assert_false(is_there("k"));
+	restart(2);
+	open_store();
+	assert_false(is_there("k"));
+	seconds = 1000;
+}
+
+/* Checkpoints go on all the time, one step a change, and the log is let go behind them. */
+static void what_changes_while_a_checkpoint_goes_on_is_there_after_a_crash(void **state)
+{
+	const struct store_options options = {
+		.create = true,
+		.log_size = 1,
+		.wal = {.segment_size = 128 << 10, .buffer_size = 64 << 10, .recycle_max = 1},
+		.kv = {.memtable_size = 1 << 20},
+	};
+	int64_t node = 0;
+
+	(void)state;
+	close_store();
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		assert_int_equal(
+			store_open(faulty_io(disk), &options, &store, error, sizeof(error)), 0);
+		for (int64_t there = 0; there < node; there++)
+			assert_int_equal(edge_has(store_pager(store), there, there * 7919), 0);
+		assert_sound();
+		for (unsigned round = 0; round < 20 + seed % 13; round++, node++) {
+			struct edge_key edge = {.source = node, .target = node * 7919};
+			enum kv_need need;
+			int rc;
+
+			assert_int_equal(store_edge_add(store, edge), 0);
+			commit();
+			assert_int_equal(store_work(store, clock_now_ns(), &need), 0);
+			rc = need == KV_NEED_JOB ? store_job(store) : 0;
+			assert_true(rc == 0 || rc == STORE_E_IDLE);
+		}
+		assert_true(store_stats(store).checkpoint > 1);
+		restart(seed);
+	}
+	open_store();
+	assert_sound();
 }
 
 static void a_transaction_over_two_segments_is_seen_whole_or_not(void **state)
@@ -528,6 +604,8 @@ static void what_may_wait_is_flushed_when_it_is_in_the_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(a_crash_does_not_lengthen_a_values_life),
+		CASE(what_changes_while_a_checkpoint_goes_on_is_there_after_a_crash),
 		CASE(a_transaction_over_two_segments_is_seen_whole_or_not),
 		CASE(an_edge_for_whose_key_there_is_no_room_is_not_there),
 		CASE(a_checkpoint_does_not_wait_for_an_edge_that_is_staged),
