@@ -17,12 +17,13 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "engine/btree_cursor.h"
+#include "perf/lib/paged.h"
 #include "perf/lib/paired.h"
+#include "perf/lib/sql.h"
 #include "perf/store/place.h"
 
 #include <getopt.h>
 #include <lmdb.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,26 +69,21 @@ static uint64_t key_of(uint64_t index, bool rising)
 /* ---- ours ---- */
 
 struct ours {
-	struct io *io;
-	struct wal *wal;
-	struct pager *pager;
+	struct paged pages;
 	struct btree tree;
 };
 
 static void *ours_open(const char *folder)
 {
-	const struct pager_options options = {.cache_pages = CACHE_PAGES, .create = true};
 	const struct wal_options wal_options = {.next_lsn = 1, .buffer_size = 8 << 20};
 	struct ours *ours = calloc(1, sizeof(*ours));
-	char error[PAGE_ERROR_MAX];
 
-	CHECK(ours && io_plain_new(folder, true, &ours->io) == 0);
-	CHECK(wal_open(ours->io, &wal_options, &ours->wal) == 0);
-	CHECK(pager_open(ours->io, ours->wal, &options, &ours->pager, error) == 0);
-	ours->tree.pager = ours->pager;
-	CHECK(pager_begin(ours->pager) == 0);
-	CHECK(btree_create(ours->pager, &ours->tree.root) == 0);
-	CHECK(pager_commit(ours->pager, 1) == 0);
+	CHECK(ours);
+	paged_open(folder, CACHE_PAGES, &wal_options, &ours->pages);
+	ours->tree.pager = ours->pages.pager;
+	CHECK(pager_begin(ours->pages.pager) == 0);
+	CHECK(btree_create(ours->pages.pager, &ours->tree.root) == 0);
+	CHECK(pager_commit(ours->pages.pager, 1) == 0);
 	return ours;
 }
 
@@ -96,7 +92,7 @@ static void ours_insert(void *engine, uint64_t first, uint64_t count, bool risin
 	struct ours *ours = engine;
 	struct btree_entry entries[BATCH];
 
-	CHECK(pager_begin(ours->pager) == 0);
+	CHECK(pager_begin(ours->pages.pager) == 0);
 	for (uint64_t i = 0; i < count; i++) {
 		entries[i] = (struct btree_entry){key_of(first + i, rising), first + i};
 		if (!rising)
@@ -104,20 +100,14 @@ static void ours_insert(void *engine, uint64_t first, uint64_t count, bool risin
 	}
 	if (rising)
 		CHECK(btree_load(&ours->tree, entries, count) == 0);
-	CHECK(pager_commit(ours->pager, 1) == 0);
-	CHECK(wal_sync(ours->wal) == 0);
+	paged_commit(&ours->pages);
 }
 
 static void ours_checkpoint(void *engine)
 {
 	struct ours *ours = engine;
-	struct pager_state state;
-	bool done;
 
-	pager_checkpoint_begin(ours->pager);
-	CHECK(pager_work(ours->pager, UINT32_MAX) == 0);
-	CHECK(pager_checkpoint_poll(ours->pager, &done, &state) == 0 && done);
-	CHECK(wal_release(ours->wal, state.lsn) == 0);
+	paged_checkpoint(&ours->pages);
 }
 
 static uint64_t ours_get(void *engine, uint64_t count)
@@ -149,9 +139,7 @@ static void ours_close(void *engine)
 {
 	struct ours *ours = engine;
 
-	pager_close(ours->pager);
-	wal_close(ours->wal);
-	io_free(ours->io);
+	paged_close(&ours->pages);
 	free(ours);
 }
 
@@ -162,29 +150,16 @@ struct lite {
 	sqlite3_stmt *insert, *get, *scan;
 };
 
-static void lite_do(struct lite *lite, const char *text)
-{
-	CHECK(sqlite3_exec(lite->base, text, NULL, NULL, NULL) == SQLITE_OK);
-}
-
-static void lite_prepare(struct lite *lite, const char *text, sqlite3_stmt **ret_statement)
-{
-	CHECK(sqlite3_prepare_v2(lite->base, text, -1, ret_statement, NULL) == SQLITE_OK);
-}
-
 static void *lite_open(const char *folder)
 {
 	struct lite *lite = calloc(1, sizeof(*lite));
-	char path[400];
 
-	snprintf(path, sizeof(path), "%s/base", folder);
-	CHECK(lite && sqlite3_open(path, &lite->base) == SQLITE_OK);
-	lite_do(lite, "pragma journal_mode=wal; pragma synchronous=full; "
-		      "pragma cache_size=-131072; pragma locking_mode=exclusive");
-	lite_do(lite, "create table t (k integer primary key, v integer) without rowid");
-	lite_prepare(lite, "insert into t values (?, ?)", &lite->insert);
-	lite_prepare(lite, "select v from t where k = ?", &lite->get);
-	lite_prepare(lite, "select k, v from t order by k", &lite->scan);
+	CHECK(lite);
+	lite->base = sql_open(folder, 131072);
+	sql_do(lite->base, "create table t (k integer primary key, v integer) without rowid");
+	lite->insert = sql_prepare(lite->base, "insert into t values (?, ?)");
+	lite->get = sql_prepare(lite->base, "select v from t where k = ?");
+	lite->scan = sql_prepare(lite->base, "select k, v from t order by k");
 	return lite;
 }
 
@@ -192,7 +167,7 @@ static void lite_insert(void *engine, uint64_t first, uint64_t count, bool risin
 {
 	struct lite *lite = engine;
 
-	lite_do(lite, "begin");
+	sql_do(lite->base, "begin");
 	for (uint64_t i = 0; i < count; i++) {
 		/* Its keys are signed: below 0 for those with the highest bit, which rise too. */
 		sqlite3_bind_int64(lite->insert, 1, (sqlite3_int64)key_of(first + i, rising));
@@ -200,14 +175,14 @@ static void lite_insert(void *engine, uint64_t first, uint64_t count, bool risin
 		CHECK(sqlite3_step(lite->insert) == SQLITE_DONE);
 		sqlite3_reset(lite->insert);
 	}
-	lite_do(lite, "commit");
+	sql_do(lite->base, "commit");
 }
 
 static void lite_checkpoint(void *engine)
 {
 	struct lite *lite = engine;
 
-	lite_do(lite, "pragma wal_checkpoint(truncate)");
+	sql_do(lite->base, "pragma wal_checkpoint(truncate)");
 }
 
 static uint64_t lite_get(void *engine, uint64_t count)
@@ -215,14 +190,14 @@ static uint64_t lite_get(void *engine, uint64_t count)
 	struct lite *lite = engine;
 	uint64_t sum = 0;
 
-	lite_do(lite, "begin");
+	sql_do(lite->base, "begin");
 	for (uint64_t i = 0; i < count; i++) {
 		sqlite3_bind_int64(lite->get, 1, (sqlite3_int64)key_of(i, false));
 		CHECK(sqlite3_step(lite->get) == SQLITE_ROW);
 		sum += (uint64_t)sqlite3_column_int64(lite->get, 0);
 		sqlite3_reset(lite->get);
 	}
-	lite_do(lite, "commit");
+	sql_do(lite->base, "commit");
 	return sum;
 }
 

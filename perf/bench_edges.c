@@ -18,11 +18,12 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "engine/edge.h"
+#include "perf/lib/paged.h"
 #include "perf/lib/paired.h"
+#include "perf/lib/sql.h"
 #include "perf/store/place.h"
 
 #include <getopt.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,53 +86,36 @@ static uint64_t add_up(uint64_t sum, int64_t node)
 
 /* ---- ours ---- */
 
-struct ours {
-	struct io *io;
-	struct wal *wal;
-	struct pager *pager;
-};
-
 static void *ours_open(const char *folder)
 {
-	const struct pager_options options = {.cache_pages = CACHE_PAGES, .create = true};
 	const struct wal_options wal_options = {
 		.next_lsn = 1, .segment_size = 128 << 20, .buffer_size = 32 << 20};
-	struct ours *ours = calloc(1, sizeof(*ours));
-	char error[PAGE_ERROR_MAX];
+	struct paged *ours = calloc(1, sizeof(*ours));
 
-	CHECK(ours && io_plain_new(folder, true, &ours->io) == 0);
-	CHECK(wal_open(ours->io, &wal_options, &ours->wal) == 0);
-	CHECK(pager_open(ours->io, ours->wal, &options, &ours->pager, error) == 0);
+	CHECK(ours);
+	paged_open(folder, CACHE_PAGES, &wal_options, ours);
 	CHECK(edge_open(ours->pager, 1) == 0);
 	return ours;
 }
 
 static void ours_add(void *engine, uint64_t first, uint64_t count, uint64_t nodes)
 {
-	struct ours *ours = engine;
+	struct paged *ours = engine;
 
 	CHECK(pager_begin(ours->pager) == 0);
 	for (uint64_t i = first; i < first + count; i++)
 		CHECK(edge_add(ours->pager, source_of(i, nodes), target_of(i)) == 0);
-	CHECK(pager_commit(ours->pager, 1) == 0);
-	CHECK(wal_sync(ours->wal) == 0);
+	paged_commit(ours);
 }
 
 static void ours_checkpoint(void *engine)
 {
-	struct ours *ours = engine;
-	struct pager_state state;
-	bool done;
-
-	pager_checkpoint_begin(ours->pager);
-	CHECK(pager_work(ours->pager, UINT32_MAX) == 0);
-	CHECK(pager_checkpoint_poll(ours->pager, &done, &state) == 0 && done);
-	CHECK(wal_release(ours->wal, state.lsn) == 0);
+	paged_checkpoint(engine);
 }
 
 static uint64_t ours_scan(void *engine, int64_t node)
 {
-	struct ours *ours = engine;
+	struct paged *ours = engine;
 	int64_t found[PIECE];
 	uint32_t position = 0;
 	uint64_t sum = 0;
@@ -148,7 +132,7 @@ static uint64_t ours_scan(void *engine, int64_t node)
 
 static uint64_t ours_degree(void *engine, int64_t node)
 {
-	struct ours *ours = engine;
+	struct paged *ours = engine;
 	uint32_t degree;
 
 	CHECK(edge_degree(ours->pager, node, /* incoming= */ false, &degree) == 0);
@@ -157,11 +141,9 @@ static uint64_t ours_degree(void *engine, int64_t node)
 
 static void ours_close(void *engine)
 {
-	struct ours *ours = engine;
+	struct paged *ours = engine;
 
-	pager_close(ours->pager);
-	wal_close(ours->wal);
-	io_free(ours->io);
+	paged_close(ours);
 	free(ours);
 }
 
@@ -172,31 +154,18 @@ struct lite {
 	sqlite3_stmt *add, *scan, *degree;
 };
 
-static void lite_do(struct lite *lite, const char *text)
-{
-	CHECK(sqlite3_exec(lite->base, text, NULL, NULL, NULL) == SQLITE_OK);
-}
-
-static void lite_prepare(struct lite *lite, const char *text, sqlite3_stmt **ret_statement)
-{
-	CHECK(sqlite3_prepare_v2(lite->base, text, -1, ret_statement, NULL) == SQLITE_OK);
-}
-
 static void *lite_open(const char *folder)
 {
 	struct lite *lite = calloc(1, sizeof(*lite));
-	char path[400];
 
-	snprintf(path, sizeof(path), "%s/base", folder);
-	CHECK(lite && sqlite3_open(path, &lite->base) == SQLITE_OK);
-	lite_do(lite, "pragma journal_mode=wal; pragma synchronous=full; "
-		      "pragma cache_size=-262144; pragma locking_mode=exclusive");
-	lite_do(lite, "create table edge (src integer, seq integer, dst integer, "
-		      "primary key (src, seq)) without rowid");
-	lite_do(lite, "create unique index incoming on edge (dst, src)");
-	lite_prepare(lite, "insert into edge values (?, ?, ?)", &lite->add);
-	lite_prepare(lite, "select dst from edge where src = ? order by seq", &lite->scan);
-	lite_prepare(lite, "select count(*) from edge where src = ?", &lite->degree);
+	CHECK(lite);
+	lite->base = sql_open(folder, 262144);
+	sql_do(lite->base, "create table edge (src integer, seq integer, dst integer, "
+			   "primary key (src, seq)) without rowid");
+	sql_do(lite->base, "create unique index incoming on edge (dst, src)");
+	lite->add = sql_prepare(lite->base, "insert into edge values (?, ?, ?)");
+	lite->scan = sql_prepare(lite->base, "select dst from edge where src = ? order by seq");
+	lite->degree = sql_prepare(lite->base, "select count(*) from edge where src = ?");
 	return lite;
 }
 
@@ -204,7 +173,7 @@ static void lite_add(void *engine, uint64_t first, uint64_t count, uint64_t node
 {
 	struct lite *lite = engine;
 
-	lite_do(lite, "begin");
+	sql_do(lite->base, "begin");
 	for (uint64_t i = first; i < first + count; i++) {
 		sqlite3_bind_int64(lite->add, 1, source_of(i, nodes));
 		/* It rises, as a sequence would. */
@@ -213,14 +182,14 @@ static void lite_add(void *engine, uint64_t first, uint64_t count, uint64_t node
 		CHECK(sqlite3_step(lite->add) == SQLITE_DONE);
 		sqlite3_reset(lite->add);
 	}
-	lite_do(lite, "commit");
+	sql_do(lite->base, "commit");
 }
 
 static void lite_checkpoint(void *engine)
 {
 	struct lite *lite = engine;
 
-	lite_do(lite, "pragma wal_checkpoint(truncate)");
+	sql_do(lite->base, "pragma wal_checkpoint(truncate)");
 }
 
 static uint64_t lite_scan(void *engine, int64_t node)

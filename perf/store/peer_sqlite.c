@@ -2,10 +2,10 @@
 
 /* SQLite with its write-ahead log and synchronous = FULL: a commit returns when it is synced. */
 
+#include "perf/lib/sql.h"
 #include "perf/store/peer.h"
 
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,23 +21,6 @@ struct session {
 	sqlite3_stmt *scan;
 };
 
-static void run(sqlite3 *handle, const char *sql)
-{
-	char *error = NULL;
-
-	if (sqlite3_exec(handle, sql, NULL, NULL, &error) != SQLITE_OK)
-		peer_die("sqlite", error);
-}
-
-static sqlite3_stmt *prepare(sqlite3 *handle, const char *sql)
-{
-	sqlite3_stmt *statement;
-
-	if (sqlite3_prepare_v2(handle, sql, -1, &statement, NULL) != SQLITE_OK)
-		peer_die("sqlite", sqlite3_errmsg(handle));
-	return statement;
-}
-
 static sqlite3 *connect_to(const char *path)
 {
 	sqlite3 *handle;
@@ -45,8 +28,8 @@ static sqlite3 *connect_to(const char *path)
 	if (sqlite3_open(path, &handle) != SQLITE_OK)
 		peer_die("sqlite", sqlite3_errmsg(handle));
 	sqlite3_busy_timeout(handle, 60000);
-	run(handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = "
-		    "-65536; PRAGMA mmap_size = 1073741824;");
+	sql_do(handle, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = "
+		       "-65536; PRAGMA mmap_size = 1073741824;");
 	return handle;
 }
 
@@ -58,7 +41,7 @@ static void *sqlite_open(const char *folder)
 
 	snprintf(database->path, sizeof(database->path), "%s/db", folder);
 	sqlite3 *handle = connect_to(database->path);
-	run(handle, "CREATE TABLE IF NOT EXISTS kv (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID;");
+	sql_do(handle, "CREATE TABLE IF NOT EXISTS kv (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID;");
 	sqlite3_close(handle);
 	return database;
 }
@@ -71,10 +54,10 @@ static void *sqlite_session_new(void *context)
 		peer_die("sqlite", "no memory");
 
 	session->handle = connect_to(database->path);
-	session->put = prepare(session->handle, "INSERT OR REPLACE INTO kv VALUES (?1, ?2)");
-	session->get = prepare(session->handle, "SELECT v FROM kv WHERE k = ?1");
-	session->scan =
-		prepare(session->handle, "SELECT k, v FROM kv WHERE k >= ?1 ORDER BY k LIMIT ?2");
+	session->put = sql_prepare(session->handle, "INSERT OR REPLACE INTO kv VALUES (?1, ?2)");
+	session->get = sql_prepare(session->handle, "SELECT v FROM kv WHERE k = ?1");
+	session->scan = sql_prepare(session->handle,
+				    "SELECT k, v FROM kv WHERE k >= ?1 ORDER BY k LIMIT ?2");
 	return session;
 }
 
@@ -111,13 +94,13 @@ static void sqlite_load(void *context, peer_next_fn next, void *next_context, ui
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (i % 1000 == 0)
-			run(session->handle, "BEGIN");
+			sql_do(session->handle, "BEGIN");
 		next(next_context, i, key, value);
 		sqlite_put(session, key, value, value_size);
 		if (i % 1000 == 999 || i + 1 == count)
-			run(session->handle, "COMMIT");
+			sql_do(session->handle, "COMMIT");
 	}
-	run(session->handle, "PRAGMA wal_checkpoint(TRUNCATE)");
+	sql_do(session->handle, "PRAGMA wal_checkpoint(TRUNCATE)");
 	free(value);
 }
 
