@@ -41,16 +41,9 @@ static void next_change(void *context, uint32_t writer, uint8_t key[PEER_KEY_SIZ
 }
 
 static const struct peer_ops *const peers[] = {
-	&peer_tern,    &peer_raw,
-#ifdef PEER_SQLITE
-	&peer_sqlite,
-#endif
-#ifdef PEER_LMDB
-	&peer_lmdb,
-#endif
-#ifdef PEER_ROCKSDB
-	&peer_rocksdb,
-#endif
+	&peer_tern,
+	&peer_raw,
+#include "perf/store/others.def"
 };
 
 #define PEER_COUNT (sizeof(peers) / sizeof(peers[0]))

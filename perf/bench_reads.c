@@ -44,15 +44,7 @@ static void next_change(void *context, uint32_t number, uint8_t key[PEER_KEY_SIZ
 
 static const struct peer_ops *const peers[] = {
 	&peer_tern,
-#ifdef PEER_SQLITE
-	&peer_sqlite,
-#endif
-#ifdef PEER_LMDB
-	&peer_lmdb,
-#endif
-#ifdef PEER_ROCKSDB
-	&peer_rocksdb,
-#endif
+#include "perf/store/others.def"
 };
 
 #define PEER_COUNT (sizeof(peers) / sizeof(peers[0]))
