@@ -266,7 +266,7 @@ int blob_get(struct blob *blob, const struct blob_place *place, struct entry_byt
 	result = read_frame(blob, place->offset, pin, &frame);
 	if (result)
 		return result;
-	if (frame.key.size != key.size || memcmp(frame.key.bytes, key.bytes, key.size) != 0)
+	if (!key_equal(frame.key, key))
 		return corrupt(blob, place->offset, "a frame of another key");
 	*ret_value = frame.value;
 	return 0;

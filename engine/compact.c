@@ -80,8 +80,9 @@ static int begin_key(struct compact *compact, const struct entry *entry)
 
 static bool is_same_key(const struct compact *compact, const struct entry *entry)
 {
-	return compact->has_key && entry->key.size == compact->key_size &&
-	       memcmp(entry->key.bytes, compact->key, compact->key_size) == 0;
+	const struct entry_bytes key = {.bytes = compact->key, .size = compact->key_size};
+
+	return compact->has_key && key_equal(entry->key, key);
 }
 
 static int end_key(struct compact *compact)

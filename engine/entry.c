@@ -2,9 +2,7 @@
 
 #include "engine/entry.h"
 
-#include <string.h>
-
-static int bytes_compare(struct entry_bytes a, struct entry_bytes b)
+int key_compare(struct entry_bytes a, struct entry_bytes b)
 {
 	uint32_t size = a.size < b.size ? a.size : b.size;
 	int order = size > 0 ? memcmp(a.bytes, b.bytes, size) : 0;
@@ -15,7 +13,7 @@ static int bytes_compare(struct entry_bytes a, struct entry_bytes b)
 
 int entry_compare(const struct entry *a, const struct entry *b)
 {
-	int order = bytes_compare(a->key, b->key);
+	int order = key_compare(a->key, b->key);
 	if (order != 0)
 		return order;
 	return (a->seqno < b->seqno) - (a->seqno > b->seqno);

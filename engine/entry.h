@@ -7,7 +7,9 @@
  * Threads: any.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes of a key. */
 #define ENTRY_KEY_MAX 4096
@@ -39,5 +41,13 @@ struct entry {
 	uint8_t type; /* the application's value_type; a merge's operator */
 };
 
-/* Order of entries: negative, 0 or positive. */
+/* Order of keys: negative, 0 or positive. */
+int key_compare(struct entry_bytes a, struct entry_bytes b);
+
+static inline bool key_equal(struct entry_bytes a, struct entry_bytes b)
+{
+	return a.size == b.size && (a.size == 0 || memcmp(a.bytes, b.bytes, a.size) == 0);
+}
+
+/* Order of entries: by key, the youngest first. */
 int entry_compare(const struct entry *a, const struct entry *b);

@@ -240,17 +240,8 @@ static void leave_pieces(struct feed_window *window)
 
 static bool touches(const struct entry *left, const struct entry *right)
 {
-	const struct entry end = {.key = left->value}, start = {.key = right->key};
-
 	return !is_point(left) && !is_point(right) && left->seqno == right->seqno &&
-	       entry_compare(&start, &end) <= 0;
-}
-
-static bool ends_before(const struct entry *left, const struct entry *right)
-{
-	const struct entry left_end = {.key = left->value}, right_end = {.key = right->value};
-
-	return entry_compare(&left_end, &right_end) < 0;
+	       key_compare(right->key, left->value) <= 0;
 }
 
 static void join_pieces(struct feed_window *window)
@@ -263,7 +254,7 @@ static void join_pieces(struct feed_window *window)
 
 		if (!last || !touches(last, entry))
 			window->entries[count++] = *entry;
-		else if (ends_before(last, entry))
+		else if (key_compare(last->value, entry->value) < 0)
 			last->value = entry->value;
 	}
 	window->count = count;

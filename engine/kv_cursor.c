@@ -152,8 +152,7 @@ static int failed(struct kv_cursor *cursor, int result)
 
 static bool is_at_key(const struct kv_cursor *cursor, const struct entry *entry)
 {
-	return entry && entry->key.size == cursor->key_size &&
-	       memcmp(entry->key.bytes, cursor->key, cursor->key_size) == 0;
+	return entry && key_equal(entry->key, key_of(cursor));
 }
 
 /* The value that operands and the base on top of the merge (NULL: none) make. */

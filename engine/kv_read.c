@@ -10,7 +10,6 @@
 #include "base/check.h"
 
 #include <errno.h>
-#include <string.h>
 
 enum { GOES_ON = 1000 }; /* internal: no base so far */
 
@@ -134,17 +133,12 @@ static int take(struct search *search, const struct entry *entry)
 	}
 }
 
-static bool is_key(const struct search *search, const struct entry *entry)
-{
-	return entry->key.size == search->key.size &&
-	       memcmp(entry->key.bytes, search->key.bytes, search->key.size) == 0;
-}
-
 static int search_memtable(struct search *search, const struct memtable *memtable)
 {
 	const struct memtable_node *node = memtable_seek(memtable, search->key, search->seqno);
 
-	for (; node && is_key(search, memtable_entry(node)); node = memtable_next(node)) {
+	for (; node && key_equal(memtable_entry(node)->key, search->key);
+	     node = memtable_next(node)) {
 		int result = take(search, memtable_entry(node));
 
 		if (result != GOES_ON)

@@ -94,10 +94,9 @@ struct members {
 
 static int by_bytes(const void *a, const void *b)
 {
-	const struct entry left = {.key = *(const struct entry_bytes *)a};
-	const struct entry right = {.key = *(const struct entry_bytes *)b};
+	const struct entry_bytes *left = a, *right = b;
 
-	return entry_compare(&left, &right);
+	return key_compare(*left, *right);
 }
 
 /*
@@ -119,7 +118,7 @@ static int64_t set_read(struct entry_bytes set, struct entry_bytes *ret_members)
 			return -1;
 		member.bytes = set.bytes + at;
 		at += member.size;
-		if (count > 0 && by_bytes(&before, &member) >= 0)
+		if (count > 0 && key_compare(before, member) >= 0)
 			return -1;
 		if (ret_members)
 			ret_members[count] = member;
@@ -151,7 +150,7 @@ static int write_members(const struct members *members, struct merge_out *out)
 	for (uint32_t i = 0; i < members->count && !rc; i++) {
 		const struct entry_bytes *member = &members->at[i];
 
-		if (i > 0 && by_bytes(member - 1, member) == 0)
+		if (i > 0 && key_equal(member[-1], *member))
 			continue;
 		store_le32(head, member->size);
 		rc = merge_out_append(out, head, sizeof(head));

@@ -16,18 +16,11 @@ struct range_node {
 	uint64_t seqno_max;
 };
 
-static int order(struct entry_bytes a, struct entry_bytes b)
-{
-	const struct entry first = {.key = a}, second = {.key = b};
-
-	return entry_compare(&first, &second);
-}
-
 static int node_order(const void *a, const void *b)
 {
 	const struct range_node *first = a, *second = b;
 
-	return order(first->start, second->start);
+	return key_compare(first->start, second->start);
 }
 
 /* Fills in what the root of [from, to) says about all of it. */
@@ -48,7 +41,7 @@ static void augment(struct range_node *nodes, uint32_t from, uint32_t to)
 		if (first >= last)
 			continue;
 		const struct range_node *child = &nodes[first + (last - first) / 2];
-		if (order(child->end_max, root->end_max) > 0)
+		if (key_compare(child->end_max, root->end_max) > 0)
 			root->end_max = child->end_max;
 		root->seqno_max = MAX(root->seqno_max, child->seqno_max);
 	}
@@ -92,7 +85,7 @@ void range_set_deinit(struct range_set *set)
 
 static bool covers(const struct range_node *node, struct entry_bytes key)
 {
-	return order(node->start, key) <= 0 && order(key, node->end) < 0;
+	return key_compare(node->start, key) <= 0 && key_compare(key, node->end) < 0;
 }
 
 /* The best of [from, to) and 'best'. */
@@ -103,10 +96,10 @@ static uint64_t cover_sorted(const struct range_node *nodes, uint32_t from, uint
 		uint32_t middle = from + (to - from) / 2;
 		const struct range_node *root = &nodes[middle];
 
-		if (root->seqno_max <= best || order(root->end_max, key) <= 0)
+		if (root->seqno_max <= best || key_compare(root->end_max, key) <= 0)
 			break;
 		best = cover_sorted(nodes, from, middle, key, seqno, best);
-		if (order(root->start, key) > 0)
+		if (key_compare(root->start, key) > 0)
 			break;
 		if (root->seqno <= seqno && root->seqno > best && covers(root, key))
 			best = root->seqno;

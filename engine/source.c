@@ -5,7 +5,6 @@
 #include "base/check.h"
 
 #include <errno.h>
-#include <string.h>
 
 void source_init_memtable(const struct memtable *memtable, struct source *ret_source)
 {
@@ -103,13 +102,6 @@ static int last_before(struct source *source, uint32_t end)
 	return 0;
 }
 
-static int compare(struct entry_bytes a, struct entry_bytes b)
-{
-	const struct entry first = {.key = a}, second = {.key = b};
-
-	return entry_compare(&first, &second);
-}
-
 /* The first table that ends at or behind the key. */
 static uint32_t table_at(const struct source *source, struct entry_bytes key)
 {
@@ -118,7 +110,7 @@ static uint32_t table_at(const struct source *source, struct entry_bytes key)
 	while (from < to) {
 		uint32_t middle = from + (to - from) / 2;
 
-		if (compare(source->lasts[middle], key) < 0)
+		if (key_compare(source->lasts[middle], key) < 0)
 			from = middle + 1;
 		else
 			to = middle;
@@ -146,7 +138,7 @@ int source_seek(struct source *source, struct entry_bytes key, uint64_t seqno)
 	if (!settle(source, table_cursor_seek(source->cursor, key, seqno), &result))
 		return result;
 	/* The table ends with a range tombstone at the key: entries of the key are in the next. */
-	if (index + 1 >= source->table_count || compare(source->firsts[index + 1], key) > 0)
+	if (index + 1 >= source->table_count || key_compare(source->firsts[index + 1], key) > 0)
 		return first_from(source, index + 1);
 	result = enter(source, index + 1);
 	if (result)

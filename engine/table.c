@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <zstd.h>
 
 int table_corrupt(struct table *table, uint64_t offset, const char *what)
@@ -167,8 +166,7 @@ static int get_in_block(struct table *table, uint32_t index, struct entry_bytes 
 		return TABLE_E_END;
 	if (result)
 		return table_corrupt(table, table->index.slots[index].offset, "no entries");
-	if (cursor.entry.key.size != key.size ||
-	    memcmp(cursor.entry.key.bytes, key.bytes, key.size) != 0)
+	if (!key_equal(cursor.entry.key, key))
 		return TABLE_E_END;
 	*ret_entry = cursor.entry;
 	ret_entry->key = key;

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* A run of blocks as they lie in the file. */
 struct span {
@@ -251,12 +250,6 @@ static int seek(struct table_cursor *cursor, struct entry_bytes key, uint64_t lo
 	return settle(cursor, result);
 }
 
-static bool is_at_key(const struct table_cursor *cursor, struct entry_bytes key)
-{
-	return cursor->entry.key.size == key.size &&
-	       memcmp(cursor->entry.key.bytes, key.bytes, key.size) == 0;
-}
-
 /* When all numbers of the table are above 'seqno', what comes behind it is the next key. */
 int table_cursor_seek(struct table_cursor *cursor, struct entry_bytes key, uint64_t seqno)
 {
@@ -266,7 +259,7 @@ int table_cursor_seek(struct table_cursor *cursor, struct entry_bytes key, uint6
 	if (table_local_seqno(cursor->table, seqno, &local))
 		return seek(cursor, key, local);
 	result = seek(cursor, key, 0);
-	return !result && is_at_key(cursor, key) ? table_cursor_next(cursor) : result;
+	return !result && key_equal(cursor->entry.key, key) ? table_cursor_next(cursor) : result;
 }
 
 int table_cursor_next(struct table_cursor *cursor)

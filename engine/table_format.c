@@ -164,23 +164,16 @@ const char *table_section_name(enum table_section section)
 	return names[section];
 }
 
-static bool is_before(struct entry_bytes a, struct entry_bytes b)
-{
-	const struct entry first = {.key = a}, second = {.key = b};
-
-	return entry_compare(&first, &second) < 0;
-}
-
 void table_summary_add_range(struct table_summary *summary, const struct entry *range)
 {
 	struct entry_bytes first = {summary->key_first, summary->key_first_size};
 	struct entry_bytes last = {summary->key_last, summary->key_last_size};
 
-	if (summary->entries == 0 || is_before(range->key, first)) {
+	if (summary->entries == 0 || key_compare(range->key, first) < 0) {
 		summary->key_first_size = (uint16_t)range->key.size;
 		memcpy(summary->key_first, range->key.bytes, range->key.size);
 	}
-	if (is_before(last, range->value)) {
+	if (key_compare(last, range->value) < 0) {
 		summary->key_last_size = (uint16_t)range->value.size;
 		memcpy(summary->key_last, range->value.bytes, range->value.size);
 	}

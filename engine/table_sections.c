@@ -99,10 +99,9 @@ static uint8_t *copy_bytes(uint8_t *to, struct entry_bytes *bytes)
 
 static bool range_is_good(const struct entry *range, const struct entry *before)
 {
-	const struct entry end = {.key = range->value, .seqno = range->seqno};
-
 	return range->kind == ENTRY_RANGE_TOMBSTONE && range->value.size <= ENTRY_KEY_MAX &&
-	       entry_compare(range, &end) < 0 && (!before || entry_compare(before, range) <= 0);
+	       key_compare(range->key, range->value) < 0 &&
+	       (!before || entry_compare(before, range) <= 0);
 }
 
 /* Counts the entries, and the bytes of their keys and ends. */

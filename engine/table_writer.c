@@ -205,9 +205,7 @@ static int add_to_index(struct table_writer *writer, const struct entry *next, u
 	uint64_t seqno = 0;
 
 	if (next) {
-		const struct entry a = {.key = last}, b = {.key = next->key};
-
-		if (entry_compare(&a, &b) == 0) {
+		if (key_equal(last, next->key)) {
 			seqno = writer->last_seqno;
 		} else {
 			last.size = table_index_separator(last, next->key, separator);
@@ -254,11 +252,10 @@ static bool is_valid(const struct entry *entry)
 
 static int add_range(struct table_writer *writer, const struct entry *entry)
 {
-	const struct entry end = {.key = entry->value, .seqno = entry->seqno};
 	struct entry *range;
 	uint8_t *bytes;
 
-	if (entry->value.size > ENTRY_KEY_MAX || entry_compare(entry, &end) >= 0)
+	if (entry->value.size > ENTRY_KEY_MAX || key_compare(entry->key, entry->value) >= 0)
 		return -EINVAL;
 	bytes = malloc((size_t)entry->key.size + entry->value.size);
 	if (!bytes)
@@ -285,8 +282,7 @@ static int take_key(struct table_writer *writer, const struct entry *entry)
 	if (writer->summary.entries == 0) {
 		writer->summary.key_first_size = (uint16_t)entry->key.size;
 		memcpy(writer->summary.key_first, entry->key.bytes, entry->key.size);
-	} else if (last.size == entry->key.size &&
-		   memcmp(last.bytes, entry->key.bytes, last.size) == 0) {
+	} else if (key_equal(last, entry->key)) {
 		return 0;
 	}
 	hash = grow(&writer->hashes, sizeof(*hash));

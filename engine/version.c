@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int key_compare(struct entry_bytes a, struct entry_bytes b)
-{
-	const struct entry first = {.key = a}, second = {.key = b};
-
-	return entry_compare(&first, &second);
-}
-
 /* The youngest first on level 0, by key on others. */
 static int table_order(const void *a, const void *b)
 {

@@ -111,6 +111,3 @@ bool version_has_below(const struct version *version, unsigned level, struct ent
 
 /* The largest number up to 'seqno' of a range tombstone in tables that covers the key; 0: none. */
 uint64_t version_cover(const struct version *version, struct entry_bytes key, uint64_t seqno);
-
-/* Order of keys: negative, 0 or positive. */
-int key_compare(struct entry_bytes a, struct entry_bytes b);

@@ -77,8 +77,8 @@ static bool is_same(const struct table_summary *summary, const struct ledger_tab
 
 	return summary->crc == info->crc && summary->size == info->size &&
 	       summary->entries == info->entries && summary->seqno_min == info->seqno_min &&
-	       summary->seqno_max == info->seqno_max && key_compare(first, info->first) == 0 &&
-	       key_compare(last, info->last) == 0;
+	       summary->seqno_max == info->seqno_max && key_equal(first, info->first) &&
+	       key_equal(last, info->last);
 }
 
 static int open_reader(struct version_files *files, struct table_file *file, char *error,

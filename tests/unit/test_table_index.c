@@ -14,13 +14,6 @@ static struct entry_bytes text(const char *string)
 	return (struct entry_bytes){(const uint8_t *)string, (uint32_t)strlen(string)};
 }
 
-static int order(struct entry_bytes a, struct entry_bytes b)
-{
-	const struct entry first = {.key = a}, second = {.key = b};
-
-	return entry_compare(&first, &second);
-}
-
 static void separators_are_short_and_between(void **state)
 {
 	static const struct {
@@ -43,11 +36,11 @@ static void separators_are_short_and_between(void **state)
 		uint8_t bytes[ENTRY_KEY_MAX];
 		struct entry_bytes separator = {bytes, 0};
 
-		if (order(last, next) >= 0)
+		if (key_compare(last, next) >= 0)
 			continue;
 		separator.size = table_index_separator(last, next, bytes);
-		assert_true(order(last, separator) <= 0 && order(separator, next) < 0);
-		assert_int_equal(order(separator, text(cases[i].wanted)), 0);
+		assert_true(key_compare(last, separator) <= 0 && key_compare(separator, next) < 0);
+		assert_int_equal(key_compare(separator, text(cases[i].wanted)), 0);
 	}
 }
 
@@ -70,11 +63,11 @@ static void any_separator_is_between(void **state)
 		struct entry_bytes last = random_key(&rand, a), next = random_key(&rand, b);
 		struct entry_bytes separator = {bytes, 0};
 
-		if (order(last, next) >= 0)
+		if (key_compare(last, next) >= 0)
 			continue;
 		separator.size = table_index_separator(last, next, bytes);
 		assert_true(separator.size > 0 && separator.size <= last.size);
-		assert_true(order(last, separator) <= 0 && order(separator, next) < 0);
+		assert_true(key_compare(last, separator) <= 0 && key_compare(separator, next) < 0);
 	}
 }
 
