@@ -8,9 +8,9 @@
  */
 
 #include "engine/store.h"
+#include "tests/lib/folder.h"
 #include "tests/lib/test.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,18 +130,6 @@ static struct memory run_child(child_fn work, const char *folder, uint32_t count
 	return memory;
 }
 
-static void remove_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-
-	assert_non_null(folder);
-	while ((entry = readdir(folder)))
-		unlinkat(dirfd(folder), entry->d_name, 0);
-	closedir(folder);
-	rmdir(path);
-}
-
 static struct memory memory_of(uint32_t log_size)
 {
 	char folder[] = "recover.XXXXXX";
@@ -150,7 +138,7 @@ static struct memory memory_of(uint32_t log_size)
 	assert_non_null(mkdtemp(folder));
 	run_child(write_log, folder, count);
 	struct memory memory = run_child(recover_log, folder, count);
-	remove_folder(folder);
+	folder_remove(folder);
 	print_message("a log of %u bytes: %zu taken, %zu at the peak\n", log_size, memory.taken,
 		      memory.peak);
 	return memory;

@@ -3,8 +3,8 @@
 
 #include "base/check.h"
 #include "base/rand.h"
+#include "tests/lib/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -89,18 +89,6 @@ static bool live_and_die(const struct killed_workload *workload, const char *fol
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
-static void remove_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-
-	CHECK(folder);
-	while ((entry = readdir(folder)))
-		unlinkat(dirfd(folder), entry->d_name, 0);
-	closedir(folder);
-	rmdir(path);
-}
-
 int killed_loop(const struct killed_workload *workload, uint64_t seed)
 {
 	const char *is_long = getenv("TERN_LONG");
@@ -128,6 +116,6 @@ int killed_loop(const struct killed_workload *workload, uint64_t seed)
 		printf("  child %u: %s; its folder is %s\n", round, error, folder);
 		return 1;
 	}
-	remove_folder(folder);
+	folder_remove(folder);
 	return 0;
 }
