@@ -20,8 +20,7 @@
  * file's name, its removal and its renaming are there after io_sync_folder() returned
  * 0, else perhaps. A size that grew is there after io_sync().
  *
- * A sync covers what ended before it began: writes through the same struct io_file, and whatever
- * was written before that was opened.
+ * A sync covers all writes of the file that ended before it began, through whatever struct io_file.
  *
  * After a failed sync nobody knows what is on the disk: the kernel may have dropped
  * the pages, and a second sync would then say 0. So no caller tries a sync again: it

@@ -138,8 +138,6 @@ static int plain_open(struct io *io, const char *name, unsigned flags, struct io
 		return error == -ENOENT ? IO_E_ABSENT : error == -EEXIST ? IO_E_EXISTS : error;
 	}
 	file->direct = (flags & IO_DIRECT) && set_direct(file->fd, true);
-	atomic_init(&file->changed, 1);
-	atomic_init(&file->covered, 0);
 	*ret_file = &file->file;
 	return 0;
 }
@@ -173,8 +171,11 @@ static int plain_read(struct io_file *file, uint64_t offset, void *bytes, size_t
 	return 0;
 }
 
-static int write_all(int fd, uint64_t offset, const uint8_t *from, size_t size)
+static int plain_write(struct io_file *file, uint64_t offset, const void *bytes, size_t size)
 {
+	const uint8_t *from = bytes;
+	int fd = plain_file(file)->fd;
+
 	while (size > 0) {
 		ssize_t count = pwrite(fd, from, size, (off_t)offset);
 
@@ -191,22 +192,9 @@ static int write_all(int fd, uint64_t offset, const uint8_t *from, size_t size)
 	return 0;
 }
 
-static int plain_write(struct io_file *file, uint64_t offset, const void *bytes, size_t size)
-{
-	int error = write_all(plain_file(file)->fd, offset, bytes, size);
-
-	io_plain_change(plain_file(file));
-	return error;
-}
-
 static int plain_sync(struct io_file *file)
 {
-	uint64_t changed = io_plain_changed(plain_file(file));
-	int error = result_of(fdatasync(plain_file(file)->fd));
-
-	if (!error)
-		io_plain_cover(plain_file(file), changed);
-	return error;
+	return result_of(fdatasync(plain_file(file)->fd));
 }
 
 static int plain_size(struct io_file *file, uint64_t *ret_size)
@@ -221,10 +209,7 @@ static int plain_size(struct io_file *file, uint64_t *ret_size)
 
 static int plain_truncate(struct io_file *file, uint64_t size)
 {
-	int error = result_of(ftruncate(plain_file(file)->fd, (off_t)size));
-
-	io_plain_change(plain_file(file));
-	return error;
+	return result_of(ftruncate(plain_file(file)->fd, (off_t)size));
 }
 
 /* libc's way for file systems that can't allocate writes single bytes, which direct I/O refuses. */
@@ -246,7 +231,6 @@ static int plain_allocate(struct io_file *file, uint64_t size)
 
 	if (error == -EOPNOTSUPP)
 		error = allocate_by_writing(plain_file(file), size);
-	io_plain_change(plain_file(file));
 	return error;
 }
 

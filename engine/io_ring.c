@@ -44,7 +44,6 @@ struct ring_slot {
 	struct io_op *op;
 	uint32_t done;     /* bytes */
 	uint32_t requests; /* under way */
-	uint64_t changed;  /* of the file, when the sync was asked for */
 	uint32_t retries;  /* in a row */
 	int32_t moved;     /* what the read or write said */
 	int32_t synced;    /* what the sync said */
@@ -229,10 +228,7 @@ static void ring_queue_submit(struct io_queue *queue, struct io_op *op)
 
 	CHECK(ring->free_count > 0);
 	slot = &ring->slots[ring->free_slots[--ring->free_count]];
-	*slot = (struct ring_slot){
-		.op = op,
-		.changed = io_plain_changed(file_of(op)),
-	};
+	*slot = (struct ring_slot){.op = op};
 	ask(ring, slot);
 	send_requests(ring);
 }
@@ -262,17 +258,6 @@ static int take_move(struct ring_slot *slot)
 	return 0;
 }
 
-/* A write that was synced with it leaves nothing behind; one that failed may have. */
-static void count_change(const struct ring_slot *slot)
-{
-	const struct io_op *op = slot->op;
-
-	if (op->kind == IO_WRITE || (op->kind == IO_WRITE_SYNC && op->result != 0))
-		io_plain_change(file_of(op));
-	else if (has_sync(op) && op->result == 0)
-		io_plain_cover(file_of(op), slot->changed);
-}
-
 /* All requests of the slot came back. Returns whether the operation ended. */
 static bool take(struct ring_queue *queue, struct ring_slot *slot)
 {
@@ -286,7 +271,6 @@ static bool take(struct ring_queue *queue, struct ring_slot *slot)
 	if (result == 0 && has_sync(op))
 		result = slot->synced;
 	op->result = result;
-	count_change(slot);
 	queue->free_slots[queue->free_count++] = (uint16_t)(slot - queue->slots);
 	return true;
 }

@@ -84,8 +84,8 @@ static void check_written(struct rig *rig)
 }
 
 /*
- * Short at first, and whole when it is gone on with: the limit is lifted between. After a sync the
- * file has nothing else to be synced, so that IO_WRITE_SYNC is one request.
+ * Short at first, and whole when it is gone on with: the limit is lifted between. A sync before
+ * makes no difference, though nothing else of the file waits for one then.
  */
 static void goes_on(unsigned flags, enum io_kind kind, bool after_sync)
 {
