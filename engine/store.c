@@ -146,7 +146,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 {
 	uint64_t flushed = kv_flushed(store->kv);
 	struct recover_options options = {
-		.from = flushed + 1 < store->checkpoint_lsn ? flushed + 1 : store->checkpoint_lsn,
+		.from = MIN(flushed + 1, store->checkpoint_lsn),
 		.pages_from = store->checkpoint_lsn,
 		.store = load_le32(ledger_store(store->ledger)),
 		.known = MAX(flushed, store->checkpoint_lsn - 1),
@@ -206,9 +206,6 @@ static int continue_log(struct store *store, const struct recover_result *recove
 	}
 	kv_set_durable(store->kv, store->committed);
 	kv_set_visible(store->kv, store->committed);
-	r = 0;
-	if (r != 0)
-		return r;
 	r = edge_open(store->pager, store_clock(store));
 	if (r == EDGE_E_CORRUPT) {
 		snprintf(error, error_size, "%s", pager_error(store->pager));
@@ -306,7 +303,7 @@ void store_note_durable(struct store *store)
 	uint64_t durable = wal_position(store->wal).durable;
 
 	kv_set_durable(store->kv, durable);
-	kv_set_visible(store->kv, durable > store->acknowledged ? durable : store->acknowledged);
+	kv_set_visible(store->kv, MAX(durable, store->acknowledged));
 }
 
 bool store_is_done(const struct store *store, uint64_t lsn)
@@ -326,6 +323,13 @@ static bool flush_is_due(struct store *store, uint64_t now_ns)
 	return now_ns >= store->flush_ns;
 }
 
+static void forget_flush(struct store *store)
+{
+	store->flush_wanted = false;
+	store->flush_later = false;
+	store->flush_ns = 0;
+}
+
 /* What stopped the store; a log that waits for room isn't stopped. */
 static bool is_stopped(const struct store *store)
 {
@@ -337,9 +341,7 @@ static bool is_stopped(const struct store *store)
 int store_poll(struct store *store, uint64_t now_ns)
 {
 	if (flush_is_due(store, now_ns) || wal_failed(store->wal) == -ENOSPC) {
-		store->flush_wanted = false;
-		store->flush_later = false;
-		store->flush_ns = 0;
+		forget_flush(store);
 		wal_flush(store->wal, /* sync= */ true);
 	}
 	if (wal_poll(store->wal))
@@ -354,11 +356,8 @@ int store_sync(struct store *store)
 
 	int r = wal_sync(store->wal);
 	store_note_durable(store);
-	if (r == 0) {
-		store->flush_wanted = false;
-		store->flush_later = false;
-		store->flush_ns = 0;
-	}
+	if (r == 0)
+		forget_flush(store);
 	return r < 0 && is_stopped(store) ? STORE_E_STOPPED : r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "base/clock.h"
+#include "base/defs.h"
 #include "engine/store_internal.h"
 #include "engine/wal_format.h"
 
@@ -116,12 +117,10 @@ static int write_slice(struct store *store)
 static int let_go(struct store *store)
 {
 	struct checkpoint *checkpoint = &store->checkpoint;
-	uint64_t flushed = checkpoint->flushed + 1;
 
 	store->checkpoint_lsn = checkpoint->pages.state.lsn;
 	step_to(store, CHECKPOINT_NONE);
-	return wal_release(store->wal,
-			   flushed < store->checkpoint_lsn ? flushed : store->checkpoint_lsn);
+	return wal_release(store->wal, MIN(checkpoint->flushed + 1, store->checkpoint_lsn));
 }
 
 static int checkpoint_slice(struct store *store)

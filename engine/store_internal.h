@@ -50,14 +50,13 @@ struct store {
 	struct checkpoint checkpoint;
 	bool paged; /* the staged transaction changes pages */
 	bool checkpoint_asked;
-	bool flush_wanted;      /* something waits for a sync */
-	bool flush_later;       /* something may wait until flush_ns */
-	uint64_t flush_ns;      /* 0: not set yet */
-	uint64_t later_ns;      /* how long it may wait */
-	uint64_t tx;            /* of the last transaction */
-	uint64_t committed;     /* LSN of the last commit */
-	uint64_t acknowledged;  /* of the last one that need not be durable for that */
-	uint64_t sync_failures; /* LSN durable when the log failed */
+	bool flush_wanted;     /* something waits for a sync */
+	bool flush_later;      /* something may wait until flush_ns */
+	uint64_t flush_ns;     /* 0: not set yet */
+	uint64_t later_ns;     /* how long it may wait */
+	uint64_t tx;           /* of the last transaction */
+	uint64_t committed;    /* LSN of the last commit */
+	uint64_t acknowledged; /* of the last one that need not be durable for that */
 	uint64_t commits;
 	uint64_t history_at;     /* Unix seconds: when history's floor was looked at last */
 	uint64_t checkpoint_lsn; /* recovery would begin there */
