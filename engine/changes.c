@@ -30,41 +30,24 @@ void changes_deinit(struct changes *changes)
 	*changes = (struct changes){0};
 }
 
-/* The byte strings of a record, by type; the count of them. */
-static unsigned strings_of(struct record *record, struct record_bytes *strings[3])
+/* The byte strings of a record; the count of them. */
+static unsigned strings_of(struct record *record, struct record_bytes *strings[RECORD_FIELD_MAX])
 {
-	switch (record->type) {
-	case RECORD_PAGE_WRITE:
-		strings[0] = &record->page.data;
-		return 1;
-	case RECORD_CHECKPOINT:
-		strings[0] = &record->checkpoint.snapshot;
-		return 1;
-	case RECORD_KV_SET:
-	case RECORD_KV_DELETE:
-	case RECORD_KV_TOMBSTONE:
-	case RECORD_KV_MERGE:
-	case RECORD_KV_RANGE_DELETE:
-	case RECORD_KV_WEAK_DELETE:
-		strings[0] = &record->kv.key;
-		strings[1] = &record->kv.end;
-		strings[2] = &record->kv.value;
-		return 3;
-	case RECORD_VECTOR_SET:
-	case RECORD_VECTOR_DELETE:
-		strings[0] = &record->vector.collection;
-		strings[1] = &record->vector.vector;
-		strings[2] = &record->vector.payload;
-		return 3;
-	default:
-		return 0;
-	}
+	const struct record_field *fields;
+	unsigned field_count = record_fields(record->type, &fields), count = 0;
+
+	for (unsigned i = 0; i < field_count; i++)
+		if (fields[i].kind == RECORD_FIELD_BYTES ||
+		    fields[i].kind == RECORD_FIELD_BYTES_OPTIONAL)
+			strings[count++] =
+				(struct record_bytes *)((char *)record + fields[i].offset);
+	return count;
 }
 
 int changes_add(struct changes *changes, const struct record *record)
 {
 	struct record copy = *record;
-	struct record_bytes *strings[3];
+	struct record_bytes *strings[RECORD_FIELD_MAX];
 	unsigned count = strings_of(&copy, strings);
 	uint64_t size = 0;
 	uint32_t used = changes->used;
@@ -91,7 +74,7 @@ int changes_add(struct changes *changes, const struct record *record)
 void changes_drop_last(struct changes *changes)
 {
 	struct record *last = &changes->records[--changes->count];
-	struct record_bytes *strings[3];
+	struct record_bytes *strings[RECORD_FIELD_MAX];
 	unsigned count = strings_of(last, strings);
 
 	for (unsigned i = 0; i < count; i++)
