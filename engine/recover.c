@@ -4,11 +4,11 @@
 
 #include "engine/changes.h"
 #include "engine/edge.h"
+#include "engine/wal_folder.h"
 #include "engine/wal_reader.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Bytes that a slice of the key space's job may read. */
 #define JOB_SLICE (UINT64_C(64) << 20)
@@ -155,7 +155,7 @@ static int sync_segment(void *context, const char *name)
 	struct recover *recover = context;
 	struct io_file *file;
 
-	if (strncmp(name, "wal-", 4) != 0)
+	if (wal_folder_number(name) == 0)
 		return 0;
 	int r = io_open(recover->io, name, 0, &file);
 	if (r != 0)

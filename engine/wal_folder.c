@@ -31,8 +31,7 @@ void wal_folder_name(uint32_t number, char name[IO_NAME_MAX + 1])
 	snprintf(name, IO_NAME_MAX + 1, PREFIX "%08" PRIx32, number);
 }
 
-/* 0: not a segment's name. */
-static uint32_t number_of(const char *name)
+uint32_t wal_folder_number(const char *name)
 {
 	char canonical[IO_NAME_MAX + 1];
 	uint32_t number;
@@ -62,7 +61,7 @@ static int grow(struct listing *listing)
 static int take_name(void *context, const char *name)
 {
 	struct listing *listing = context;
-	uint32_t number = number_of(name);
+	uint32_t number = wal_folder_number(name);
 
 	if (number == 0)
 		return 0;

@@ -33,6 +33,9 @@ struct wal_file {
 
 void wal_folder_name(uint32_t number, char name[IO_NAME_MAX + 1]);
 
+/* The number in a segment's name; 0: it is no segment's. */
+uint32_t wal_folder_number(const char *name);
+
 /*
  * All segment files by rising number. '*ret_files' is the caller's to free().
  *
