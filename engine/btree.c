@@ -143,24 +143,3 @@ int btree_height(const struct btree *tree, uint32_t *ret_height)
 	pager_put(tree->pager, &page);
 	return 0;
 }
-
-static int destroy_page(const struct btree *tree, uint64_t number, unsigned level)
-{
-	struct page page;
-	int result = get_checked(tree->pager, number, level, number == tree->root, &page);
-
-	if (result)
-		return result;
-	for (unsigned i = 0; level > 0 && i < page_count(page.bytes) && result == 0; i++)
-		result = destroy_page(tree, entry_value(page.bytes, i), level - 1);
-	pager_put(tree->pager, &page);
-	return result ? result : pager_release(tree->pager, number);
-}
-
-int btree_destroy(const struct btree *tree)
-{
-	uint32_t height;
-	int result = btree_height(tree, &height);
-
-	return result ? result : destroy_page(tree, tree->root, height - 1);
-}

@@ -89,9 +89,5 @@ int btree_delete(const struct btree *tree, uint64_t key);
  */
 int btree_load(const struct btree *tree, const struct btree_entry *entries, size_t count);
 
-/* Gives all pages of the tree back, the root too: PAGER_WRITE_MAX of them at most. Returns as
- * pager_release(). */
-int btree_destroy(const struct btree *tree);
-
 /* For pager_redo(). */
 int btree_redo_split(struct pager *pager, const struct record *record);

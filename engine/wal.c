@@ -153,11 +153,6 @@ int wal_rollback(struct wal *wal, uint64_t timestamp)
 	return 0;
 }
 
-bool wal_in_transaction(const struct wal *wal)
-{
-	return wal->in_tx;
-}
-
 bool wal_has_room(const struct wal *wal, uint64_t bytes, uint32_t count)
 {
 	uint64_t frames = (uint64_t)count * WAL_FRAME_HEAD;

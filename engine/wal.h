@@ -109,7 +109,6 @@ int wal_append(struct wal *wal, struct record *record);
 int wal_begin(struct wal *wal, uint64_t tx, uint64_t timestamp);
 int wal_commit(struct wal *wal, uint64_t timestamp, uint64_t *ret_lsn);
 int wal_rollback(struct wal *wal, uint64_t timestamp);
-bool wal_in_transaction(const struct wal *wal);
 
 /* Room for records of that many bytes in all (frames not counted; Begin and Commit are records too,
  * of WAL_RECORD_SIZE_MIN bytes): then 'count' appends don't say WAL_E_BUSY or WAL_E_SIZE. */

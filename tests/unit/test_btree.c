@@ -443,23 +443,6 @@ static void too_large_a_transaction_is_said_and_rolled_back(void **state)
 	pages_deinit(&fixture.pages);
 }
 
-static void a_destroyed_tree_gives_all_its_pages_back(void **state)
-{
-	struct fixture fixture;
-
-	open_tree(&fixture, 0);
-	insert_row(&fixture, 1, 1, MANY);
-	begin(&fixture);
-	assert_int_equal(btree_destroy(&fixture.tree), 0);
-	pages_commit(&fixture.pages);
-	assert_int_equal(pager_state(fixture.pages.pager)->free_count,
-			 pager_state(fixture.pages.pager)->page_count);
-	pages_check(&fixture.pages, 0, 0);
-	recover(&fixture);
-	pages_check(&fixture.pages, 0, 0);
-	pages_deinit(&fixture.pages);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,7 +461,6 @@ int main(void)
 		cmocka_unit_test(a_load_fills_pages_and_goes_on_in_pieces),
 		cmocka_unit_test(a_load_takes_only_rising_keys_above_what_is_there),
 		cmocka_unit_test(too_large_a_transaction_is_said_and_rolled_back),
-		cmocka_unit_test(a_destroyed_tree_gives_all_its_pages_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
