@@ -252,9 +252,3 @@ void kv_poll(struct kv *kv)
 {
 	(void)block_cache_poll(kv->files.cache);
 }
-
-bool kv_is_expired(const struct kv *kv, const struct entry *entry)
-{
-	return entry->expires != 0 &&
-	       entry->expires <= kv->options.clock(kv->options.clock_context);
-}

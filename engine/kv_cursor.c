@@ -155,30 +155,10 @@ static bool is_at_key(const struct kv_cursor *cursor, const struct entry *entry)
 	return entry && key_equal(entry->key, key_of(cursor));
 }
 
-/* The value that operands and the base on top of the merge (NULL: none) make. */
-static int end_with(struct kv_cursor *cursor, const struct entry *found)
+static int conclude(struct kv_cursor *cursor, const struct entry *found)
 {
-	struct kv_reader *reader = &cursor->reader;
-	struct entry base = {0};
-
-	if (found && !kv_is_expired(cursor->view->kv, found)) {
-		base = *found;
-		if (base.kind == ENTRY_BLOB) {
-			int result = kv_blob(cursor->view, found, cursor->flags, &reader->blob_pin,
-					     &base.value);
-
-			if (result)
-				return result;
-			base.kind = ENTRY_VALUE;
-		}
-	}
-	if (reader->fold.count > 0)
-		return kv_fold(reader, base.kind ? &base : NULL, key_of(cursor), &cursor->entry);
-	if (!base.kind)
-		return KV_E_ABSENT;
-	cursor->entry = base;
-	cursor->entry.key = key_of(cursor);
-	return 0;
+	return kv_conclude(cursor->view, &cursor->reader, key_of(cursor), cursor->flags, found,
+			   &cursor->entry);
 }
 
 /* The state of 'key', whose first version is on top. The merge ends behind what was looked at. */
@@ -196,7 +176,7 @@ static int gather(struct kv_cursor *cursor)
 			if (entry->seqno < cover)
 				break;
 			if (entry->kind != ENTRY_MERGE)
-				return end_with(cursor, is_value ? entry : NULL);
+				return conclude(cursor, is_value ? entry : NULL);
 			int error = fold_add(&cursor->reader.fold, entry);
 			if (error)
 				return error;
@@ -205,7 +185,7 @@ static int gather(struct kv_cursor *cursor)
 		if (result)
 			return failed(cursor, result);
 	}
-	return end_with(cursor, NULL);
+	return conclude(cursor, NULL);
 }
 
 /* Puts the merge behind 'key', or at it if it isn't dealt with. */

@@ -136,16 +136,10 @@ void kv_reader_deinit(struct kv_reader *reader);
 /* The largest number up to 'seqno' of a range tombstone that covers the key; 0: none. */
 uint64_t kv_cover(const struct kv_view *view, struct entry_bytes key, uint64_t seqno);
 
-/* Folds what the reader gathered into 'base' (NULL: none). Returns 0, KV_E_OPERATOR or -ENOMEM. */
-int kv_fold(struct kv_reader *reader, const struct entry *base, struct entry_bytes key,
-	    struct entry *ret_entry);
-
-/* The value of an entry that lies in a blob file. Returns 0, KV_E_WAIT, KV_E_CORRUPT or a negative
- * errno. */
-int kv_blob(struct kv_view *view, const struct entry *entry, unsigned flags, struct table_pin *pin,
-	    struct entry_bytes *ret_value);
-
-bool kv_is_expired(const struct kv *kv, const struct entry *entry);
+/* The value that the operands which the reader gathered make with the base that was found (NULL:
+ * none). Borrows and returns as kv_resolve(). */
+int kv_conclude(struct kv_view *view, struct kv_reader *reader, struct entry_bytes key,
+		unsigned flags, const struct entry *found, struct entry *ret_entry);
 
 /* Notes what is corrupt. Returns KV_E_CORRUPT. */
 int kv_corrupt(struct kv *kv, const char *text);

@@ -44,8 +44,8 @@ uint64_t kv_cover(const struct kv_view *view, struct entry_bytes key, uint64_t s
 	return cover;
 }
 
-int kv_blob(struct kv_view *view, const struct entry *entry, unsigned flags, struct table_pin *pin,
-	    struct entry_bytes *ret_value)
+int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags,
+		 struct table_pin *pin, struct entry_bytes *ret_value)
 {
 	struct blob_place place;
 
@@ -66,8 +66,9 @@ int kv_blob(struct kv_view *view, const struct entry *entry, unsigned flags, str
 	}
 }
 
-int kv_fold(struct kv_reader *reader, const struct entry *base, struct entry_bytes key,
-	    struct entry *ret_entry)
+/* Folds what the reader gathered into 'base' (NULL: none). */
+static int fold(struct kv_reader *reader, const struct entry *base, struct entry_bytes key,
+		struct entry *ret_entry)
 {
 	struct entry_bytes value;
 	int result = fold_finish(&reader->fold, base ? &base->value : NULL, &value);
@@ -85,40 +86,49 @@ int kv_fold(struct kv_reader *reader, const struct entry *base, struct entry_byt
 	return 0;
 }
 
-/* The search ends here, without a base. */
-static int end_without(struct search *search)
+static bool is_expired(const struct kv *kv, const struct entry *entry)
 {
-	if (search->reader->fold.count == 0)
-		return KV_E_ABSENT;
-	return kv_fold(search->reader, NULL, search->key, search->entry);
+	return entry->expires != 0 &&
+	       entry->expires <= kv->options.clock(kv->options.clock_context);
 }
 
-static int end_with(struct search *search, const struct entry *found)
+int kv_conclude(struct kv_view *view, struct kv_reader *reader, struct entry_bytes key,
+		unsigned flags, const struct entry *found, struct entry *ret_entry)
 {
-	struct entry base = *found;
+	struct entry base = {0};
 
-	if (kv_is_expired(search->view->kv, &base))
-		return end_without(search);
-	if (base.kind == ENTRY_BLOB) {
-		int result = kv_blob(search->view, found, search->flags, &search->reader->blob_pin,
-				     &base.value);
+	if (found && !is_expired(view->kv, found)) {
+		base = *found;
+		if (base.kind == ENTRY_BLOB) {
+			int result =
+				kv_view_blob(view, found, flags, &reader->blob_pin, &base.value);
 
-		if (result)
-			return result;
-		base.kind = ENTRY_VALUE;
+			if (result)
+				return result;
+			base.kind = ENTRY_VALUE;
+		}
 	}
-	if (search->reader->fold.count > 0)
-		return kv_fold(search->reader, &base, search->key, search->entry);
-	*search->entry = base;
-	search->entry->key = search->key;
+	if (reader->fold.count > 0)
+		return fold(reader, base.kind ? &base : NULL, key, ret_entry);
+	if (!base.kind)
+		return KV_E_ABSENT;
+	*ret_entry = base;
+	ret_entry->key = key;
 	return 0;
+}
+
+/* The search ends here. */
+static int conclude(struct search *search, const struct entry *found)
+{
+	return kv_conclude(search->view, search->reader, search->key, search->flags, found,
+			   search->entry);
 }
 
 /* Takes the next older version. Returns GOES_ON, or what the search returns. */
 static int take(struct search *search, const struct entry *entry)
 {
 	if (entry->seqno < search->cover)
-		return end_without(search);
+		return conclude(search, NULL);
 	switch (entry->kind) {
 	case ENTRY_MERGE: {
 		int error = fold_add(&search->reader->fold, entry);
@@ -127,9 +137,9 @@ static int take(struct search *search, const struct entry *entry)
 	}
 	case ENTRY_VALUE:
 	case ENTRY_BLOB:
-		return end_with(search, entry);
+		return conclude(search, entry);
 	default:
-		return end_without(search);
+		return conclude(search, NULL);
 	}
 }
 
@@ -215,7 +225,7 @@ int kv_resolve(struct kv_view *view, struct kv_reader *reader, struct entry_byte
 		result = search_memtable(&search, view->mems[i]->memtable);
 	for (unsigned level = 0; result == GOES_ON && level < KV_LEVEL_MAX; level++)
 		result = search_level(&search, level);
-	return result == GOES_ON ? end_without(&search) : result;
+	return result == GOES_ON ? conclude(&search, NULL) : result;
 }
 
 int kv_get(struct kv *kv, struct entry_bytes key, uint64_t seqno, unsigned flags,

@@ -116,12 +116,6 @@ struct kv_source kv_view_source(const struct kv_view *view, uint32_t index)
 	CHECK(false);
 }
 
-int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags,
-		 struct table_pin *pin, struct entry_bytes *ret_value)
-{
-	return kv_blob(view, entry, flags, pin, ret_value);
-}
-
 int kv_seal(struct kv *kv)
 {
 	struct kv_view *view = kv->view;
