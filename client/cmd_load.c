@@ -3,9 +3,9 @@
 /*
  * Cmd_load - many changes at once: vectors, keys and values, or edges from a file
  *
- * Changes go in transactions of --batch, which share the log's syncs; what was loaded is durable
- * when the command ends with status 0. One that is cut short leaves whole transactions, and says
- * how far it came.
+ * Changes go in transactions of --batch, each as durable as --durability says; all of them are when
+ * the command ends with status 0. One that is cut short leaves whole transactions, and says how far
+ * it came.
  */
 
 #include "base/clock.h"
@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,11 +30,13 @@ static const char about[] =
 	"row\n"
 	"in the file. An edge that is there already is passed over. Files may be '-' for standard "
 	"input,\n"
-	"except vectors.\n";
+	"except vectors. While it runs, a batch that is committed survives a power cut at once\n"
+	"(--durability sync), within --group-ms (group), or when the log is synced next (none).\n";
 
 struct load {
-	const char *folder, *base, *collection, *metric, *type, *pairs, *graph;
-	uint64_t batch, first;
+	const char *folder, *base, *collection, *metric, *type, *pairs, *graph, *durability_name;
+	uint64_t batch, first, group_ms;
+	enum store_durability durability;
 	bool json;
 	struct cmd_store store;
 	struct edge_key *edges; /* read, and not yet staged; owned */
@@ -49,7 +52,7 @@ static int end_batch(struct load *load)
 	if (load->staged == 0)
 		return CMD_DONE;
 
-	int status = cmd_store_commit_some(&load->store);
+	int status = cmd_store_commit_some(&load->store, load->durability);
 	if (status != CMD_DONE)
 		return status;
 	load->count += load->staged;
@@ -223,7 +226,7 @@ static int try_edges(struct load *load, const struct edge_key *edges, uint64_t c
 		passed += r == STORE_E_EXISTS;
 	}
 	*ret_passed = passed;
-	return cmd_store_try_commit(&load->store, STORE_NONE, &lsn);
+	return cmd_store_try_commit(&load->store, load->durability, &lsn);
 }
 
 /*
@@ -237,7 +240,7 @@ static int load_edges(struct load *load, const struct edge_key *edges, uint64_t 
 	if (r == 0) {
 		load->count += count - passed;
 		load->passed += passed;
-		return cmd_store_commit_some(&load->store);
+		return cmd_store_commit_some(&load->store, load->durability);
 	}
 	store_rollback(load->store.store);
 	if ((r != STORE_E_SIZE && r != STORE_E_BUSY) || (count == 1 && again))
@@ -279,6 +282,18 @@ static uint64_t size_of(FILE *file)
 		       : 0;
 }
 
+/* Nothing polls the store while a line is waited for, so a group's time is waited for before. Lines
+ * that stdio has are not seen: then a group ends early. */
+static int wait_for_line(struct load *load, FILE *file)
+{
+	struct store_stats stats = store_stats(load->store.store);
+	struct pollfd ready = {.fd = fileno(file), .events = POLLIN};
+
+	if (load->durability != STORE_GROUP || stats.durable == stats.lsn)
+		return CMD_DONE;
+	return poll(&ready, 1, (int)load->group_ms) == 0 ? cmd_store_sync(&load->store) : CMD_DONE;
+}
+
 typedef int (*stage_fn)(struct load *load, char *line, size_t length, uint64_t number);
 
 static int load_lines(struct load *load, const char *path, stage_fn stage)
@@ -294,7 +309,8 @@ static int load_lines(struct load *load, const char *path, stage_fn stage)
 	char *line = NULL;
 	size_t capacity = 0;
 	ssize_t length;
-	while (status == CMD_DONE && (length = getline(&line, &capacity, file)) >= 0) {
+	while (status == CMD_DONE && (status = wait_for_line(load, file)) == CMD_DONE &&
+	       (length = getline(&line, &capacity, file)) >= 0) {
 		done += (uint64_t)length;
 		if (length > 0 && line[length - 1] == '\n')
 			line[--length] = '\0';
@@ -356,9 +372,28 @@ static void tell(const struct load *load, uint64_t lsn)
 		       load->count, load->passed, seconds, lsn);
 }
 
+static bool read_durability(struct load *load)
+{
+	static const char *const names[] = {
+		[STORE_SYNC] = "sync", [STORE_GROUP] = "group", [STORE_NONE] = "none"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+		if (strcmp(load->durability_name, names[i]) == 0) {
+			load->durability = (enum store_durability)i;
+			return true;
+		}
+	(void)cmd_usage("--durability is sync, group or none, not '%s'", load->durability_name);
+	return false;
+}
+
 int cmd_load(int argc, char **argv)
 {
-	struct load load = {.batch = 1000, .began_ns = clock_now_ns()};
+	struct load load = {
+		.batch = 1000,
+		.group_ms = 2,
+		.durability_name = "none",
+		.began_ns = clock_now_ns(),
+	};
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &load.folder, .positional = true,
 		 .required = true},
@@ -374,6 +409,10 @@ int cmd_load(int argc, char **argv)
 		{"edges", "FILE", "lines of two node ids", .text = &load.graph},
 		{"batch", "N", "changes of a transaction (1000)", .number = &load.batch, .min = 1,
 		 .max = CHANGES_COUNT_MAX},
+		{"durability", "NAME", "of each transaction: sync, group or none (none)",
+		 .text = &load.durability_name},
+		{"group-ms", "MS", "a group's time, milliseconds (2)", .number = &load.group_ms,
+		 .min = 1, .max = 60000},
 		{"json", NULL, "print one JSON object", .flag = &load.json},
 	};
 	int status;
@@ -384,7 +423,9 @@ int cmd_load(int argc, char **argv)
 		return cmd_usage("load takes one of --base, --pairs and --edges");
 	if (load.base != NULL && load.collection == NULL)
 		return cmd_usage("load --base takes a --collection");
-	status = cmd_store_open(load.folder, /* create= */ true, &load.store);
+	if (!read_durability(&load))
+		return CMD_USAGE;
+	status = cmd_store_make(load.folder, load.group_ms * UINT64_C(1000000), &load.store);
 	if (status != CMD_DONE)
 		return status;
 

@@ -98,6 +98,14 @@ int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
 	return open_store(folder, &options, /* patient= */ false, ret_store);
 }
 
+int cmd_store_make(const char *folder, uint64_t group_ns, struct cmd_store *ret_store)
+{
+	const struct store_options options = {
+		.create = true, .group_ns = group_ns, .wal.segment_size = SEGMENT_SIZE};
+
+	return open_store(folder, &options, /* patient= */ false, ret_store);
+}
+
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 {
 	const struct store_options options = {.salvage = true, .wal.segment_size = SEGMENT_SIZE};
@@ -168,22 +176,31 @@ int cmd_store_try_commit(struct cmd_store *store, enum store_durability durabili
 	return r;
 }
 
-int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn)
+int cmd_store_sync(struct cmd_store *store)
 {
-	int r = cmd_store_try_commit(store, STORE_SYNC, ret_lsn);
-	if (r != 0)
-		return cmd_store_fail(store, "writing", r);
-	r = store_sync(store->store);
+	int r = store_sync(store->store);
+
 	return r == 0 ? CMD_DONE : cmd_store_fail(store, "syncing the log", r);
 }
 
-int cmd_store_commit_some(struct cmd_store *store)
+int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn)
+{
+	int r = cmd_store_try_commit(store, STORE_SYNC, ret_lsn);
+
+	return r == 0 ? cmd_store_sync(store) : cmd_store_fail(store, "writing", r);
+}
+
+int cmd_store_commit_some(struct cmd_store *store, enum store_durability durability)
 {
 	uint64_t lsn;
-	int r = cmd_store_try_commit(store, STORE_NONE, &lsn);
+	int r = cmd_store_try_commit(store, durability, &lsn);
 	if (r != 0)
 		return cmd_store_fail(store, "writing", r);
-	r = make_room(store);
+	if (durability == STORE_SYNC && cmd_store_sync(store) != CMD_DONE)
+		return CMD_FAILED;
+	r = store_poll(store->store, clock_now_ns());
+	if (r == 0)
+		r = make_room(store);
 	return r == 0 ? CMD_DONE : cmd_store_fail(store, "working", r);
 }
 

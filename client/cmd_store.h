@@ -27,6 +27,9 @@ struct cmd_store {
  * printed. */
 int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store);
 
+/* The same, and makes one; what is committed with STORE_GROUP is durable within 'group_ns'. */
+int cmd_store_make(const char *folder, uint64_t group_ns, struct cmd_store *ret_store);
+
 /*
  * The same for a store whose log is damaged: what can't be read of it is left out, and how much
  * that is goes to stderr. The next opening needs no salvage, as the damaged part of the log isn't
@@ -49,8 +52,12 @@ int cmd_store_close_but_io(struct cmd_store *store, int status);
 /* Commits what is staged, and waits until it is durable. '*ret_lsn' is its number. */
 int cmd_store_commit(struct cmd_store *store, uint64_t *ret_lsn);
 
-/* The same without waiting: many of them share a sync. Works while the store is busy. */
-int cmd_store_commit_some(struct cmd_store *store);
+/* Commits what is staged as durably as that says, waiting for no more; works while the store is
+ * busy, and polls it. */
+int cmd_store_commit_some(struct cmd_store *store, enum store_durability durability);
+
+/* Waits until all that was committed is durable. */
+int cmd_store_sync(struct cmd_store *store);
 
 /* Commits what is staged, working while the store is busy, and prints nothing: returns what
  * store_commit() does, but STORE_E_BUSY. */

@@ -319,6 +319,21 @@ class Kills(Store):
             for key, value in acknowledged.items():
                 self.assertEqual(self.done("get", key), value)
 
+    def test_a_load_that_waits_for_lines_keeps_what_it_promised(self):
+        """A change reaches the log while the load sleeps on its input, which it then doesn't outlive."""
+        for durability in ("sync", "group"):
+            with subprocess.Popen([TERN, "load", self.store, "--pairs", "-", "--batch", "1", "--durability",
+                                   durability, "--group-ms", "5"], stdin=subprocess.PIPE) as load:
+                load.stdin.write(f"key\tby {durability}\n".encode())
+                load.stdin.flush()
+                until = time.monotonic() + TIMEOUT_S
+                while f"by {durability}".encode().hex().encode() not in tern("dump", "wal", self.store, "--json").stdout:
+                    self.assertLess(time.monotonic(), until, f"{durability}: the change isn't in the log")
+                    time.sleep(0.05)
+                load.send_signal(signal.SIGKILL)
+            self.assertEqual(self.done("get", "key"), f"by {durability}".encode())
+        self.refused(2, "sync, group or none", "load", "--pairs", "-", "--durability", "some")
+
     def test_a_load_of_vectors_and_edges_outlives_a_kill(self):
         edges = self.write("edges", b"".join(b"%d %d\n" % (i % 97, i) for i in range(30000)))
         loads = (["--edges", edges, "--batch", "100"],
