@@ -17,12 +17,11 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "engine/btree_cursor.h"
+#include "perf/lib/bench.h"
 #include "perf/lib/paged.h"
-#include "perf/lib/paired.h"
 #include "perf/lib/sql.h"
 #include "perf/store/place.h"
 
-#include <getopt.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +38,7 @@ static const char *const measure_names[] = {"insert", "load", "get", "scan"};
 static const char *const engine_names[] = {"tern", "sqlite", "lmdb"};
 
 struct options {
-	bool json;
-	unsigned repeat;
-	const char *folder;
+	struct bench_options bench;
 	uint64_t count;
 };
 
@@ -344,7 +341,7 @@ static struct rates measure(enum engine which, const struct options *options)
 	struct place place;
 	void *engine;
 
-	place_make(options->folder, &place);
+	place_make(options->bench.folder, &place);
 	engine = ops->open(place.path);
 	rates.values[INSERT] = fill(ops, engine, count, false);
 	start = clock_now_ns();
@@ -356,7 +353,7 @@ static struct rates measure(enum engine which, const struct options *options)
 	ops->close(engine);
 	place_remove(&place);
 
-	place_make(options->folder, &place);
+	place_make(options->bench.folder, &place);
 	engine = ops->open(place.path);
 	rates.values[LOAD] = fill(ops, engine, count, true);
 	CHECK(ops->scan(engine) == sum);
@@ -365,30 +362,22 @@ static struct rates measure(enum engine which, const struct options *options)
 	return rates;
 }
 
-static bool parse(int argc, char **argv, struct options *options)
+static bool parse(int argc, char **argv, struct options *options, int *ret_status)
 {
-	static const struct option known[] = {{"json", no_argument, NULL, 'j'},
-					      {"repeat", required_argument, NULL, 'r'},
-					      {"folder", required_argument, NULL, 'f'},
-					      {"count", required_argument, NULL, 'c'},
-					      {NULL, 0, NULL, 0}};
-	int option;
+	const struct cmd_option known[] = {
+		BENCH_OPTIONS(options->bench),
+		{"count", "N", "keys (200000)", .number = &options->count, .min = BATCH,
+		 .max = UINT32_MAX},
+	};
 
-	*options = (struct options){.repeat = 5, .count = 200000};
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option == 'j')
-			options->json = true;
-		else if (option == 'r')
-			options->repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else if (option == 'f')
-			options->folder = optarg;
-		else if (option == 'c')
-			options->count = strtoull(optarg, NULL, 10) / BATCH * BATCH;
-		else
-			return false;
-	}
-	return optind == argc && options->repeat > 0 && options->repeat <= PAIRED_REPEAT_MAX &&
-	       options->count > 0;
+	*options = (struct options){.bench = {.folder = "/var/tmp", .repeat = 5}, .count = 200000};
+	if (!cmd_options(
+		    "bench_btree",
+		    "Fills trees of 64-bit keys, reads and scans them, beside SQLite and LMDB.\n",
+		    known, ARRAY_COUNT(known), argc, argv, ret_status))
+		return false;
+	options->count -= options->count % (BATCH);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -396,13 +385,11 @@ int main(int argc, char **argv)
 	static struct paired paireds[ENGINE_COUNT][MEASURE_COUNT];
 	static char names[ENGINE_COUNT][MEASURE_COUNT][40];
 	struct options options;
+	int status;
 
-	if (!parse(argc, argv, &options)) {
-		fprintf(stderr, "usage: %s [--json] [--repeat N] [--folder F] [--count N]\n",
-			argv[0]);
-		return 2;
-	}
-	for (unsigned turn = 0; turn < options.repeat; turn++) {
+	if (!parse(argc, argv, &options, &status))
+		return status;
+	for (unsigned turn = 0; turn < options.bench.repeat; turn++) {
 		struct rates ours = measure(OURS, &options);
 
 		for (unsigned peer = SQLITE; peer < ENGINE_COUNT; peer++) {
@@ -418,7 +405,7 @@ int main(int argc, char **argv)
 				 measure_names[i], engine_names[peer]);
 			paireds[peer][i].name = names[peer][i];
 			paireds[peer][i].unit = "keys/s";
-			paired_print(&paireds[peer][i], options.json);
+			paired_print(&paireds[peer][i], options.bench.json);
 		}
 	return 0;
 }

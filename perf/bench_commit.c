@@ -11,12 +11,11 @@
  */
 
 #include "base/rand.h"
-#include "perf/lib/paired.h"
+#include "perf/lib/bench.h"
 #include "perf/store/peer.h"
 #include "perf/store/place.h"
 #include "perf/store/threads.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,27 +54,27 @@ static bool takes_part(const struct peer_ops *peer, uint32_t writers)
 
 /* Commits a second of one turn. */
 static double turn(const struct peer_ops *peer, void *database, struct load *load, uint32_t writers,
-		   double seconds)
+		   uint64_t turn_ms)
 {
-	double rate =
-		threads_write(peer, database, writers, seconds, next_change, load, VALUE_SIZE);
+	double rate = threads_write(peer, database, writers, (double)turn_ms / 1e3, next_change,
+				    load, VALUE_SIZE);
 
 	if (rate <= 0)
-		peer_die(peer->name, "not one commit in a turn: give it longer ones (--seconds)");
+		peer_die(peer->name, "not one commit in a turn: give it longer ones (--turn-ms)");
 	return rate;
 }
 
-static void measure(void *const *databases, struct load *load, uint32_t writers, double seconds,
-		    unsigned repeat, bool json)
+static void measure(void *const *databases, struct load *load, uint32_t writers, uint64_t turn_ms,
+		    const struct bench_options *bench)
 {
 	struct paired pairs[PEER_COUNT] = {0};
 	char names[PEER_COUNT][64];
 
-	for (unsigned i = 0; i < repeat; i++) {
+	for (unsigned i = 0; i < bench->repeat; i++) {
 		double rates[PEER_COUNT];
 		for (unsigned p = 0; p < PEER_COUNT; p++)
 			if (takes_part(peers[p], writers))
-				rates[p] = turn(peers[p], databases[p], load, writers, seconds);
+				rates[p] = turn(peers[p], databases[p], load, writers, turn_ms);
 		for (unsigned p = 1; p < PEER_COUNT; p++)
 			if (takes_part(peers[p], writers))
 				paired_add(&pairs[p], rates[p], rates[0]);
@@ -87,58 +86,44 @@ static void measure(void *const *databases, struct load *load, uint32_t writers,
 			 peers[p]->name);
 		pairs[p].name = names[p];
 		pairs[p].unit = "commits/s";
-		paired_print(&pairs[p], json);
+		paired_print(&pairs[p], bench->json);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"folder", required_argument, NULL, 'f'},
-						{"writers", required_argument, NULL, 'w'},
-						{"seconds", required_argument, NULL, 's'},
-						{"repeat", required_argument, NULL, 'r'},
-						{0}};
+	struct bench_options bench = BENCH_OPTIONS_INIT;
+	uint64_t turn_ms = 500;
+	uint64_t writers = 0; /* both ways */
+	const struct cmd_option options[] = {
+		BENCH_OPTIONS(bench),
+		{"writers", "N", "at once (1, then 64)", .number = &writers, .min = 1,
+		 .max = WRITERS_MAX},
+		{"turn-ms", "MS", "a store's turn takes (500)", .number = &turn_ms, .min = 1,
+		 .max = 600000},
+	};
 	void *databases[PEER_COUNT];
-	const char *folder = NULL;
-	double seconds = 0.5;
-	uint32_t writers = 0; /* both ways */
-	unsigned repeat = PAIRED_REPEAT;
-	bool json = false;
 	struct place place;
 	struct load load;
-	int option;
+	int status;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'j')
-			json = true;
-		else if (option == 'f')
-			folder = optarg;
-		else if (option == 's')
-			seconds = strtod(optarg, NULL);
-		else if (option == 'w')
-			writers = (uint32_t)strtoul(optarg, NULL, 10);
-		else if (option == 'r')
-			repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else
-			return 2;
-	}
-	if (repeat == 0 || repeat > PAIRED_REPEAT_MAX || seconds <= 0 || writers > WRITERS_MAX)
-		return 2;
+	if (!cmd_options("bench_commit", "Commits durably, beside SQLite, LMDB and RocksDB.\n",
+			 options, ARRAY_COUNT(options), argc, argv, &status))
+		return status;
 
 	for (unsigned i = 0; i < WRITERS_MAX; i++)
 		rand_init(&load.rand[i], i);
-	place_make(folder, &place);
+	place_make(bench.folder, &place);
 	for (unsigned p = 0; p < PEER_COUNT; p++) {
 		char path[PATH_MAX];
 		place_of(&place, peers[p]->name, path);
 		databases[p] = peers[p]->open(path);
 	}
 	if (writers != 0) {
-		measure(databases, &load, writers, seconds, repeat, json);
+		measure(databases, &load, (uint32_t)writers, turn_ms, &bench);
 	} else {
-		measure(databases, &load, 1, seconds, repeat, json);
-		measure(databases, &load, WRITERS_MAX, seconds, repeat, json);
+		measure(databases, &load, 1, turn_ms, &bench);
+		measure(databases, &load, WRITERS_MAX, turn_ms, &bench);
 	}
 	for (unsigned p = 0; p < PEER_COUNT; p++)
 		peers[p]->close(databases[p]);

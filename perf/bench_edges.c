@@ -18,12 +18,11 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "engine/edge.h"
+#include "perf/lib/bench.h"
 #include "perf/lib/paged.h"
-#include "perf/lib/paired.h"
 #include "perf/lib/sql.h"
 #include "perf/store/place.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,9 +43,7 @@ static const char *const measure_names[] = {"add", "neighbour scans", "neighbour
 static const char *const measure_units[] = {"edges/s", "nodes/s", "edges/s", "nodes/s"};
 
 struct options {
-	bool json;
-	unsigned repeat;
-	const char *folder;
+	struct bench_options bench;
 	uint64_t count;
 };
 
@@ -262,7 +259,7 @@ static struct rates measure(const struct engine_ops *ops, const struct options *
 	struct rates rates = {0};
 	struct place place;
 
-	place_make(options->folder, &place);
+	place_make(options->bench.folder, &place);
 	void *engine = ops->open(place.path);
 	uint64_t start = clock_now_ns();
 	for (uint64_t at = 0; at < options->count; at += BATCH)
@@ -275,30 +272,21 @@ static struct rates measure(const struct engine_ops *ops, const struct options *
 	return rates;
 }
 
-static bool parse(int argc, char **argv, struct options *options)
+static bool parse(int argc, char **argv, struct options *options, int *ret_status)
 {
-	static const struct option known[] = {{"json", no_argument, NULL, 'j'},
-					      {"repeat", required_argument, NULL, 'r'},
-					      {"folder", required_argument, NULL, 'f'},
-					      {"count", required_argument, NULL, 'c'},
-					      {NULL, 0, NULL, 0}};
-	int option;
+	const struct cmd_option known[] = {
+		BENCH_OPTIONS(options->bench),
+		{"count", "N", "edges (100000)", .number = &options->count, .min = 4 * BATCH,
+		 .max = UINT32_MAX},
+	};
 
-	*options = (struct options){.repeat = 5, .count = 100000};
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option == 'j')
-			options->json = true;
-		else if (option == 'r')
-			options->repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else if (option == 'f')
-			options->folder = optarg;
-		else if (option == 'c')
-			options->count = strtoull(optarg, NULL, 10) / (4 * BATCH) * (4 * BATCH);
-		else
-			return false;
-	}
-	return optind == argc && options->repeat > 0 && options->repeat <= PAIRED_REPEAT_MAX &&
-	       options->count > 0;
+	*options = (struct options){.bench = {.folder = "/var/tmp", .repeat = 5}, .count = 100000};
+	if (!cmd_options("bench_edges",
+			 "Adds edges of a graph durably, and reads them, beside SQLite.\n", known,
+			 ARRAY_COUNT(known), argc, argv, ret_status))
+		return false;
+	options->count -= options->count % (4 * BATCH);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -306,13 +294,11 @@ int main(int argc, char **argv)
 	static struct paired paireds[MEASURE_COUNT];
 	static char names[MEASURE_COUNT][60];
 	struct options options;
+	int status;
 
-	if (!parse(argc, argv, &options)) {
-		fprintf(stderr, "usage: %s [--json] [--repeat N] [--folder F] [--count N]\n",
-			argv[0]);
-		return 2;
-	}
-	for (unsigned turn = 0; turn < options.repeat; turn++) {
+	if (!parse(argc, argv, &options, &status))
+		return status;
+	for (unsigned turn = 0; turn < options.bench.repeat; turn++) {
 		struct rates ours = measure(&ours_ops, &options);
 		struct rates theirs = measure(&lite_ops, &options);
 
@@ -324,7 +310,7 @@ int main(int argc, char **argv)
 		snprintf(names[i], sizeof(names[i]), "edges %s, sqlite as raw", measure_names[i]);
 		paireds[i].name = names[i];
 		paireds[i].unit = measure_units[i];
-		paired_print(&paireds[i], options.json);
+		paired_print(&paireds[i], options.bench.json);
 	}
 	return 0;
 }

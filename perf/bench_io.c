@@ -14,10 +14,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "engine/io.h"
-#include "perf/lib/paired.h"
+#include "perf/lib/bench.h"
 #include "perf/lib/raw_log.h"
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +29,8 @@
 #define WRITES 40
 
 struct options {
-	bool json;
-	unsigned repeat;
-	const char *folder;
-	uint32_t size; /* 0: all */
+	struct bench_options bench;
+	uint64_t size; /* 0: all */
 };
 
 /* Our own queue on a file prepared as a log's segment is. */
@@ -124,12 +121,12 @@ static void compare(const struct options *options, const char *name, struct raw_
 	struct paired paired = {.name = text, .unit = "us"};
 
 	snprintf(text, sizeof(text), "write+sync %u KiB, %s", size / 1024, name);
-	for (unsigned i = 0; i < options->repeat; i++) {
+	for (unsigned i = 0; i < options->bench.repeat; i++) {
 		double us = median_us(one_raw, raw, size);
 
 		paired_add(&paired, us, median_us(one, context, size));
 	}
-	paired_print(&paired, options->json);
+	paired_print(&paired, options->bench.json);
 }
 
 /* The other raw ways against the first. */
@@ -138,7 +135,8 @@ static void compare_ways(const struct options *options, struct raw_log *raw, uin
 	for (int way = RAW_LOG_RING + 1; way < RAW_LOG_WAY_COUNT; way++) {
 		struct raw_log *log;
 
-		if (raw_log_open(options->folder, (enum raw_log_way)way, FILE_SIZE, &log) != 0)
+		if (raw_log_open(options->bench.folder, (enum raw_log_way)way, FILE_SIZE, &log) !=
+		    0)
 			continue;
 		compare(options, raw_log_name((enum raw_log_way)way), raw, one_raw, log, size);
 		raw_log_close(log);
@@ -149,65 +147,36 @@ static void compare_ours(const struct options *options, struct raw_log *raw, uin
 {
 	struct ours ours;
 
-	if (ours_open(&ours, options->folder, "ring", io_ring_new)) {
+	if (ours_open(&ours, options->bench.folder, "ring", io_ring_new)) {
 		compare(options, "our ring", raw, one_ours, &ours, size);
 		ours_close(&ours);
 	}
-	if (ours_open(&ours, options->folder, "plain", io_plain_new)) {
+	if (ours_open(&ours, options->bench.folder, "plain", io_plain_new)) {
 		compare(options, "our helper thread", raw, one_ours, &ours, size);
 		ours_close(&ours);
 	}
 }
 
-static bool parse(int argc, char **argv, struct options *options)
-{
-	static const struct option names[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"repeat", required_argument, NULL, 'r'},
-		{"folder", required_argument, NULL, 'f'},
-		{"size", required_argument, NULL, 's'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-
-	*options = (struct options){.repeat = PAIRED_REPEAT, .folder = "."};
-	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		switch (option) {
-		case 'j':
-			options->json = true;
-			break;
-		case 'r':
-			options->repeat = (unsigned)strtoul(optarg, NULL, 10);
-			break;
-		case 'f':
-			options->folder = optarg;
-			break;
-		case 's':
-			options->size = (uint32_t)strtoul(optarg, NULL, 10);
-			break;
-		default:
-			return false;
-		}
-	}
-	return optind == argc && options->repeat > 0 && options->repeat <= PAIRED_REPEAT_MAX &&
-	       options->size % IO_ALIGN == 0 && options->size <= RAW_LOG_WRITE_MAX;
-}
-
 int main(int argc, char **argv)
 {
 	static const uint32_t sizes[] = {4096, 16384, 65536, 262144, 1048576};
-	struct options options;
+	struct options options = {.bench = BENCH_OPTIONS_INIT};
+	const struct cmd_option known[] = {
+		BENCH_OPTIONS(options.bench),
+		{"size", "BYTES", "of a write: 4096, 16384, 65536, 262144 or 1048576 (all of them)",
+		 .number = &options.size, .min = IO_ALIGN, .max = RAW_LOG_WRITE_MAX},
+	};
+	int status;
 	struct raw_log *raw;
 	int error;
 
-	if (!parse(argc, argv, &options)) {
-		fprintf(stderr, "usage: %s [--json] [--repeat N] [--folder F] [--size BYTES]\n",
-			argv[0]);
-		return 2;
-	}
-	error = raw_log_open(options.folder, RAW_LOG_RING, FILE_SIZE, &raw);
+	if (!cmd_options("bench_io",
+			 "Writes and syncs through each kind of queue, beside bare calls.\n", known,
+			 ARRAY_COUNT(known), argc, argv, &status))
+		return status;
+	error = raw_log_open(options.bench.folder, RAW_LOG_RING, FILE_SIZE, &raw);
 	if (error) {
-		fprintf(stderr, "bench_io: %s: %s\n", options.folder, strerror(-error));
+		fprintf(stderr, "bench_io: %s: %s\n", options.bench.folder, strerror(-error));
 		return 1;
 	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -10,12 +10,11 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
-#include "perf/lib/paired.h"
+#include "perf/lib/bench.h"
 #include "perf/store/peer.h"
 #include "perf/store/place.h"
 
 #include <endian.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,12 +88,12 @@ typedef double (*measure_fn)(const struct peer_ops *peer, void *session, uint32_
 			     uint32_t reads, uint64_t seed);
 
 static void measure(const char *what, measure_fn fn, void *const *sessions, uint32_t count,
-		    uint32_t reads, unsigned repeat, bool json)
+		    uint32_t reads, const struct bench_options *bench)
 {
 	struct paired pairs[PEER_COUNT] = {0};
 	char names[PEER_COUNT][64];
 
-	for (unsigned i = 0; i < repeat; i++) {
+	for (unsigned i = 0; i < bench->repeat; i++) {
 		double rates[PEER_COUNT];
 		for (unsigned p = 0; p < PEER_COUNT; p++)
 			rates[p] = fn(peers[p], sessions[p], count, reads, i);
@@ -105,51 +104,37 @@ static void measure(const char *what, measure_fn fn, void *const *sessions, uint
 		snprintf(names[p], sizeof(names[p]), "%s, tern beside %s", what, peers[p]->name);
 		pairs[p].name = names[p];
 		pairs[p].unit = "entries/s";
-		paired_print(&pairs[p], json);
+		paired_print(&pairs[p], bench->json);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"folder", required_argument, NULL, 'f'},
-						{"count", required_argument, NULL, 'c'},
-						{"repeat", required_argument, NULL, 'r'},
-						{0}};
+	struct bench_options bench = BENCH_OPTIONS_INIT;
+	uint64_t count = 500000;
+	const struct cmd_option options[] = {
+		BENCH_OPTIONS(bench),
+		{"count", "N", "keys (500000)", .number = &count, .min = 1, .max = UINT32_MAX},
+	};
 	void *databases[PEER_COUNT];
 	void *sessions[PEER_COUNT];
-	const char *folder = NULL;
-	uint32_t count = 500000;
-	unsigned repeat = PAIRED_REPEAT;
-	bool json = false;
 	struct place place;
-	int option;
+	int status;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'j')
-			json = true;
-		else if (option == 'f')
-			folder = optarg;
-		else if (option == 'c')
-			count = (uint32_t)strtoul(optarg, NULL, 10);
-		else if (option == 'r')
-			repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else
-			return 2;
-	}
-	if (repeat == 0 || repeat > PAIRED_REPEAT_MAX || count == 0)
-		return 2;
+	if (!cmd_options("bench_reads", "Reads keys and ranges, beside SQLite, LMDB and RocksDB.\n",
+			 options, ARRAY_COUNT(options), argc, argv, &status))
+		return status;
 
-	place_make(folder, &place);
+	place_make(bench.folder, &place);
 	for (unsigned p = 0; p < PEER_COUNT; p++) {
 		char path[PATH_MAX];
 		place_of(&place, peers[p]->name, path);
 		databases[p] = peers[p]->open(path);
 		sessions[p] = peers[p]->session_new(databases[p]);
-		peers[p]->load(sessions[p], next_change, NULL, count, VALUE_SIZE);
+		peers[p]->load(sessions[p], next_change, NULL, (uint32_t)count, VALUE_SIZE);
 	}
-	measure("point reads", get_some, sessions, count, 200000, repeat, json);
-	measure("range scans", scan_some, sessions, count, 1000000, repeat, json);
+	measure("point reads", get_some, sessions, (uint32_t)count, 200000, &bench);
+	measure("range scans", scan_some, sessions, (uint32_t)count, 1000000, &bench);
 	for (unsigned p = 0; p < PEER_COUNT; p++) {
 		peers[p]->session_free(sessions[p]);
 		peers[p]->close(databases[p]);

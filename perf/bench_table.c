@@ -19,13 +19,13 @@
 #include "base/rand.h"
 #include "engine/block_cache.h"
 #include "engine/table.h"
+#include "client/cmd.h"
 #include "perf/lib/paired.h"
 #include "perf/store/place.h"
 #ifdef PERF_ROCKS
 #include "perf/lib/rocks.h"
 #endif
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,58 +257,24 @@ static void measure(void)
 	close_both();
 }
 
-static bool read_number(uint64_t min, uint64_t max, uint64_t *ret_value)
-{
-	char *end;
-	unsigned long long number = strtoull(optarg, &end, 10);
-
-	if (*end || end == optarg || number < min || number > max)
-		return false;
-	*ret_value = number;
-	return true;
-}
-
-static bool read_options(int argc, char **argv)
-{
-	static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
-						{"value", required_argument, NULL, 'v'},
-						{"block-size", required_argument, NULL, 'b'},
-						{"zstd", no_argument, NULL, 'z'},
-						{"json", no_argument, NULL, 'j'},
-						{NULL, 0, NULL, 0}};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		bool good = true;
-
-		if (option == 'k')
-			good = read_number(1000, UINT64_C(100000000), &wish.keys);
-		else if (option == 'v')
-			good = read_number(1, VALUE_LIMIT, &wish.value_size);
-		else if (option == 'b')
-			good = read_number(64, TABLE_BLOCK_SIZE_MAX, &wish.block_size);
-		else if (option == 'z')
-			wish.compress = true;
-		else if (option == 'j')
-			wish.json = true;
-		else
-			good = false;
-		if (!good)
-			return false;
-	}
-	return optind == argc;
-}
-
 int main(int argc, char **argv)
 {
 	struct place place;
 
-	if (!read_options(argc, argv)) {
-		fprintf(stderr,
-			"usage: bench_table [--keys N] [--value BYTES] [--block-size BYTES] "
-			"[--zstd] [--json]\n");
-		return 2;
-	}
+	const struct cmd_option options[] = {
+		{"keys", "N", "keys (500000)", .number = &wish.keys, .min = 1000, .max = 100000000},
+		{"value", "BYTES", "of a value (100)", .number = &wish.value_size, .min = 1,
+		 .max = VALUE_LIMIT},
+		{"block-size", "BYTES", "of a block (4096)", .number = &wish.block_size, .min = 64,
+		 .max = TABLE_BLOCK_SIZE_MAX},
+		{"zstd", NULL, "compress blocks", .flag = &wish.compress},
+		{"json", NULL, "print one JSON object a line", .flag = &wish.json},
+	};
+	int status;
+
+	if (!cmd_options("bench_table", "Writes one table and reads it, beside RocksDB.\n", options,
+			 ARRAY_COUNT(options), argc, argv, &status))
+		return status;
 	place_make("/tmp", &place);
 	place_of(&place, "rocks", rocks_folder);
 	CHECK(io_plain_new(place.path, false, &io) == 0);

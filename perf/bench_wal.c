@@ -18,12 +18,11 @@
 #include "base/defs.h"
 #include "engine/wal.h"
 #include "engine/wal_reader.h"
-#include "perf/lib/paired.h"
+#include "perf/lib/bench.h"
 #include "perf/lib/raw_log.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +37,8 @@
 #define READ_REPEATS 2
 
 struct options {
-	bool json;
-	unsigned repeat;
-	const char *folder;
-	uint32_t value; /* bytes */
+	struct bench_options bench;
+	uint64_t value; /* bytes */
 };
 
 static uint8_t value[64 << 10];
@@ -57,7 +54,7 @@ static void bench_open(struct bench *bench, const struct options *options)
 {
 	const struct wal_options wal_options = {0};
 
-	snprintf(bench->path, sizeof(bench->path), "%s/bench_wal.%d", options->folder,
+	snprintf(bench->path, sizeof(bench->path), "%s/bench_wal.%d", options->bench.folder,
 		 (int)getpid());
 	if (io_ring_new(bench->path, /* create= */ true, &bench->io) != 0)
 		CHECK(io_plain_new(bench->path, /* create= */ true, &bench->io) == 0);
@@ -145,24 +142,25 @@ static void compare_commits(const struct options *options, struct bench *bench, 
 		struct paired paired = {.name = text, .unit = "commits/s"};
 		struct raw_log *log;
 
-		if (raw_log_open(options->folder, ways[i], RAW_SIZE, &log) != 0)
+		if (raw_log_open(options->bench.folder, ways[i], RAW_SIZE, &log) != 0)
 			continue;
 		snprintf(text, sizeof(text), "commit, %u writer%s, raw %s", writers,
 			 writers > 1 ? "s" : "", raw_log_name(ways[i]));
-		for (unsigned j = 0; j < options->repeat; j++) {
+		for (unsigned j = 0; j < options->bench.repeat; j++) {
 			double raw = 0, ours = 0;
 
 			/* In turns, since a device may throttle what comes second. */
 			for (unsigned k = 0; k < 2; k++) {
 				if ((j + k) % 2 == 0)
-					raw = raw_commit(log, writers, options->value);
+					raw = raw_commit(log, writers, (uint32_t)options->value);
 				else
-					ours = commit(bench->wal, writers, options->value);
+					ours = commit(bench->wal, writers,
+						      (uint32_t)options->value);
 			}
 			paired_add(&paired, raw, ours);
 			CHECK(wal_release(bench->wal, wal_position(bench->wal).durable) == 0);
 		}
-		paired_print(&paired, options->json);
+		paired_print(&paired, options->bench.json);
 		raw_log_close(log);
 	}
 }
@@ -267,7 +265,7 @@ static void compare_reading(const struct options *options, const struct bench *b
 {
 	char text[80];
 	struct paired paired = {.name = text, .unit = "MB/s"};
-	unsigned repeat = options->repeat > 1 ? options->repeat / READ_REPEATS : 1;
+	uint64_t repeat = MAX(options->bench.repeat / READ_REPEATS, (uint64_t)1);
 
 	snprintf(text, sizeof(text), "read, values of %u bytes, %s", size,
 		 cold ? "from the device" : "cached");
@@ -276,7 +274,7 @@ static void compare_reading(const struct options *options, const struct bench *b
 
 		paired_add(&paired, raw, read_all(bench, cold));
 	}
-	paired_print(&paired, options->json);
+	paired_print(&paired, options->bench.json);
 }
 
 static void bench_commits(const struct options *options)
@@ -302,36 +300,19 @@ static void bench_reading(const struct options *options, uint32_t size)
 
 int main(int argc, char **argv)
 {
-	static const struct option names[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"repeat", required_argument, NULL, 'r'},
-		{"folder", required_argument, NULL, 'f'},
-		{"value", required_argument, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+	struct options options = {.bench = BENCH_OPTIONS_INIT, .value = 100};
+	const struct cmd_option known[] = {
+		BENCH_OPTIONS(options.bench),
+		{"value", "BYTES", "of a record (100)", .number = &options.value, .max = 32 << 10},
 	};
-	struct options options = {.repeat = PAIRED_REPEAT, .folder = "/var/tmp", .value = 100};
-	int option;
+	int status;
 
-	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		if (option == 'j')
-			options.json = true;
-		else if (option == 'r')
-			options.repeat = (unsigned)strtoul(optarg, NULL, 10);
-		else if (option == 'f')
-			options.folder = optarg;
-		else if (option == 'v')
-			options.value = (uint32_t)strtoul(optarg, NULL, 10);
-		else
-			return 2;
-	}
-	if (options.repeat < 1 || options.repeat > PAIRED_REPEAT_MAX || options.value > 32 << 10) {
-		fprintf(stderr, "bench_wal: --repeat up to %d, --value up to %d\n",
-			PAIRED_REPEAT_MAX, 32 << 10);
-		return 2;
-	}
+	if (!cmd_options("bench_wal", "Appends to the log and reads it, beside the bare bytes.\n",
+			 known, ARRAY_COUNT(known), argc, argv, &status))
+		return status;
 	memset(value, 'v', sizeof(value));
 	bench_commits(&options);
-	bench_reading(&options, options.value);
+	bench_reading(&options, (uint32_t)options.value);
 	bench_reading(&options, 4000);
 	return 0;
 }
