@@ -31,9 +31,33 @@ static bool is_alive(const struct faulty_file *file)
 	return file->life == file->faulty->life;
 }
 
-/* Every call begins here. Returns 0 or what it fails with. */
-static int begin_call(struct faulty *faulty)
+static void describe(const struct faulty_step *step, char *text, size_t text_size)
 {
+	if (step->size > 0)
+		snprintf(text, text_size, "%s %s, %llu bytes at %llu", step->what, step->name,
+			 (unsigned long long)step->size, (unsigned long long)step->offset);
+	else
+		snprintf(text, text_size, "%s %s", step->what, step->name);
+}
+
+void faulty_blocks(const struct faulty *faulty, const char *what, const char *name, uint64_t offset,
+		   uint64_t size)
+{
+	struct faulty_step step = {.what = what, .offset = offset, .size = size};
+	char text[160];
+
+	if (!faulty->polls || faulty->in_queue)
+		return;
+	snprintf(step.name, sizeof(step.name), "%s", name);
+	describe(&step, text, sizeof(text));
+	fprintf(stderr, "faulty: a poll core would block: %s\n", text);
+	abort();
+}
+
+/* Every call begins here. Returns 0 or what it fails with. */
+static int begin_call(struct faulty *faulty, const char *what, const char *name)
+{
+	faulty_blocks(faulty, what, name, 0, 0);
 	if (faulty->off)
 		return -EIO;
 	faulty->call_count++;
@@ -43,9 +67,11 @@ static int begin_call(struct faulty *faulty)
 	return faulty->fail_error;
 }
 
-static int begin_file_call(struct faulty_file *file)
+static int begin_file_call(struct faulty_file *file, const char *what, uint64_t offset,
+			   uint64_t size)
 {
-	return is_alive(file) ? begin_call(file->faulty) : -EIO;
+	faulty_blocks(file->faulty, what, file->name, offset, size);
+	return is_alive(file) ? begin_call(file->faulty, what, file->name) : -EIO;
 }
 
 /* Numbers a step that is about to be done. Returns 0, or -EIO if the power goes with it. */
@@ -75,7 +101,7 @@ static void leave(struct io *io)
 static int lock(struct io *io)
 {
 	struct faulty *faulty = faulty_of(io);
-	int error = begin_call(faulty);
+	int error = begin_call(faulty, "lock", "the folder");
 
 	if (error)
 		return error;
@@ -90,7 +116,7 @@ static int open_file(struct io *io, const char *name, unsigned flags, struct io_
 	struct faulty *faulty = faulty_of(io);
 	struct faulty_inode *inode;
 	struct faulty_file *file;
-	int error = begin_call(faulty);
+	int error = begin_call(faulty, "open", name);
 
 	if (error)
 		return error;
@@ -127,7 +153,7 @@ static int read_file(struct io_file *file, uint64_t offset, void *bytes, size_t 
 {
 	struct faulty_file *faulty = faulty_file(file);
 	const struct faulty_image *image;
-	int error = begin_file_call(faulty);
+	int error = begin_file_call(faulty, "read", offset, size);
 
 	if (error)
 		return error;
@@ -144,7 +170,7 @@ static int read_file(struct io_file *file, uint64_t offset, void *bytes, size_t 
 static int write_piece(struct faulty_file *file, uint64_t offset, const void *bytes, size_t size)
 {
 	struct faulty *faulty = file->faulty;
-	int error = begin_file_call(file), full;
+	int error = begin_file_call(file, "write", offset, size), full;
 
 	if (error && (faulty->off || !is_alive(file)))
 		return error;
@@ -184,7 +210,7 @@ static int write_file(struct io_file *file, uint64_t offset, const void *bytes, 
 static int sync_file(struct io_file *file)
 {
 	struct faulty_file *faulty = faulty_file(file);
-	int error = begin_file_call(faulty);
+	int error = begin_file_call(faulty, "sync", 0, 0);
 
 	if (error && is_alive(faulty) && !faulty->faulty->off)
 		faulty_disk_sync_badly(faulty->inode, &faulty->faulty->rand);
@@ -203,7 +229,7 @@ static int sync_file(struct io_file *file)
 
 static int size_file(struct io_file *file, uint64_t *ret_size)
 {
-	int error = begin_file_call(faulty_file(file));
+	int error = begin_file_call(faulty_file(file), "size of", 0, 0);
 
 	if (!error)
 		*ret_size = faulty_file(file)->inode->now.size;
@@ -213,7 +239,7 @@ static int size_file(struct io_file *file, uint64_t *ret_size)
 static int truncate_file(struct io_file *file, uint64_t size)
 {
 	struct faulty_file *faulty = faulty_file(file);
-	int error = begin_file_call(faulty);
+	int error = begin_file_call(faulty, "truncate", 0, size);
 
 	if (error)
 		return error;
@@ -225,7 +251,7 @@ static int truncate_file(struct io_file *file, uint64_t size)
 static int allocate_file(struct io_file *file, uint64_t size)
 {
 	struct faulty_file *faulty = faulty_file(file);
-	int error = begin_file_call(faulty), full;
+	int error = begin_file_call(faulty, "allocate", 0, size), full;
 
 	if (error)
 		return error;
@@ -237,7 +263,7 @@ static int allocate_file(struct io_file *file, uint64_t size)
 static int rename_file(struct io *io, const char *from, const char *to)
 {
 	struct faulty *faulty = faulty_of(io);
-	int error = begin_call(faulty);
+	int error = begin_call(faulty, "rename", from);
 
 	if (error)
 		return error;
@@ -251,7 +277,7 @@ static int rename_file(struct io *io, const char *from, const char *to)
 static int remove_file(struct io *io, const char *name)
 {
 	struct faulty *faulty = faulty_of(io);
-	int error = begin_call(faulty);
+	int error = begin_call(faulty, "remove", name);
 
 	if (error)
 		return error;
@@ -265,7 +291,7 @@ static int remove_file(struct io *io, const char *name)
 static int sync_folder(struct io *io)
 {
 	struct faulty *faulty = faulty_of(io);
-	int error = begin_call(faulty);
+	int error = begin_call(faulty, "sync", "the folder");
 
 	if (!error)
 		error = next_step(faulty, "sync", "the folder", 0, 0);
@@ -279,7 +305,7 @@ static int list_files(struct io *io, int (*visit)(void *context, const char *nam
 	struct faulty *faulty = faulty_of(io);
 	char(*names)[IO_NAME_MAX + 1];
 	uint32_t count;
-	int result = begin_call(faulty);
+	int result = begin_call(faulty, "list", "the folder");
 
 	if (result)
 		return result;
@@ -357,17 +383,14 @@ uint64_t faulty_syncs(const struct faulty *faulty)
 
 void faulty_describe(const struct faulty *faulty, uint64_t step, char *text, size_t text_size)
 {
-	const struct faulty_step *s;
-
 	text[0] = '\0';
-	if (step == 0 || step > faulty->step_count)
-		return;
-	s = &faulty->steps[step - 1];
-	if (s->size > 0)
-		snprintf(text, text_size, "%s %s, %llu bytes at %llu", s->what, s->name,
-			 (unsigned long long)s->size, (unsigned long long)s->offset);
-	else
-		snprintf(text, text_size, "%s %s", s->what, s->name);
+	if (step > 0 && step <= faulty->step_count)
+		describe(&faulty->steps[step - 1], text, text_size);
+}
+
+void faulty_polls(struct faulty *faulty, bool polls)
+{
+	faulty->polls = polls;
 }
 
 void faulty_cut_at(struct faulty *faulty, uint64_t step)

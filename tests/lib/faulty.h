@@ -86,6 +86,14 @@ void faulty_set_capacity(struct faulty *faulty, uint64_t bytes);
 /* io_write() does pieces of 1 to 'max' sectors, each a call and a step; 0: all at once. */
 void faulty_set_piece(struct faulty *faulty, uint32_t max);
 
+/*
+ * While 'polls' is true the caller is a poll core: whatever blocks aborts, with the call in words
+ * on stderr and its maker on the stack. That is each call that isn't an operation of a queue,
+ * closing aside, and making a queue or waiting for one. It stays as set through restarts; a clone
+ * begins with false.
+ */
+void faulty_polls(struct faulty *faulty, bool polls);
+
 /* Another process has the folder, or not. */
 void faulty_set_locked(struct faulty *faulty, bool locked);
 

@@ -25,6 +25,8 @@ struct faulty {
 	uint32_t life; /* counts restarts: handles of another one are dead */
 	bool off;
 	bool locked;
+	bool polls;    /* faulty_polls() */
+	bool in_queue; /* a queue's operation is being done */
 	struct faulty_step *steps;
 	uint64_t step_count;
 	uint64_t call_count;
@@ -36,5 +38,9 @@ struct faulty {
 	uint64_t sync_fails_in; /* 0: none */
 	uint32_t piece_max;     /* sectors; 0: all at once */
 };
+
+/* Aborts where a poll core makes a call that blocks; the words are those of a step. */
+void faulty_blocks(const struct faulty *faulty, const char *what, const char *name, uint64_t offset,
+		   uint64_t size);
 
 int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue);

@@ -47,7 +47,9 @@ static void do_any(struct faulty_queue *queue)
 	struct io_op *op = queue->waiting[index];
 
 	queue->waiting[index] = queue->waiting[--queue->waiting_count];
+	queue->faulty->in_queue = true;
 	io_op_run(op);
+	queue->faulty->in_queue = false;
 	queue->ended[queue->ended_count++] = op;
 }
 
@@ -66,6 +68,7 @@ static uint32_t poll(struct io_queue *queue, struct io_op **ret_ops, uint32_t ma
 
 static void wait_for_any(struct io_queue *queue)
 {
+	faulty_blocks(faulty_queue(queue)->faulty, "wait for", "a queue", 0, 0);
 	if (faulty_queue(queue)->ended_count == 0)
 		do_any(faulty_queue(queue));
 }
@@ -84,6 +87,7 @@ int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
 
 	CHECK(queue);
 	queue->faulty = CONTAINER_OF(io, struct faulty, io);
+	faulty_blocks(queue->faulty, "make", "a queue", 0, 0);
 	queue->queue.ops = &queue_ops;
 	*ret_queue = &queue->queue;
 	return 0;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/faulty.h"
 
+#include "base/defs.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SEEDS 200
@@ -561,6 +564,170 @@ static void a_disk_is_saved_to_a_folder_and_loaded_from_it(void **state)
 	faulty_free(other);
 }
 
+struct polled {
+	struct faulty *disk;
+	struct io_file *file;
+	struct io_queue *queue;
+};
+
+static int visit_none(void *context, const char *name)
+{
+	return 0;
+}
+
+/* What a poll core must not do. */
+static void do_blocking(const struct polled *on, unsigned call)
+{
+	struct io *io = faulty_io(on->disk);
+	struct io_queue *queue;
+	struct io_file *file;
+	uint64_t size;
+	char bytes[8] = "";
+
+	switch (call) {
+	case 0:
+		(void)io_open(io, "a", 0, &file);
+		return;
+	case 1:
+		(void)io_read(on->file, 8, bytes, sizeof(bytes));
+		return;
+	case 2:
+		(void)io_write(on->file, 8, bytes, sizeof(bytes));
+		return;
+	case 3:
+		(void)io_sync(on->file);
+		return;
+	case 4:
+		(void)io_size(on->file, &size);
+		return;
+	case 5:
+		(void)io_truncate(on->file, 8);
+		return;
+	case 6:
+		(void)io_allocate(on->file, 8);
+		return;
+	case 7:
+		(void)io_rename(io, "a", "b");
+		return;
+	case 8:
+		(void)io_remove(io, "a");
+		return;
+	case 9:
+		(void)io_sync_folder(io);
+		return;
+	case 10:
+		(void)io_list(io, visit_none, NULL);
+		return;
+	case 11:
+		(void)io_lock(io);
+		return;
+	case 12:
+		(void)io_queue_new(io, 1, &queue);
+		return;
+	default:
+		io_queue_wait(on->queue);
+	}
+}
+
+/* What a process that does the call prints before it aborts. */
+static void abort_of(const struct polled *on, unsigned call, char *text, size_t text_size)
+{
+	int ends[2], status;
+	ssize_t size;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		signal(SIGABRT, SIG_DFL);
+		do_blocking(on, call);
+		_exit(0);
+	}
+	close(ends[1]);
+	size = read(ends[0], text, text_size - 1);
+	text[size > 0 ? size : 0] = '\0';
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		fail_msg("call %u didn't abort", call);
+}
+
+static void a_poll_core_that_would_block_aborts_and_says_where(void **state)
+{
+	static const char *const words[] = {
+		"open a",
+		"read a, 8 bytes at 8",
+		"write a, 8 bytes at 8",
+		"sync a",
+		"size of a",
+		"truncate a, 8 bytes at 0",
+		"allocate a, 8 bytes at 0",
+		"rename a",
+		"remove a",
+		"sync the folder",
+		"list the folder",
+		"lock the folder",
+		"make a queue",
+		"wait for a queue",
+	};
+	struct faulty *disk = faulty_new(1);
+	struct polled on = {.disk = disk, .file = make_synced(disk, "a", 'a', 512)};
+	struct io_op sync = {.file = on.file, .kind = IO_SYNC}, *ended;
+	char text[200], expected[200];
+
+	assert_int_equal(io_queue_new(faulty_io(disk), 1, &on.queue), 0);
+	assert_int_equal(io_queue_submit(on.queue, &sync), 0);
+	faulty_polls(disk, true);
+	for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+		abort_of(&on, i, text, sizeof(text));
+		snprintf(expected, sizeof(expected), "faulty: a poll core would block: %s\n",
+			 words[i]);
+		assert_string_equal(text, expected);
+	}
+	/* A restart takes the power back, not the caller's mind. */
+	faulty_restart(disk, 1);
+	abort_of(&on, 9, text, sizeof(text));
+	while (io_queue_poll(on.queue, &ended, 1) == 0)
+		;
+	io_close(on.file);
+	io_queue_free(on.queue);
+	faulty_polls(disk, false);
+	assert_int_equal(io_sync_folder(faulty_io(disk)), 0);
+	faulty_free(disk);
+}
+
+static void a_poll_core_may_use_queues_and_close(void **state)
+{
+	struct faulty *disk = faulty_new(1);
+	struct io_file *file = make_synced(disk, "a", 'a', 512);
+	char bytes[8] = "";
+	struct io_op ops[] = {
+		{.file = file, .kind = IO_READ, .bytes = bytes, .size = sizeof(bytes)},
+		{.file = file, .kind = IO_WRITE_SYNC, .bytes = bytes, .size = sizeof(bytes)},
+		{.file = file, .kind = IO_SYNC},
+	};
+	struct io_op *ended;
+	struct io_queue *queue;
+
+	assert_int_equal(io_queue_new(faulty_io(disk), 4, &queue), 0);
+	faulty_polls(disk, true);
+	for (unsigned i = 0; i < ARRAY_COUNT(ops); i++) {
+		assert_int_equal(io_queue_submit(queue, &ops[i]), 0);
+		while (io_queue_poll(queue, &ended, 1) == 0)
+			;
+		assert_ptr_equal(ended, &ops[i]);
+		assert_int_equal(ended->result, 0);
+	}
+	io_close(file);
+	io_queue_free(queue);
+	/* What tests themselves look at is no call. */
+	assert_int_equal(size_of(disk, "a"), 512);
+	assert_int_equal(bytes[0], 'a');
+	faulty_free(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -582,6 +749,8 @@ int main(void)
 		cmocka_unit_test(a_queue_ends_operations_out_of_order),
 		cmocka_unit_test(a_queue_of_a_disk_without_power_ends_all_with_eio),
 		cmocka_unit_test(zeros_take_room_on_the_disk),
+		cmocka_unit_test(a_poll_core_that_would_block_aborts_and_says_where),
+		cmocka_unit_test(a_poll_core_may_use_queues_and_close),
 		cmocka_unit_test(a_disk_is_saved_to_a_folder_and_loaded_from_it),
 	};
 
