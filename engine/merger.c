@@ -68,15 +68,31 @@ static int note(struct merger *merger, uint32_t source, int result)
 	return result;
 }
 
+/* Where a seek goes: the key's version up to 'seqno' and what follows, or, backward, what comes
+ * before the key, or the last of all. */
+struct aim {
+	struct entry_bytes key;
+	uint64_t seqno;
+	bool backward;
+	bool last;
+};
+
+static int seek_source(struct source *source, const struct aim *aim)
+{
+	if (!aim->backward)
+		return source_seek(source, aim->key, aim->seqno);
+	return aim->last ? source_seek_last(source) : source_seek_before(source, aim->key);
+}
+
 /* With an answer to wait for all sources are asked nevertheless, so that all that is missing is
  * read at once. */
-int merger_seek(struct merger *merger, struct entry_bytes key, uint64_t seqno)
+static int seek(struct merger *merger, const struct aim *aim)
 {
 	int waiting = 0;
 
-	merger->backward = false;
+	merger->backward = aim->backward;
 	for (uint32_t i = 0; i < merger->source_count; i++) {
-		int result = source_seek(&merger->sources[i], key, seqno);
+		int result = seek_source(&merger->sources[i], aim);
 
 		if (result && result != SOURCE_E_WAIT)
 			return note(merger, i, result);
@@ -88,23 +104,14 @@ int merger_seek(struct merger *merger, struct entry_bytes key, uint64_t seqno)
 	return waiting;
 }
 
+int merger_seek(struct merger *merger, struct entry_bytes key, uint64_t seqno)
+{
+	return seek(merger, &(struct aim){.key = key, .seqno = seqno});
+}
+
 int merger_seek_before(struct merger *merger, struct entry_bytes key, bool last)
 {
-	int waiting = 0;
-
-	merger->backward = true;
-	for (uint32_t i = 0; i < merger->source_count; i++) {
-		struct source *source = &merger->sources[i];
-		int result = last ? source_seek_last(source) : source_seek_before(source, key);
-
-		if (result && result != SOURCE_E_WAIT)
-			return note(merger, i, result);
-		if (result)
-			waiting = note(merger, i, result);
-	}
-	if (!waiting)
-		build(merger);
-	return waiting;
+	return seek(merger, &(struct aim){.key = key, .backward = true, .last = last});
 }
 
 const struct entry *merger_entry(const struct merger *merger)
