@@ -32,10 +32,10 @@ static void print_text(const struct feed_event *event)
 	};
 
 	printf("%10" PRIu64 "  %-12s  ", event->seqno, words[event->kind]);
-	cmd_print_bytes(event->key);
+	cmd_print_bytes(stdout, event->key);
 	if (event->kind != FEED_POINT_TOMBSTONE) {
 		putchar('\t');
-		cmd_print_bytes(event->value);
+		cmd_print_bytes(stdout, event->value);
 	}
 	putchar('\n');
 }

@@ -11,7 +11,9 @@
 
 static const char about[] = "Prints keys and values of the store in DIR in the order of their "
 			    "keys, a line each. What isn't\n"
-			    "printable stands as \\xHH.\n";
+			    "printable stands as \\xHH. A key whose operands give no value gets a "
+			    "line on stderr, and exit\n"
+			    "status 1 at the end.\n";
 
 struct scan {
 	const char *folder, *from, *to;
@@ -31,13 +33,22 @@ static bool is_below(struct entry_bytes key, struct entry_bytes bound)
 static void print_entry(const struct entry *entry, bool json)
 {
 	if (!json) {
-		cmd_print_bytes(entry->key);
+		cmd_print_bytes(stdout, entry->key);
 		putchar('\t');
-		cmd_print_bytes(entry->value);
+		cmd_print_bytes(stdout, entry->value);
 		putchar('\n');
 		return;
 	}
 	cmd_print_entry(entry->key, entry);
+}
+
+/* A key whose operands give no value doesn't hide those behind it. */
+static int say_unfolded(const struct scan *scan, struct kv *kv, struct entry_bytes key)
+{
+	fprintf(stderr, "tern: %s: key ", scan->folder);
+	cmd_print_bytes(stderr, key);
+	fprintf(stderr, ": %s\n", kv_error(kv));
+	return CMD_FAILED;
 }
 
 /* To the first entry of the way; KV_E_ABSENT when there is none. */
@@ -54,15 +65,16 @@ static int seek(const struct scan *scan, struct kv_cursor *cursor)
 	if (scan->end.size == 0)
 		return kv_cursor_last(cursor);
 	int r = kv_cursor_seek(cursor, scan->end);
-	return r == 0 || r == KV_E_ABSENT ? kv_cursor_previous(cursor) : r;
+	return r == 0 || r == KV_E_ABSENT || r == KV_E_OPERATOR ? kv_cursor_previous(cursor) : r;
 }
 
 static int scan_all(const struct scan *scan, struct kv *kv, struct kv_cursor *cursor)
 {
+	int status = CMD_DONE;
 	uint64_t count = 0;
 	int r;
 
-	for (r = seek(scan, cursor); r == 0 && count < scan->limit;
+	for (r = seek(scan, cursor); (r == 0 || r == KV_E_OPERATOR) && count < scan->limit;
 	     r = scan->reverse ? kv_cursor_previous(cursor) : kv_cursor_next(cursor)) {
 		const struct entry *entry = kv_cursor_entry(cursor);
 		bool ours = scan->internal || keys_are_free(entry->key);
@@ -74,11 +86,14 @@ static int scan_all(const struct scan *scan, struct kv *kv, struct kv_cursor *cu
 			break;
 		if (!ours)
 			continue;
-		print_entry(entry, scan->json);
+		if (r == KV_E_OPERATOR)
+			status = say_unfolded(scan, kv, entry->key);
+		else
+			print_entry(entry, scan->json);
 		count++;
 	}
-	if (r == 0 || r == KV_E_ABSENT)
-		return CMD_DONE;
+	if (r == 0 || r == KV_E_ABSENT || r == KV_E_OPERATOR)
+		return status;
 	return cmd_fail("%s: %s", scan->folder, r < 0 ? strerror(-r) : kv_error(kv));
 }
 

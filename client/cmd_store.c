@@ -241,13 +241,13 @@ void cmd_print_entry(struct entry_bytes key, const struct entry *entry)
 	cmd_json(object);
 }
 
-void cmd_print_bytes(struct entry_bytes bytes)
+void cmd_print_bytes(FILE *file, struct entry_bytes bytes)
 {
 	for (uint32_t i = 0; i < bytes.size; i++) {
 		uint8_t byte = bytes.bytes[i];
 		if (byte < 0x20 || byte == 0x7f || byte == '\\')
-			printf("\\x%02x", byte);
+			fprintf(file, "\\x%02x", byte);
 		else
-			putchar(byte);
+			putc(byte, file);
 	}
 }

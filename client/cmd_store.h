@@ -13,6 +13,7 @@
 #include "engine/store.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Of cmd_store_take_turn(); no exit status. */
 #define CMD_STORE_LOCKED (-1)
@@ -75,4 +76,4 @@ int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_siz
 void cmd_print_entry(struct entry_bytes key, const struct entry *entry);
 
 /* Prints them for people: what isn't printable as \xHH. */
-void cmd_print_bytes(struct entry_bytes bytes);
+void cmd_print_bytes(FILE *file, struct entry_bytes bytes);

@@ -113,9 +113,10 @@ static int emit_folded(struct compact *compact, const struct entry *base, bool *
 	drop_operands(compact);
 	if (base)
 		drop(compact, base->seqno);
-	fold_clear(&compact->fold);
 	*ret_folded = true;
-	return emit(compact, &folded);
+	error = emit(compact, &folded);
+	fold_clear(&compact->fold);
+	return error;
 }
 
 static void hold(struct compact *compact, uint64_t seqno, enum entry_kind kind)

@@ -19,6 +19,10 @@ void fold_clear(struct fold *fold)
 {
 	fold->count = 0;
 	fold->size = 0;
+	if (fold->capacity + fold->outs[0].capacity + fold->outs[1].capacity +
+		    fold->room * sizeof(struct fold_operand) >
+	    FOLD_KEEP_MAX)
+		fold_deinit(fold);
 }
 
 void fold_deinit(struct fold *fold)
@@ -52,7 +56,7 @@ static int make_room_for_bytes(struct fold *fold, size_t size)
 {
 	if (size <= fold->capacity - fold->size)
 		return 0;
-	size_t capacity = 2 * (fold->size + size);
+	size_t capacity = MIN(2 * (fold->size + size), (size_t)FOLD_SIZE_MAX);
 	uint8_t *bytes = realloc(fold->bytes, capacity);
 	if (!bytes)
 		return -ENOMEM;
@@ -61,10 +65,53 @@ static int make_room_for_bytes(struct fold *fold, size_t size)
 	return 0;
 }
 
+static bool are_of_one_operator(const struct fold *fold, uint8_t type)
+{
+	for (uint32_t i = 0; i < fold->count; i++)
+		if (fold->operands[i].type != type)
+			return false;
+	return true;
+}
+
+/* What was gathered becomes one operand, with the youngest's number. */
+static int collapse(struct fold *fold)
+{
+	struct entry_bytes value;
+	int error = fold_finish(fold, NULL, &value);
+
+	if (error)
+		return error;
+	if (value.size > 0)
+		memcpy(fold->bytes, value.bytes, value.size);
+	fold->operands[0].offset = 0;
+	fold->operands[0].size = value.size;
+	fold->count = 1;
+	fold->size = value.size;
+	return 0;
+}
+
+/* Operands of several operators in a row can't become one. */
+static int stay_below_limits(struct fold *fold, const struct entry *entry)
+{
+	int error = 0;
+
+	if (fold->count < FOLD_COUNT_MAX && fold->size + entry->value.size <= FOLD_SIZE_MAX)
+		return 0;
+	if (fold->count > 0 && are_of_one_operator(fold, entry->type))
+		error = collapse(fold);
+	if (error)
+		return error;
+	return fold->count < FOLD_COUNT_MAX && fold->size + entry->value.size <= FOLD_SIZE_MAX
+		       ? 0
+		       : MERGE_OP_E_SIZE;
+}
+
 int fold_add(struct fold *fold, const struct entry *entry)
 {
-	int error = make_room(fold);
+	int error = stay_below_limits(fold, entry);
 
+	if (!error)
+		error = make_room(fold);
 	if (!error)
 		error = make_room_for_bytes(fold, entry->value.size);
 	if (error)

@@ -22,6 +22,11 @@
  * not, an expired value, a range tombstone younger than the version, and the end are no base. A
  * value that was folded has the base's type (0 without one), and expires with it.
  *
+ * Operands may give no value (KV_E_OPERATOR): their operator isn't registered, refuses them, or
+ * makes more than MERGE_OP_VALUE_MAX bytes of them. They are kept as they are, and reads of that
+ * key say so until it is put or deleted; all other keys are as ever, for cursors and compaction
+ * too.
+ *
  * History. Compaction keeps every version from the floor on (kv_set_floor), and those that a
  * snapshot can see; below both it keeps what is visible. What asks for older changes is told of the
  * gap.
@@ -54,7 +59,7 @@ enum {
 	KV_E_ABSENT = 1, /* no value */
 	KV_E_WAIT,       /* with KV_WAIT_NEVER: a block is being read, ask again after kv_poll() */
 	KV_E_CORRUPT,    /* kv_error() says which file, offset, what */
-	KV_E_OPERATOR,   /* a merge operator that isn't registered */
+	KV_E_OPERATOR,   /* a key's operands give no value: kv_error() has operator and reason */
 	KV_E_BUSY,       /* KV_SEALED_MAX or KV_LEVEL_ZERO_MAX: kv_work() and kv_job() first */
 	KV_E_INVALID, /* a key that is empty or too long, a value too long, end not behind start */
 	KV_E_IDLE,    /* kv_job(): nothing to do */
@@ -156,7 +161,8 @@ int kv_get(struct kv *kv, struct entry_bytes key, uint64_t seqno, unsigned flags
  * Keys in order, both ways, at a number (0: visible), as of the files there are: it holds them, and
  * needs no snapshot. What a transaction adds below that number behind its back is seen. Calls
  * return 0, KV_E_ABSENT (the cursor stands before the first key or behind the last, and can turn
- * back), KV_E_WAIT (the same call goes on), KV_E_CORRUPT, KV_E_OPERATOR or a negative errno.
+ * back), KV_E_WAIT (the same call goes on), KV_E_CORRUPT, KV_E_OPERATOR (the cursor stands at the
+ * key, and can go on) or a negative errno.
  */
 struct kv_cursor;
 int kv_cursor_new(struct kv *kv, uint64_t seqno, unsigned flags, struct kv_cursor **ret_cursor);
@@ -166,7 +172,8 @@ int kv_cursor_seek(struct kv_cursor *cursor, struct entry_bytes key);
 int kv_cursor_last(struct kv_cursor *cursor);
 int kv_cursor_next(struct kv_cursor *cursor);
 int kv_cursor_previous(struct kv_cursor *cursor);
-/* After a call that returned 0. Borrows until the next call on the cursor. */
+/* After a call that returned 0; after KV_E_OPERATOR only the key means something. Borrows until the
+ * next call on the cursor. */
 const struct entry *kv_cursor_entry(const struct kv_cursor *cursor);
 
 /* History is kept from this number on. It only rises. */
@@ -227,7 +234,8 @@ void kv_compact(struct kv *kv);
 
 /* Takes in blocks that reads with KV_WAIT_NEVER asked for. Never blocks. */
 void kv_poll(struct kv *kv);
-/* One line about the last KV_E_CORRUPT; about a kv_job()'s, after the kv_work() behind it. */
+/* One line about the last KV_E_CORRUPT or KV_E_OPERATOR; about a kv_job()'s, after the kv_work()
+ * behind it. */
 const char *kv_error(const struct kv *kv);
 
 /* Checks every block of every file, order, filters, bounds, references. */

@@ -179,7 +179,7 @@ static int gather(struct kv_cursor *cursor)
 				return conclude(cursor, is_value ? entry : NULL);
 			int error = fold_add(&cursor->reader.fold, entry);
 			if (error)
-				return error;
+				return kv_fold_failed(view->kv, &cursor->reader, error);
 		}
 		int result = merger_next(&cursor->merger);
 		if (result)
@@ -230,13 +230,15 @@ static int forward(struct kv_cursor *cursor)
 		set_key(cursor, entry->key);
 		cursor->again = true;
 		result = gather(cursor);
-		if (result && result != KV_E_ABSENT) {
+		if (result == KV_E_OPERATOR)
+			cursor->entry = (struct entry){.key = key_of(cursor)};
+		else if (result && result != KV_E_ABSENT) {
 			cursor->merging = false;
 			return result;
 		}
 		cursor->again = false;
-		if (!result)
-			return 0;
+		if (result != KV_E_ABSENT)
+			return result;
 	}
 }
 
@@ -277,12 +279,14 @@ int kv_cursor_previous(struct kv_cursor *cursor)
 		/* The entry stays where it is: the lookup has ways of its own. */
 		result = kv_resolve(cursor->view, &cursor->reader, entry->key, cursor->seqno,
 				    cursor->flags, &cursor->entry);
-		if (result && result != KV_E_ABSENT)
+		if (result == KV_E_OPERATOR)
+			cursor->entry = (struct entry){0};
+		else if (result && result != KV_E_ABSENT)
 			return result;
 		set_key(cursor, entry->key);
 		cursor->entry.key = key_of(cursor);
-		if (!result)
-			return 0;
+		if (result != KV_E_ABSENT)
+			return result;
 	}
 	return KV_E_ABSENT;
 }

@@ -141,6 +141,9 @@ uint64_t kv_cover(const struct kv_view *view, struct entry_bytes key, uint64_t s
 int kv_conclude(struct kv_view *view, struct kv_reader *reader, struct entry_bytes key,
 		unsigned flags, const struct entry *found, struct entry *ret_entry);
 
+/* What fold_add() or fold_finish() returned, as kv_resolve() returns it; kv_error() says why. */
+int kv_fold_failed(struct kv *kv, const struct kv_reader *reader, int result);
+
 /* Notes what is corrupt. Returns KV_E_CORRUPT. */
 int kv_corrupt(struct kv *kv, const char *text);
 

@@ -9,7 +9,9 @@
 
 #include "base/check.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 enum { GOES_ON = 1000 }; /* internal: no base so far */
 
@@ -66,15 +68,33 @@ int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags
 	}
 }
 
+int kv_fold_failed(struct kv *kv, const struct kv_reader *reader, int result)
+{
+	static const char *const reasons[] = {
+		[MERGE_OP_E_INVALID] = "value or operand is nothing that it takes",
+		[MERGE_OP_E_SIZE] = "the value would be above 64 MiB",
+		[MERGE_OP_E_UNKNOWN] = "it isn't registered",
+	};
+	uint8_t number = fold_at(&reader->fold, 0).type;
+	const char *name = merge_ops_name(&kv->ops, number);
+
+	static_assert(MERGE_OP_VALUE_MAX == 64 << 20, "as the text says");
+	if (result < 0)
+		return result;
+	snprintf(kv->error, sizeof(kv->error), "merge operator %u%s%s: %s", number, name ? " " : "",
+		 name ? name : "", reasons[result]);
+	return KV_E_OPERATOR;
+}
+
 /* Folds what the reader gathered into 'base' (NULL: none). */
-static int fold(struct kv_reader *reader, const struct entry *base, struct entry_bytes key,
-		struct entry *ret_entry)
+static int fold(struct kv *kv, struct kv_reader *reader, const struct entry *base,
+		struct entry_bytes key, struct entry *ret_entry)
 {
 	struct entry_bytes value;
 	int result = fold_finish(&reader->fold, base ? &base->value : NULL, &value);
 
 	if (result)
-		return result > 0 ? KV_E_OPERATOR : result;
+		return kv_fold_failed(kv, reader, result);
 	*ret_entry = (struct entry){
 		.key = key,
 		.value = value,
@@ -109,7 +129,7 @@ int kv_conclude(struct kv_view *view, struct kv_reader *reader, struct entry_byt
 		}
 	}
 	if (reader->fold.count > 0)
-		return fold(reader, base.kind ? &base : NULL, key, ret_entry);
+		return fold(view->kv, reader, base.kind ? &base : NULL, key, ret_entry);
 	if (!base.kind)
 		return KV_E_ABSENT;
 	*ret_entry = base;
@@ -133,7 +153,7 @@ static int take(struct search *search, const struct entry *entry)
 	case ENTRY_MERGE: {
 		int error = fold_add(&search->reader->fold, entry);
 
-		return error ? error : GOES_ON;
+		return error ? kv_fold_failed(search->view->kv, search->reader, error) : GOES_ON;
 	}
 	case ENTRY_VALUE:
 	case ENTRY_BLOB:

@@ -34,7 +34,7 @@ int merge_out_append(struct merge_out *out, const void *bytes, size_t size)
 {
 	int rc;
 
-	if (size > ENTRY_VALUE_MAX - out->size)
+	if (size > MERGE_OP_VALUE_MAX - out->size)
 		return MERGE_OP_E_SIZE;
 	if (size == 0)
 		return 0;

@@ -7,7 +7,8 @@
  * A merge writes an operand and reads nothing; reads and compaction fold a key's
  * operands, oldest first, into the value below them. An operator is known by a number (in
  * records and files) and by a name (to people). What it makes of the same input is always the same,
- * or a replica would drift; and folding in two steps gives what one step gives.
+ * or a replica would drift; and folding in two steps gives what one step gives. The value may be
+ * larger than one that a record holds, up to MERGE_OP_VALUE_MAX.
  * docs/format/merge.md says what the built-in ones do.
  *
  * Threads: a table of operators belongs to one; built-in operators have no state.
@@ -25,6 +26,9 @@
 /* Numbers below MERGE_OP_CUSTOM_MIN are Tern's. */
 #define MERGE_OP_CUSTOM_MIN 16
 
+/* Bytes of a value that operands are folded into: as many as a blob file takes. */
+#define MERGE_OP_VALUE_MAX (UINT32_C(64) << 20)
+
 enum {
 	MERGE_OP_COUNTER = 1, /* an i64; operands are added */
 	MERGE_OP_APPEND,      /* operands are put behind */
@@ -33,12 +37,12 @@ enum {
 
 enum {
 	MERGE_OP_E_INVALID = 1, /* base or operand is nothing that the operator takes */
-	MERGE_OP_E_SIZE,        /* the result would be above ENTRY_VALUE_MAX */
+	MERGE_OP_E_SIZE,        /* the result would be above MERGE_OP_VALUE_MAX */
 	MERGE_OP_E_UNKNOWN,     /* no operator of that number */
 	MERGE_OP_E_TAKEN,       /* the number or the name has one, or isn't for others */
 };
 
-/* Where a result is put: grows up to ENTRY_VALUE_MAX. Starts as zeros. */
+/* Where a result is put: grows up to MERGE_OP_VALUE_MAX. Starts as zeros. */
 struct merge_out {
 	uint8_t *bytes;
 	uint32_t size;

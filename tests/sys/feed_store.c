@@ -3,7 +3,8 @@
 /*
  * Feed_store DIR [COMMAND ARGUMENT ...] ... - changes a store, for the test of `tern feed`
  *
- *      put KEY VALUE   del KEY   weak KEY   range START END   append KEY VALUE   checkpoint
+ *      put KEY VALUE   del KEY   weak KEY   range START END   checkpoint
+ *      append KEY VALUE   count KEY VALUE (8 bytes, or there is no value)
  *
  * Makes the store if there is none. Each command is a transaction of its own. Exits with 3 when
  * another process has the store.
@@ -60,6 +61,10 @@ static int change(struct store *store, char **arguments)
 	} else if (strcmp(command, "append") == 0) {
 		taken = 3;
 		check(store_merge(store, MERGE_OP_APPEND, text(arguments[1]), text(arguments[2])),
+		      command);
+	} else if (strcmp(command, "count") == 0) {
+		taken = 3;
+		check(store_merge(store, MERGE_OP_COUNTER, text(arguments[1]), text(arguments[2])),
 		      command);
 	} else {
 		check(-1, command);

@@ -73,6 +73,19 @@ class Store(unittest.TestCase):
 
 
 class KeysAndValues(Store):
+    def test_a_key_without_a_value_does_not_end_a_scan(self):
+        maker = os.path.join(BUILD, "tests", "feed_store")
+        subprocess.run([maker, self.store, "put", "a", "1", "count", "b", "bad", "put", "c", "3"], check=True,
+                       timeout=TIMEOUT_S)
+        for words, lines in ((), [b"a\t1", b"c\t3"]), (("--reverse",), [b"c\t3", b"a\t1"]):
+            run = tern("scan", self.store, *words)
+            self.assertEqual(run.returncode, 1)
+            self.assertEqual(run.stdout.splitlines(), lines)
+            self.assertRegex(run.stderr, rb"\Atern: [^\n]*: key b: merge operator 1 counter: [^\n]+\n\Z")
+        self.refused(1, "merge operator 1 counter", "get", "b")
+        self.done("put", "b", "2")
+        self.assertEqual(self.keys(), ["a", "b", "c"])
+
     def test_what_is_put_is_got(self):
         self.assertRegex(self.done("put", "key", "a value"), rb"\Achange \d+\n\Z")
         self.assertEqual(self.done("get", "key"), b"a value")

@@ -384,7 +384,99 @@ static void an_operator_that_is_not_there_is_said_and_nothing_is_lost(void **sta
 	forget_history(&fixture);
 	compact(&fixture);
 	assert_int_equal(get(&fixture, 1, 0, &entry), KV_E_OPERATOR);
+	assert_string_equal(kv_error(fixture.rig.kv), "merge operator 200: it isn't registered");
 	assert_int_equal(count_versions(&fixture), 2);
+	end(&fixture);
+}
+
+/* A value that a record doesn't hold lies in a blob file. */
+static void operands_may_make_a_value_larger_than_a_record(void **state)
+{
+	static char operand[400 << 10];
+	struct fixture fixture;
+	struct entry entry;
+
+	(void)state;
+	begin(&fixture);
+	memset(operand, 'o', sizeof(operand) - 1);
+	put(&fixture, 0, "before");
+	for (unsigned i = 0; i < 5; i++)
+		merge(&fixture, 1, operand);
+	put(&fixture, 59, "behind");
+	check(&fixture);
+	forget_history(&fixture);
+	compact(&fixture);
+	assert_int_equal(count_versions(&fixture), 3);
+	check(&fixture);
+	merge(&fixture, 1, "z");
+	compact(&fixture);
+	forget_history(&fixture);
+	reopen(&fixture);
+	check(&fixture);
+	assert_int_equal(get(&fixture, 1, 0, &entry), 0);
+	assert_int_equal(entry.value.size, 5 * strlen(operand) + 1);
+	end(&fixture);
+}
+
+static void assert_at(struct kv_cursor *cursor, uint64_t index)
+{
+	const struct entry *entry = kv_cursor_entry(cursor);
+	uint8_t key[16];
+	uint32_t size = kv_rig_key(index, key);
+
+	assert_int_equal(entry->key.size, size);
+	assert_memory_equal(entry->key.bytes, key, size);
+}
+
+/* Operands of a key that give no value, in memtables or in tables. */
+static void one_key_without_a_value_does_not_hide_the_others(void **state)
+{
+	struct fixture fixture;
+	struct kv_cursor *cursor;
+
+	(void)state;
+	begin(&fixture);
+	put(&fixture, 1, "a");
+	put(&fixture, 2, "no counter");
+	put(&fixture, 3, "c");
+	uint8_t key[16];
+	const struct kv_change made = {.type = RECORD_KV_MERGE,
+				       .key = key,
+				       .key_size = kv_rig_key(2, key),
+				       .value = (uint8_t *)"z",
+				       .value_size = 1,
+				       .value_type = MERGE_OP_COUNTER};
+	assert_int_equal(kv_rig_put(&fixture.rig, &made), 0);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		assert_int_equal(kv_cursor_new(fixture.rig.kv, 0, 0, &cursor), 0);
+		assert_int_equal(kv_cursor_seek(cursor, (struct entry_bytes){0}), 0);
+		assert_at(cursor, 1);
+		assert_int_equal(kv_cursor_next(cursor), KV_E_OPERATOR);
+		assert_at(cursor, 2);
+		assert_non_null(strstr(kv_error(fixture.rig.kv), "1 counter"));
+		assert_int_equal(kv_cursor_next(cursor), 0);
+		assert_at(cursor, 3);
+		assert_int_equal(kv_cursor_next(cursor), KV_E_ABSENT);
+		assert_int_equal(kv_cursor_previous(cursor), 0);
+		assert_at(cursor, 3);
+		assert_int_equal(kv_cursor_previous(cursor), KV_E_OPERATOR);
+		assert_at(cursor, 2);
+		assert_int_equal(kv_cursor_previous(cursor), 0);
+		assert_at(cursor, 1);
+		assert_int_equal(kv_cursor_previous(cursor), KV_E_ABSENT);
+		assert_int_equal(kv_cursor_seek(cursor, (struct entry_bytes){key, made.key_size}),
+				 KV_E_OPERATOR);
+		assert_int_equal(kv_cursor_previous(cursor), 0);
+		assert_at(cursor, 1);
+		assert_int_equal(kv_cursor_next(cursor), KV_E_OPERATOR);
+		assert_int_equal(kv_cursor_next(cursor), 0);
+		assert_at(cursor, 3);
+		kv_cursor_free(cursor);
+		forget_history(&fixture);
+		compact(&fixture);
+	}
+	put(&fixture, 2, "healed");
+	assert_value(&fixture, 2, "healed");
 	end(&fixture);
 }
 
@@ -844,6 +936,8 @@ int main(void)
 		cmocka_unit_test(operands_are_folded_when_history_lets_them),
 		cmocka_unit_test(operands_outlive_a_base_that_expires),
 		cmocka_unit_test(an_operator_that_is_not_there_is_said_and_nothing_is_lost),
+		cmocka_unit_test(operands_may_make_a_value_larger_than_a_record),
+		cmocka_unit_test(one_key_without_a_value_does_not_hide_the_others),
 		cmocka_unit_test(a_weak_tombstone_goes_with_its_value),
 		cmocka_unit_test(a_weak_tombstone_stays_over_what_lies_deeper),
 		cmocka_unit_test(a_blob_file_that_is_mostly_dead_is_given_up),

@@ -3,7 +3,7 @@
 
 #include "base/byteorder.h"
 #include "base/defs.h"
-#include "engine/merge_op.h"
+#include "engine/fold.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -116,10 +116,10 @@ static void what_is_no_set_is_refused(void **state)
 	}
 }
 
-static void a_result_that_no_record_holds_is_refused(void **state)
+static void a_result_that_no_blob_file_holds_is_refused(void **state)
 {
-	uint8_t *large = calloc(1, ENTRY_VALUE_MAX);
-	const struct entry_bytes base = {large, ENTRY_VALUE_MAX}, one = TEXT("x");
+	uint8_t *large = calloc(1, MERGE_OP_VALUE_MAX);
+	const struct entry_bytes base = {large, MERGE_OP_VALUE_MAX}, one = TEXT("x");
 	struct merge_out out = {0};
 
 	(void)state;
@@ -192,6 +192,57 @@ static void others_register_their_own(void **state)
 	assert_int_equal(merge_ops_register(&ops, 255, long_name, last), 0);
 }
 
+/* More operands than are held at once: those that were gathered become one. */
+static void a_fold_takes_bounded_memory(void **state)
+{
+	struct fold fold = {.ops = &ops};
+	struct entry one = {.kind = ENTRY_MERGE, .type = MERGE_OP_COUNTER};
+	const uint8_t number[8] = {1};
+	struct entry_bytes value;
+
+	(void)state;
+	one.value = (struct entry_bytes){number, sizeof(number)};
+	for (one.seqno = 3 * FOLD_COUNT_MAX; one.seqno > 0; one.seqno--)
+		assert_int_equal(fold_add(&fold, &one), 0);
+	assert_true(fold.count <= FOLD_COUNT_MAX);
+	assert_int_equal(fold_at(&fold, 0).seqno, 3 * FOLD_COUNT_MAX);
+	assert_int_equal(fold_finish(&fold, NULL, &value), 0);
+	assert_int_equal(load_le64(value.bytes), 3 * FOLD_COUNT_MAX);
+	fold_clear(&fold);
+	assert_int_equal(fold.room, 0);
+	fold_deinit(&fold);
+}
+
+/* The same member again and again is a small set; bytes that are put behind don't become fewer. */
+static void a_fold_of_many_bytes_is_refused_if_its_value_is_as_large(void **state)
+{
+	const uint32_t size = ENTRY_VALUE_MAX, enough = FOLD_SIZE_MAX / size + 10;
+	struct fold fold = {.ops = &ops};
+	uint8_t *member = calloc(1, size);
+	struct entry operand = {.kind = ENTRY_MERGE, .value = {member, size}};
+	struct entry_bytes value;
+	uint32_t taken = 0;
+
+	(void)state;
+	assert_non_null(member);
+	store_le32(member, size - 4);
+	operand.type = MERGE_OP_SET_UNION;
+	for (uint32_t i = 0; i < enough; i++)
+		assert_int_equal(fold_add(&fold, &operand), 0);
+	assert_int_equal(fold_finish(&fold, NULL, &value), 0);
+	assert_int_equal(value.size, size);
+
+	fold_clear(&fold);
+	operand.type = MERGE_OP_APPEND;
+	while (taken < enough && fold_add(&fold, &operand) == 0)
+		taken++;
+	assert_int_equal(taken, FOLD_SIZE_MAX / size);
+	assert_int_equal(fold_add(&fold, &operand), MERGE_OP_E_SIZE);
+	assert_true(fold.size <= FOLD_SIZE_MAX);
+	fold_deinit(&fold);
+	free(member);
+}
+
 static void the_built_in_ones_have_their_numbers_and_names(void **state)
 {
 	(void)state;
@@ -211,9 +262,12 @@ int main(void)
 		cmocka_unit_test_setup(append_keeps_the_order, set_up),
 		cmocka_unit_test_setup(a_union_is_sorted_and_has_each_member_once, set_up),
 		cmocka_unit_test_setup(what_is_no_set_is_refused, set_up),
-		cmocka_unit_test_setup(a_result_that_no_record_holds_is_refused, set_up),
+		cmocka_unit_test_setup(a_result_that_no_blob_file_holds_is_refused, set_up),
 		cmocka_unit_test_setup(folding_in_two_steps_is_folding_in_one, set_up),
 		cmocka_unit_test_setup(others_register_their_own, set_up),
+		cmocka_unit_test_setup(a_fold_takes_bounded_memory, set_up),
+		cmocka_unit_test_setup(a_fold_of_many_bytes_is_refused_if_its_value_is_as_large,
+				       set_up),
 		cmocka_unit_test_setup(the_built_in_ones_have_their_numbers_and_names, set_up),
 	};
 
