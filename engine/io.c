@@ -46,15 +46,21 @@ int io_lock(struct io *io)
 	return io->ops->lock(io);
 }
 
-int io_open(struct io *io, const char *name, unsigned flags, struct io_file **ret_file)
+static int check_open(const char *name, unsigned flags)
 {
-	struct io_file *file;
-	int error;
-
 	if (!io_name_check(name) || ((flags & IO_EXCLUSIVE) && !(flags & IO_CREATE)) ||
 	    ((flags & IO_READ_ONLY) && (flags & IO_CREATE)))
 		return -EINVAL;
-	error = io->ops->open(io, name, flags, &file);
+	return 0;
+}
+
+int io_open(struct io *io, const char *name, unsigned flags, struct io_file **ret_file)
+{
+	struct io_file *file;
+	int error = check_open(name, flags);
+
+	if (!error)
+		error = io->ops->open(io, name, flags, &file);
 	if (error)
 		return error;
 	file->ops = io->ops;
@@ -95,25 +101,28 @@ int io_size(struct io_file *file, uint64_t *ret_size)
 	return file->ops->size(file, ret_size);
 }
 
+static int check_size(const struct io_file *file, uint64_t size)
+{
+	return size > OFFSET_MAX ? -EFBIG : check_writable(file);
+}
+
 int io_truncate(struct io_file *file, uint64_t size)
 {
-	int error = size > OFFSET_MAX ? -EFBIG : check_writable(file);
+	int error = check_size(file, size);
 
 	return error ? error : file->ops->truncate(file, size);
 }
 
 int io_allocate(struct io_file *file, uint64_t size)
 {
-	int error = size > OFFSET_MAX ? -EFBIG : check_writable(file);
+	int error = check_size(file, size);
 
 	return error || size == 0 ? error : file->ops->allocate(file, size);
 }
 
 int io_rename(struct io *io, const char *from, const char *to)
 {
-	if (!io_name_check(from) || !io_name_check(to))
-		return -EINVAL;
-	return io->ops->rename(io, from, to);
+	return io_name_check(from) && io_name_check(to) ? io->ops->rename(io, from, to) : -EINVAL;
 }
 
 int io_remove(struct io *io, const char *name)
@@ -141,6 +150,7 @@ int io_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
 	error = io->ops->queue_new(io, depth, &queue);
 	if (error)
 		return error;
+	queue->io = io;
 	queue->depth = depth;
 	queue->count = 0;
 	*ret_queue = queue;
@@ -160,18 +170,44 @@ int io_queue_register(struct io_queue *queue, void *bytes, size_t size)
 	return queue->ops->register_bytes(queue, bytes, size);
 }
 
+static int check_move(const struct io_op *op)
+{
+	int error = op->size > 0 ? check_range(op->file, op->offset, op->bytes, op->size) : -EINVAL;
+
+	return error || op->kind == IO_READ ? error : check_writable(op->file);
+}
+
+static int check_op(const struct io_op *op)
+{
+	switch (op->kind) {
+	case IO_READ:
+	case IO_WRITE:
+	case IO_WRITE_SYNC:
+		return check_move(op);
+	case IO_ALLOCATE:
+		return op->offset > 0 ? check_size(op->file, op->offset) : -EINVAL;
+	case IO_OPEN:
+		return check_open(op->name, op->flags);
+	case IO_RENAME:
+		return io_name_check(op->name) && io_name_check(op->to) ? 0 : -EINVAL;
+	case IO_REMOVE:
+		return io_name_check(op->name) ? 0 : -EINVAL;
+	case IO_SYNC:
+	case IO_CLOSE:
+	case IO_SYNC_FOLDER:
+		return 0;
+	}
+	/* An operation of no kind. */
+	CHECK(false);
+}
+
 int io_queue_submit(struct io_queue *queue, struct io_op *op)
 {
-	bool writes = op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC;
-	int error = 0;
+	int error;
 
 	if (queue->count == queue->depth)
 		return IO_E_FULL;
-	if (op->kind != IO_SYNC)
-		error = op->size > 0 ? check_range(op->file, op->offset, op->bytes, op->size)
-				     : -EINVAL;
-	if (!error && writes)
-		error = check_writable(op->file);
+	error = check_op(op);
 	if (error)
 		return error;
 	queue->count++;
@@ -199,24 +235,38 @@ uint32_t io_queue_count(const struct io_queue *queue)
 	return queue->count;
 }
 
-void io_op_run(struct io_op *op)
+static int run(struct io *io, struct io_op *op)
 {
+	int error;
+
 	switch (op->kind) {
 	case IO_READ:
-		op->result = io_read(op->file, op->offset, op->bytes, op->size);
-		return;
+		return io_read(op->file, op->offset, op->bytes, op->size);
 	case IO_WRITE:
-		op->result = io_write(op->file, op->offset, op->bytes, op->size);
-		return;
+		return io_write(op->file, op->offset, op->bytes, op->size);
 	case IO_WRITE_SYNC:
-		op->result = io_write(op->file, op->offset, op->bytes, op->size);
-		if (op->result == 0)
-			op->result = io_sync(op->file);
-		return;
+		error = io_write(op->file, op->offset, op->bytes, op->size);
+		return error ? error : io_sync(op->file);
 	case IO_SYNC:
-		op->result = io_sync(op->file);
-		return;
+		return io_sync(op->file);
+	case IO_ALLOCATE:
+		return io_allocate(op->file, op->offset);
+	case IO_OPEN:
+		return io_open(io, op->name, op->flags, &op->file);
+	case IO_CLOSE:
+		io_close(op->file);
+		return 0;
+	case IO_RENAME:
+		return io_rename(io, op->name, op->to);
+	case IO_REMOVE:
+		return io_remove(io, op->name);
+	case IO_SYNC_FOLDER:
+		return io_sync_folder(io);
 	}
-	/* An operation of no kind. */
 	CHECK(false);
+}
+
+void io_op_run(struct io *io, struct io_op *op)
+{
+	op->result = run(io, op);
 }

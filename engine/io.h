@@ -20,7 +20,8 @@
  * file's name, its removal and its renaming are there after io_sync_folder() returned
  * 0, else perhaps. A size that grew is there after io_sync().
  *
- * A sync covers all writes of the file that ended before it began, through whatever struct io_file.
+ * A sync covers all writes of the file that ended before it began, through whatever struct io_file;
+ * one of the folder all changes of names that ended before it began.
  *
  * After a failed sync nobody knows what is on the disk: the kernel may have dropped
  * the pages, and a second sync would then say 0. So no caller tries a sync again: it
@@ -65,16 +66,28 @@ enum io_kind {
 	IO_WRITE,
 	IO_WRITE_SYNC, /* a write and then fdatasync: ends when both did */
 	IO_SYNC,       /* fdatasync */
+	IO_ALLOCATE,   /* up to 'offset' */
+	IO_OPEN,       /* 'name' with 'flags'; sets 'file' if it ends well */
+	IO_CLOSE,      /* nothing else of the file is under way; always ends well */
+	IO_RENAME,     /* 'name' becomes 'to' */
+	IO_REMOVE,     /* 'name' */
+	IO_SYNC_FOLDER,
 };
 
-/* One operation of a queue. The caller owns it, and its bytes, until it ended. */
+/*
+ * One operation of a queue. The caller owns it, its bytes and its names until it ended. What its
+ * kind doesn't need isn't looked at.
+ */
 struct io_op {
 	struct io_file *file;
 	void *bytes;
 	uint64_t offset;
 	uint32_t size;
 	enum io_kind kind;
-	int result; /* as the call of that name; valid when it ended */
+	int result;     /* as the call of that name; valid when it ended */
+	unsigned flags; /* enum io_flag */
+	const char *name;
+	const char *to;
 	void *context;
 };
 
@@ -91,7 +104,10 @@ struct io_ops;
  */
 int io_plain_new(const char *path, bool create, struct io **ret_io);
 
-/* Returns also -ENOSYS or -EPERM where the kernel has no io_uring for us: io_plain_new() will do.
+/*
+ * Returns also -ENOSYS or -EPERM where the kernel has no io_uring for us, or one that doesn't know
+ * all that we ask of it: io_plain_new() will do. Where a file system can't allocate (ext2, ext3,
+ * NFS before 4.2), IO_ALLOCATE blocks in io_queue_poll() as io_allocate() would.
  */
 int io_ring_new(const char *path, bool create, struct io **ret_io);
 

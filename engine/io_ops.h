@@ -56,12 +56,13 @@ struct io_file {
 
 struct io_queue {
 	const struct io_queue_ops *ops;
+	struct io *io; /* whose it is */
 	uint32_t depth;
 	uint32_t count; /* submitted and not given back */
 };
 
 /* Does the operation by blocking calls and sets its result. */
-void io_op_run(struct io_op *op);
+void io_op_run(struct io *io, struct io_op *op);
 
 /* The file's name can be one of a store. */
 bool io_name_check(const char *name);

@@ -122,24 +122,39 @@ static bool set_direct(int fd, bool direct)
 	return fcntl(fd, F_SETFL, flags) == 0;
 }
 
-static int plain_open(struct io *io, const char *name, unsigned flags, struct io_file **ret_file)
+int io_plain_outcome(int error)
+{
+	return error == -ENOENT ? IO_E_ABSENT : error == -EEXIST ? IO_E_EXISTS : error;
+}
+
+int io_plain_how(unsigned flags)
+{
+	return O_CLOEXEC | O_NOFOLLOW | (flags & IO_READ_ONLY ? O_RDONLY : O_RDWR) |
+	       (flags & IO_CREATE ? O_CREAT : 0) | (flags & IO_EXCLUSIVE ? O_EXCL : 0);
+}
+
+int io_plain_take(int fd, unsigned flags, struct io_file **ret_file)
 {
 	struct io_plain_file *file = malloc(sizeof(*file));
-	int how = O_CLOEXEC | O_NOFOLLOW | (flags & IO_READ_ONLY ? O_RDONLY : O_RDWR) |
-		  (flags & IO_CREATE ? O_CREAT : 0) | (flags & IO_EXCLUSIVE ? O_EXCL : 0);
 
-	if (!file)
+	if (!file) {
+		close(fd);
 		return -ENOMEM;
-	file->fd = openat(folder_of(io), name, how, 0600);
-	if (file->fd < 0) {
-		int error = -errno;
-
-		free(file);
-		return error == -ENOENT ? IO_E_ABSENT : error == -EEXIST ? IO_E_EXISTS : error;
 	}
-	file->direct = (flags & IO_DIRECT) && set_direct(file->fd, true);
+	*file = (struct io_plain_file){
+		.file = {&plain_ops, flags},
+		.fd = fd,
+		.direct = (flags & IO_DIRECT) && set_direct(fd, true),
+	};
 	*ret_file = &file->file;
 	return 0;
+}
+
+static int plain_open(struct io *io, const char *name, unsigned flags, struct io_file **ret_file)
+{
+	int fd = openat(folder_of(io), name, io_plain_how(flags), IO_PLAIN_MODE);
+
+	return fd < 0 ? io_plain_outcome(-errno) : io_plain_take(fd, flags, ret_file);
 }
 
 static void plain_close(struct io_file *file)
@@ -213,7 +228,7 @@ static int plain_truncate(struct io_file *file, uint64_t size)
 }
 
 /* libc's way for file systems that can't allocate writes single bytes, which direct I/O refuses. */
-static int allocate_by_writing(struct io_plain_file *file, uint64_t size)
+int io_plain_allocate_by_writing(struct io_plain_file *file, uint64_t size)
 {
 	int error;
 
@@ -230,22 +245,18 @@ static int plain_allocate(struct io_file *file, uint64_t size)
 	int error = result_of(fallocate(plain_file(file)->fd, 0, 0, (off_t)size));
 
 	if (error == -EOPNOTSUPP)
-		error = allocate_by_writing(plain_file(file), size);
+		error = io_plain_allocate_by_writing(plain_file(file), size);
 	return error;
 }
 
 static int plain_rename(struct io *io, const char *from, const char *to)
 {
-	int error = result_of(renameat(folder_of(io), from, folder_of(io), to));
-
-	return error == -ENOENT ? IO_E_ABSENT : error;
+	return io_plain_outcome(result_of(renameat(folder_of(io), from, folder_of(io), to)));
 }
 
 static int plain_remove(struct io *io, const char *name)
 {
-	int error = result_of(unlinkat(folder_of(io), name, 0));
-
-	return error == -ENOENT ? IO_E_ABSENT : error;
+	return io_plain_outcome(result_of(unlinkat(folder_of(io), name, 0)));
 }
 
 static int plain_sync_folder(struct io *io)

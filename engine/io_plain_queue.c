@@ -53,7 +53,7 @@ static void *help(void *context)
 		op = spsc_get_pointer(&plain->asked);
 		if (!op)
 			return NULL;
-		io_op_run(op);
+		io_op_run(plain->queue.io, op);
 		CHECK(spsc_put_pointer(&plain->done, op));
 		sem_post(&plain->done_count);
 	}

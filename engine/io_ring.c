@@ -15,10 +15,10 @@
  * Calls by name are those of io_plain.c; only queues differ. An operation has a slot until it
  * ended, and one or two requests of the kernel under way:
  *
- *      IO_READ, IO_WRITE   [move]             again from where it stopped, if it was short
- *      IO_SYNC                      [sync]
- *      IO_WRITE_SYNC       [move]-->[sync]    linked: a failed or short write cancels the sync,
+ *      IO_READ, IO_WRITE   [main]             again from where it stopped, if it was short
+ *      IO_WRITE_SYNC       [main]-->[sync]    linked: a failed or short write cancels the sync,
  *                                             and both are done again for the rest
+ *      all others          [main]
  *
  * A write with RWF_DSYNC would be one request, and a sixth quicker for a thread that waits; but its
  * end goes through a worker that the kernel binds to the core on which the disk's interrupt
@@ -45,8 +45,8 @@ struct ring_slot {
 	uint32_t done;     /* bytes */
 	uint32_t requests; /* under way */
 	uint32_t retries;  /* in a row */
-	int32_t moved;     /* what the read or write said */
-	int32_t synced;    /* what the sync said */
+	int32_t said;      /* by the kernel: bytes, a descriptor or an error */
+	int32_t synced;    /* of a write's sync */
 };
 
 struct ring_queue {
@@ -61,7 +61,7 @@ struct ring_queue {
 };
 
 enum request {
-	REQUEST_MOVE,
+	REQUEST_MAIN,
 	REQUEST_SYNC,
 	REQUEST_COUNT,
 };
@@ -153,9 +153,14 @@ static struct io_plain_file *file_of(const struct io_op *op)
 	return CONTAINER_OF(op->file, struct io_plain_file, file);
 }
 
-static bool has_sync(const struct io_op *op)
+static bool is_move(const struct io_op *op)
 {
-	return op->kind == IO_SYNC || op->kind == IO_WRITE_SYNC;
+	return op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC;
+}
+
+static int folder_of(const struct ring_queue *queue)
+{
+	return CONTAINER_OF(queue->queue.io, struct io_plain, io)->folder;
 }
 
 /* There is always one: the ring has REQUEST_COUNT an operation. */
@@ -193,7 +198,7 @@ static void ask_move(struct ring_queue *queue, struct ring_slot *slot)
 		io_uring_prep_write(sqe, fd, bytes, size, offset);
 	if (op->kind == IO_WRITE_SYNC)
 		sqe->flags |= IOSQE_IO_LINK;
-	name_request(queue, slot, REQUEST_MOVE, sqe);
+	name_request(queue, slot, REQUEST_MAIN, sqe);
 }
 
 static void ask_sync(struct ring_queue *queue, struct ring_slot *slot)
@@ -204,11 +209,48 @@ static void ask_sync(struct ring_queue *queue, struct ring_slot *slot)
 	name_request(queue, slot, REQUEST_SYNC, sqe);
 }
 
+static void ask_call(struct ring_queue *queue, struct ring_slot *slot)
+{
+	struct io_uring_sqe *sqe = next_request(queue, slot);
+	const struct io_op *op = slot->op;
+	int folder = folder_of(queue);
+
+	switch (op->kind) {
+	case IO_SYNC:
+		io_uring_prep_fsync(sqe, file_of(op)->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case IO_ALLOCATE:
+		io_uring_prep_fallocate(sqe, file_of(op)->fd, 0, 0, (off_t)op->offset);
+		break;
+	case IO_OPEN:
+		io_uring_prep_openat(sqe, folder, op->name, io_plain_how(op->flags), IO_PLAIN_MODE);
+		break;
+	case IO_CLOSE:
+		io_uring_prep_close(sqe, file_of(op)->fd);
+		break;
+	case IO_RENAME:
+		io_uring_prep_renameat(sqe, folder, op->name, folder, op->to, 0);
+		break;
+	case IO_REMOVE:
+		io_uring_prep_unlinkat(sqe, folder, op->name, 0);
+		break;
+	case IO_SYNC_FOLDER:
+		io_uring_prep_fsync(sqe, folder, 0);
+		break;
+	default:
+		CHECK(false); /* a move */
+	}
+	name_request(queue, slot, REQUEST_MAIN, sqe);
+}
+
 static void ask(struct ring_queue *queue, struct ring_slot *slot)
 {
-	if (slot->op->kind != IO_SYNC)
-		ask_move(queue, slot);
-	if (has_sync(slot->op))
+	if (!is_move(slot->op)) {
+		ask_call(queue, slot);
+		return;
+	}
+	ask_move(queue, slot);
+	if (slot->op->kind == IO_WRITE_SYNC)
 		ask_sync(queue, slot);
 }
 
@@ -233,18 +275,23 @@ static void ring_queue_submit(struct io_queue *queue, struct io_op *op)
 	send_requests(ring);
 }
 
+/* Whether the kernel gave it back undone, and it is to be asked for again. */
+static bool is_undone(struct ring_slot *slot)
+{
+	return (slot->said == -EAGAIN || slot->said == -EINTR) && ++slot->retries <= RETRY_MAX;
+}
+
 /* Counts what was moved. Returns 0 if all was or the rest is to be asked for, else what the
  * operation ends with. */
-static int take_move(struct ring_slot *slot)
+static int count_move(struct ring_slot *slot)
 {
 	const struct io_op *op = slot->op;
-	uint32_t count = slot->moved > 0 ? (uint32_t)slot->moved : 0;
-	bool undone = slot->moved == -EAGAIN || slot->moved == -EINTR;
+	uint32_t count = slot->said > 0 ? (uint32_t)slot->said : 0;
 
-	if (undone && ++slot->retries <= RETRY_MAX)
+	if (is_undone(slot))
 		return 0;
-	if (slot->moved < 0)
-		return slot->moved;
+	if (slot->said < 0)
+		return slot->said;
 	/* Direct and short: a read met the end; a write goes on from a whole block. */
 	if (file_of(op)->direct && slot->done + count < op->size) {
 		if (op->kind == IO_READ && count % IO_ALIGN != 0)
@@ -258,19 +305,65 @@ static int take_move(struct ring_slot *slot)
 	return 0;
 }
 
-/* All requests of the slot came back. Returns whether the operation ended. */
-static bool take(struct ring_queue *queue, struct ring_slot *slot)
+/* Returns whether the operation ended, with its result set, or is to be asked for (again). So do
+ * take_call() and take(). */
+static bool take_move(struct ring_slot *slot)
 {
 	struct io_op *op = slot->op;
-	int result = op->kind == IO_SYNC ? 0 : take_move(slot);
+	int result = count_move(slot);
 
-	if (result == 0 && op->kind != IO_SYNC && slot->done < op->size) {
+	if (result == 0 && slot->done < op->size)
+		return false;
+	if (result == 0 && op->kind == IO_WRITE_SYNC)
+		result = slot->synced;
+	op->result = result;
+	return true;
+}
+
+/* What the kernel said about a call, in the words of io.h. */
+static int outcome(const struct ring_slot *slot)
+{
+	struct io_op *op = slot->op;
+
+	switch (op->kind) {
+	case IO_OPEN:
+		if (slot->said >= 0)
+			return io_plain_take(slot->said, op->flags, &op->file);
+		return io_plain_outcome(slot->said);
+	case IO_RENAME:
+	case IO_REMOVE:
+		return io_plain_outcome(slot->said);
+	case IO_CLOSE: /* whatever it said, the descriptor is gone */
+		free(file_of(op));
+		return 0;
+	case IO_ALLOCATE:
+		if (slot->said == -EOPNOTSUPP)
+			return io_plain_allocate_by_writing(file_of(op), op->offset);
+		return slot->said;
+	default:
+		return slot->said;
+	}
+}
+
+/* Neither a sync nor a close is ever asked for again. */
+static bool take_call(struct ring_slot *slot)
+{
+	struct io_op *op = slot->op;
+	bool once = op->kind == IO_SYNC || op->kind == IO_SYNC_FOLDER || op->kind == IO_CLOSE;
+
+	if (!once && is_undone(slot))
+		return false;
+	op->result = outcome(slot);
+	return true;
+}
+
+/* All requests of the slot came back. */
+static bool take(struct ring_queue *queue, struct ring_slot *slot)
+{
+	if (is_move(slot->op) ? !take_move(slot) : !take_call(slot)) {
 		ask(queue, slot);
 		return false;
 	}
-	if (result == 0 && has_sync(op))
-		result = slot->synced;
-	op->result = result;
 	queue->free_slots[queue->free_count++] = (uint16_t)(slot - queue->slots);
 	return true;
 }
@@ -282,7 +375,7 @@ static struct ring_slot *take_request(struct ring_queue *queue, const struct io_
 	if (cqe->user_data % REQUEST_COUNT == REQUEST_SYNC)
 		slot->synced = cqe->res;
 	else
-		slot->moved = cqe->res;
+		slot->said = cqe->res;
 	slot->requests--;
 	return slot;
 }
@@ -343,7 +436,26 @@ static int ring_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_q
 	return 0;
 }
 
-/* Whether the kernel lets us is asked here, and not when the first queue is made. */
+/* Returns 0, -ENOSYS or -ENOMEM. */
+static int check_requests(struct io_uring *ring)
+{
+	static const int needed[] = {
+		IORING_OP_READ,     IORING_OP_READ_FIXED, IORING_OP_WRITE,  IORING_OP_WRITE_FIXED,
+		IORING_OP_FSYNC,    IORING_OP_FALLOCATE,  IORING_OP_OPENAT, IORING_OP_CLOSE,
+		IORING_OP_RENAMEAT, IORING_OP_UNLINKAT,
+	};
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	int error = probe ? 0 : -ENOMEM;
+
+	for (size_t i = 0; probe && i < ARRAY_COUNT(needed); i++)
+		if (!io_uring_opcode_supported(probe, needed[i]))
+			error = -ENOSYS;
+	io_uring_free_probe(probe);
+	return error;
+}
+
+/* Whether the kernel lets us, and knows how, is asked here, and not when the first queue is made.
+ */
 int io_ring_new(const char *path, bool create, struct io **ret_io)
 {
 	struct io_uring ring;
@@ -351,6 +463,7 @@ int io_ring_new(const char *path, bool create, struct io **ret_io)
 
 	if (error)
 		return error;
+	error = check_requests(&ring);
 	io_uring_queue_exit(&ring);
-	return io_plain_new_with(ring_queue_new, path, create, ret_io);
+	return error ? error : io_plain_new_with(ring_queue_new, path, create, ret_io);
 }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /*
@@ -13,6 +14,7 @@
 struct faulty_queue {
 	struct io_queue queue;
 	struct faulty *faulty;
+	uint32_t life; /* in which it was made */
 	struct io_op *waiting[IO_QUEUE_MAX];
 	struct io_op *ended[IO_QUEUE_MAX];
 	uint32_t waiting_count;
@@ -41,6 +43,14 @@ static void submit(struct io_queue *queue, struct io_op *op)
 	faulty->waiting[faulty->waiting_count++] = op;
 }
 
+/* Of files io_op_run() knows it, as their handles do. */
+static bool is_dead(const struct faulty_queue *queue, const struct io_op *op)
+{
+	return queue->life != queue->faulty->life &&
+	       (op->kind == IO_OPEN || op->kind == IO_RENAME || op->kind == IO_REMOVE ||
+		op->kind == IO_SYNC_FOLDER);
+}
+
 static void do_any(struct faulty_queue *queue)
 {
 	uint32_t index = (uint32_t)rand_below(&queue->faulty->rand, queue->waiting_count);
@@ -48,7 +58,10 @@ static void do_any(struct faulty_queue *queue)
 
 	queue->waiting[index] = queue->waiting[--queue->waiting_count];
 	queue->faulty->in_queue = true;
-	io_op_run(op);
+	if (is_dead(queue, op))
+		op->result = -EIO;
+	else
+		io_op_run(&queue->faulty->io, op);
 	queue->faulty->in_queue = false;
 	queue->ended[queue->ended_count++] = op;
 }
@@ -87,6 +100,7 @@ int faulty_queue_new(struct io *io, uint32_t depth, struct io_queue **ret_queue)
 
 	CHECK(queue);
 	queue->faulty = CONTAINER_OF(io, struct faulty, io);
+	queue->life = queue->faulty->life;
 	faulty_blocks(queue->faulty, "make", "a queue", 0, 0);
 	queue->queue.ops = &queue_ops;
 	*ret_queue = &queue->queue;

@@ -514,6 +514,72 @@ static void a_queue_of_a_disk_without_power_ends_all_with_eio(void **state)
 	faulty_free(disk);
 }
 
+static void do_on_queue(struct io_queue *queue, struct io_op *op)
+{
+	struct io_op *ended;
+
+	assert_int_equal(io_queue_submit(queue, op), 0);
+	while (io_queue_poll(queue, &ended, 1) == 0)
+		io_queue_wait(queue);
+	assert_ptr_equal(ended, op);
+}
+
+/* Each operation of names and room is the calls and steps of the call of its name. */
+static void a_queue_s_names_are_steps_that_can_be_the_last(void **state)
+{
+	static const struct {
+		struct io_op op;
+		const char *step; /* "": none */
+	} cases[] = {
+		{{.kind = IO_OPEN, .name = "b", .flags = IO_CREATE}, "create b"},
+		{{.kind = IO_OPEN, .name = "a"}, ""},
+		{{.kind = IO_RENAME, .name = "a", .to = "c"}, "rename a"},
+		{{.kind = IO_REMOVE, .name = "a"}, "remove a"},
+		{{.kind = IO_ALLOCATE, .offset = 8192}, "allocate a, 8192 bytes at 0"},
+		{{.kind = IO_SYNC_FOLDER}, "sync the folder"},
+	};
+
+	for (unsigned i = 0; i < 3 * ARRAY_COUNT(cases); i++) {
+		struct faulty *disk = faulty_new(i);
+		struct io_file *file = open_file(disk, "a");
+		struct io_op op = cases[i / 3].op, first;
+		struct io_queue *queue;
+		uint64_t steps = faulty_steps(disk), calls = faulty_calls(disk);
+		char text[80];
+
+		op.file = file;
+		first = op;
+		assert_int_equal(io_queue_new(faulty_io(disk), 1, &queue), 0);
+		if (i % 3 == 1)
+			faulty_cut_at(disk, steps + 1);
+		if (i % 3 == 2)
+			faulty_fail_at(disk, calls + 1, -ENOSPC, 1);
+		do_on_queue(queue, &op);
+		if (i % 3 == 1 && cases[i / 3].step[0] != '\0')
+			assert_int_equal(op.result, -EIO);
+		else
+			assert_int_equal(op.result, i % 3 == 2 ? -ENOSPC : 0);
+		assert_int_equal(faulty_calls(disk), calls + 1);
+		if (i % 3 < 2) {
+			faulty_describe(disk, steps + 1, text, sizeof(text));
+			assert_string_equal(text, cases[i / 3].step);
+		} else {
+			assert_int_equal(faulty_steps(disk), steps);
+		}
+		if (op.kind == IO_OPEN && op.result == 0)
+			io_close(op.file);
+		/* The queue dies with its process, and still closes. */
+		faulty_restart_process(disk);
+		do_on_queue(queue, &first);
+		assert_int_equal(first.result, -EIO);
+		op = (struct io_op){.kind = IO_CLOSE, .file = file};
+		do_on_queue(queue, &op);
+		assert_int_equal(op.result, 0);
+		io_queue_free(queue);
+		faulty_free(disk);
+	}
+}
+
 static void zeros_take_room_on_the_disk(void **state)
 {
 	struct faulty *disk = faulty_new(1);
@@ -748,6 +814,7 @@ int main(void)
 		cmocka_unit_test(clones_go_their_own_ways),
 		cmocka_unit_test(a_queue_ends_operations_out_of_order),
 		cmocka_unit_test(a_queue_of_a_disk_without_power_ends_all_with_eio),
+		cmocka_unit_test(a_queue_s_names_are_steps_that_can_be_the_last),
 		cmocka_unit_test(zeros_take_room_on_the_disk),
 		cmocka_unit_test(a_poll_core_that_would_block_aborts_and_says_where),
 		cmocka_unit_test(a_poll_core_may_use_queues_and_close),

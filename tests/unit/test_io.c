@@ -397,6 +397,182 @@ static void a_queue_refuses_what_it_has_no_room_for_and_what_is_wrong(void **sta
 	free(bytes);
 }
 
+/* Does 'op' and returns what it ended with. */
+static int outcome_of(struct io_queue *queue, struct io_op op)
+{
+	do_one(queue, &op);
+	return op.result;
+}
+
+static void a_queue_makes_moves_and_removes_names(void **state)
+{
+	struct io *io = io_of(state);
+	struct io_queue *queue;
+	struct io_op open = {.kind = IO_OPEN, .name = "a"};
+	char text[4];
+
+	assert_int_equal(io_queue_new(io, 2, &queue), 0);
+	do_one(queue, &open);
+	assert_int_equal(open.result, IO_E_ABSENT);
+	open.flags = IO_CREATE | IO_EXCLUSIVE;
+	do_one(queue, &open);
+	assert_int_equal(open.result, 0);
+	assert_int_equal(io_write(open.file, 0, "aaaa", 4), 0);
+	assert_int_equal(
+		outcome_of(queue,
+			   (struct io_op){.kind = IO_OPEN, .name = "a", .flags = open.flags}),
+		IO_E_EXISTS);
+	io_close(open_new(io, "b", 0));
+	for (int again = 0; again < 2; again++)
+		assert_int_equal(
+			outcome_of(queue,
+				   (struct io_op){.kind = IO_RENAME, .name = "a", .to = "b"}),
+			again ? IO_E_ABSENT : 0);
+	assert_int_equal(outcome_of(queue, (struct io_op){.kind = IO_SYNC_FOLDER}), 0);
+	for (int again = 0; again < 2; again++)
+		assert_int_equal(outcome_of(queue, (struct io_op){.kind = IO_REMOVE, .name = "b"}),
+				 again ? IO_E_ABSENT : 0);
+	assert_int_equal(io_read(open.file, 0, text, 4), 0);
+	assert_memory_equal(text, "aaaa", 4);
+	assert_int_equal(outcome_of(queue, (struct io_op){.kind = IO_CLOSE, .file = open.file}), 0);
+	io_queue_free(queue);
+}
+
+static void a_file_that_a_queue_opened_is_as_its_flags_say(void **state)
+{
+	struct io *io = io_of(state);
+	struct io_queue *queue;
+	struct io_op open = {.kind = IO_OPEN, .name = "a", .flags = IO_CREATE | IO_DIRECT};
+	struct io_op write = {.kind = IO_WRITE_SYNC, .size = IO_ALIGN};
+	uint8_t *bytes = aligned(2 * IO_ALIGN, 5);
+
+	assert_int_equal(io_queue_new(io, 2, &queue), 0);
+	do_one(queue, &open);
+	assert_int_equal(open.result, 0);
+	write.file = open.file;
+	write.bytes = bytes + 8;
+	assert_int_equal(io_queue_submit(queue, &write), -EINVAL); /* direct */
+	write.bytes = bytes;
+	do_one(queue, &write);
+	assert_int_equal(write.result, 0);
+	io_close(open.file);
+	open.flags = IO_READ_ONLY;
+	do_one(queue, &open);
+	assert_int_equal(open.result, 0);
+	memset(bytes, 0, IO_ALIGN);
+	assert_int_equal(io_read(open.file, 8, bytes, 8), 0);
+	assert_memory_equal(bytes, bytes + IO_ALIGN, 8);
+	assert_int_equal(io_write(open.file, 0, bytes, 8), -EBADF);
+	io_close(open.file);
+	io_queue_free(queue);
+	free(bytes);
+}
+
+static void a_queue_allocates_and_never_shrinks(void **state)
+{
+	struct io_file *file = open_new(io_of(state), "a", IO_DIRECT);
+	struct io_op op = {.file = file, .kind = IO_ALLOCATE, .offset = 5 * IO_ALIGN};
+	struct io_queue *queue;
+	uint64_t size;
+
+	assert_int_equal(io_queue_new(io_of(state), 1, &queue), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		do_one(queue, &op);
+		assert_int_equal(op.result, 0);
+		assert_int_equal(io_size(file, &size), 0);
+		assert_int_equal(size, 5 * IO_ALIGN);
+		op.offset = IO_ALIGN;
+	}
+	io_queue_free(queue);
+	io_close(file);
+}
+
+static void a_queue_refuses_names_flags_and_sizes_that_the_calls_refuse(void **state)
+{
+	struct io_file *file = open_new(io_of(state), "a", 0), *reader;
+	struct io_queue *queue;
+
+	assert_int_equal(io_open(io_of(state), "a", IO_READ_ONLY, &reader), 0);
+	assert_int_equal(io_queue_new(io_of(state), 1, &queue), 0);
+	const struct {
+		struct io_op op;
+		int error;
+	} cases[] = {
+		{{.kind = IO_OPEN, .name = "../a"}, -EINVAL},
+		{{.kind = IO_OPEN, .name = "a", .flags = IO_EXCLUSIVE}, -EINVAL},
+		{{.kind = IO_OPEN, .name = "a", .flags = IO_READ_ONLY | IO_CREATE}, -EINVAL},
+		{{.kind = IO_RENAME, .name = "a", .to = ".b"}, -EINVAL},
+		{{.kind = IO_RENAME, .name = "", .to = "b"}, -EINVAL},
+		{{.kind = IO_REMOVE, .name = "a/b"}, -EINVAL},
+		{{.kind = IO_ALLOCATE, .file = file}, -EINVAL},
+		{{.kind = IO_ALLOCATE, .file = file, .offset = UINT64_MAX}, -EFBIG},
+		{{.kind = IO_ALLOCATE, .file = reader, .offset = 4096}, -EBADF},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct io_op op = cases[i].op;
+
+		assert_int_equal(io_queue_submit(queue, &op), cases[i].error);
+		assert_int_equal(io_queue_count(queue), 0);
+	}
+	io_queue_free(queue);
+	io_close(file);
+	io_close(reader);
+}
+
+#define MIXED 64
+
+/* Of files, names and bytes, each eight times, all under way at once. */
+static void operations_of_all_kinds_go_side_by_side(void **state)
+{
+	struct io *io = io_of(state);
+	struct io_op ops[MIXED] = {{0}};
+	struct io_file *file = open_new(io, "bytes", 0);
+	struct io_queue *queue;
+	static const uint8_t wanted[8] = {9, 9, 9, 9, 9, 9, 9, 9};
+	uint8_t written[8], read[8][8] = {{0}};
+	char names[MIXED][8], to[MIXED][8];
+	struct seen seen = {0};
+
+	memset(written, 9, sizeof(written));
+	assert_int_equal(io_write(file, 0, written, sizeof(written)), 0);
+	for (unsigned i = 0; i < MIXED; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%u", i);
+		snprintf(to[i], sizeof(to[i]), "t%u", i);
+		ops[i] = (struct io_op){.name = names[i], .to = to[i], .file = file};
+		ops[i].kind =
+			(enum io_kind[]){IO_OPEN, IO_RENAME,     IO_REMOVE,   IO_SYNC_FOLDER,
+					 IO_READ, IO_WRITE_SYNC, IO_ALLOCATE, IO_CLOSE}[i % 8];
+		if (ops[i].kind == IO_OPEN)
+			ops[i].flags = IO_CREATE | IO_EXCLUSIVE;
+		if (ops[i].kind == IO_RENAME || ops[i].kind == IO_REMOVE)
+			io_close(open_new(io, names[i], 0));
+		if (ops[i].kind == IO_CLOSE)
+			ops[i].file = open_new(io, "closed", 0);
+		if (ops[i].kind == IO_ALLOCATE)
+			ops[i].offset = 100 + i;
+		ops[i].bytes = ops[i].kind == IO_READ ? read[i / 8] : written;
+		ops[i].size = sizeof(written);
+	}
+	assert_int_equal(io_queue_new(io, MIXED, &queue), 0);
+	for (unsigned i = 0; i < MIXED; i++)
+		assert_int_equal(io_queue_submit(queue, &ops[i]), 0);
+	drain(queue);
+	for (unsigned i = 0; i < MIXED; i++) {
+		assert_int_equal(ops[i].result, 0);
+		assert_int_equal((uintptr_t)ops[i].context, 1);
+		if (ops[i].kind == IO_OPEN)
+			io_close(ops[i].file);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		assert_memory_equal(read[i], wanted, sizeof(wanted));
+	/* "bytes", "closed", eight that were opened and eight that were moved. */
+	assert_int_equal(io_list(io, see, &seen), 0);
+	assert_int_equal(seen.count, 18);
+	assert_int_equal(seen.sum, 'b' + 'c' + 8 * 'n' + 8 * 't');
+	io_queue_free(queue);
+	io_close(file);
+}
+
 static void a_full_queue_loses_nothing(void **state)
 {
 	struct io_file *file = open_new(io_of(state), "a", IO_DIRECT);
@@ -520,6 +696,11 @@ static int run_over(const struct maker *with)
 		CASE(a_queue_writes_syncs_and_reads),
 		CASE(a_queue_reads_up_to_the_end_and_says_so),
 		CASE(a_queue_refuses_what_it_has_no_room_for_and_what_is_wrong),
+		CASE(a_queue_makes_moves_and_removes_names),
+		CASE(a_file_that_a_queue_opened_is_as_its_flags_say),
+		CASE(a_queue_allocates_and_never_shrinks),
+		CASE(a_queue_refuses_names_flags_and_sizes_that_the_calls_refuse),
+		CASE(operations_of_all_kinds_go_side_by_side),
 		CASE(a_full_queue_loses_nothing),
 		CASE(a_queue_with_nothing_under_way_neither_waits_nor_ends_anything),
 		CASE(a_folder_has_one_owner),
