@@ -13,8 +13,8 @@
  * a cache miss, and of those 1/2 has a third less.
  *
  * A search is a row of cache misses, each of which says where the next one is. Entries that are
- * added late are looked up LATE_MAX at a time, in turns: while one waits for memory, the
- * others go on.
+ * added late are only copied; then they are sorted all at once and linked from the first to the
+ * last, where the addresses of the next ones are known and their memory is asked for in time.
  *
  * Every MARK_EVERY-th entry is marked, so that an entry is found by its number: bisection
  * over the marks, then along the chain of insertion.
@@ -22,9 +22,9 @@
 
 #include "engine/memtable.h"
 
-#include "base/byteorder.h"
 #include "base/check.h"
 #include "base/rand.h"
+#include "engine/entry_sort.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +33,15 @@
 
 #define LEVEL_MAX  24 /* enough for 2^24 entries; with more of them searches take longer */
 #define MARK_EVERY 64
-#define LATE_MAX   32
+
+/* Linked at once; bounds what memory that takes. */
+#define LATE_MAX ((uint32_t)1 << 20)
+
+/* Fewer than these are linked one by one, as all are where memory is short. */
+#define LATE_MIN 16
+
+/* So many entries ahead memory is asked for. */
+#define AHEAD 16
 
 /* Pieces behind the first; large entries get one of their own size. */
 #define PIECE_SIZE ((size_t)1 << 20)
@@ -67,12 +75,6 @@ struct node_list {
 	uint32_t capacity;
 };
 
-/* A node that is still to be linked by its key. */
-struct late {
-	struct memtable_node *node;
-	unsigned level_count;
-};
-
 struct memtable {
 	uint8_t *first; /* owned; first_size bytes */
 	size_t first_size;
@@ -87,8 +89,8 @@ struct memtable {
 	struct node_list marks;
 	struct node_list ranges;
 	struct rand rand;
-	struct late late[LATE_MAX];
-	unsigned late_count;
+	struct memtable_node *late; /* the oldest that is still to be linked by its key */
+	uint32_t late_count;
 	unsigned level_count;
 	struct memtable_link
 		*head; /* = links; a pointer, so that readers of a const list get at it */
@@ -154,6 +156,7 @@ void memtable_reset(struct memtable *memtable)
 	memtable->count = 0;
 	memtable->oldest = memtable->newest = NULL;
 	memtable->marks = memtable->ranges = (struct node_list){0};
+	memtable->late = NULL;
 	memtable->late_count = 0;
 	memtable->level_count = 1;
 	memset(memtable->links, 0, sizeof(memtable->links));
@@ -211,17 +214,6 @@ static int list_grow(struct memtable *memtable, struct node_list *list)
 	return 0;
 }
 
-static uint64_t prefix_of(struct entry_bytes key)
-{
-	uint8_t padded[8] = {0};
-
-	if (key.size >= sizeof(padded))
-		return load_be64(key.bytes);
-	if (key.size > 0)
-		memcpy(padded, key.bytes, key.size);
-	return load_be64(padded);
-}
-
 /* What is looked for. */
 struct probe {
 	struct entry entry; /* key and seqno */
@@ -230,7 +222,7 @@ struct probe {
 
 static struct probe probe_for(struct entry_bytes key, uint64_t seqno)
 {
-	return (struct probe){.entry = {.key = key, .seqno = seqno}, .prefix = prefix_of(key)};
+	return (struct probe){.entry = {.key = key, .seqno = seqno}, .prefix = entry_chunk(key, 0)};
 }
 
 /* Equal prefixes say nothing: keys shorter than eight bytes are padded with zeros. */
@@ -293,72 +285,114 @@ static void link_by_key(struct memtable *memtable, struct memtable_node *node, u
 	}
 }
 
-/* A search that goes on with others. */
-struct walk {
-	struct probe probe;
-	struct memtable_link *links; /* of the node that it stands at */
-	unsigned level;              /* levels that are left */
-	struct memtable_link *path[LEVEL_MAX];
-};
-
-/* Goes on to the next node, for which memory is asked. Returns false at the end of the way. */
-static bool walk_on(struct walk *walk)
+/* Links stand between the node and its key. */
+static unsigned levels_of(const struct memtable_node *node)
 {
-	while (walk->level > 0) {
-		struct memtable_link *link = &walk->links[walk->level - 1];
-
-		if (leads_before(link, &walk->probe)) {
-			walk->links = link->node->links;
-			__builtin_prefetch(&walk->links[walk->level - 1]);
-			return true;
-		}
-		walk->path[--walk->level] = link;
-	}
-	return false;
+	return (unsigned)((size_t)(node->entry.key.bytes - (const uint8_t *)node->links) /
+			  sizeof(struct memtable_link));
 }
 
-/* The path was found before others of the same group were linked: some of those may lie on it. */
-static void link_on_path(const struct late *late, const struct walk *walk)
+static void ask_for(const struct entry_ref *ref)
 {
-	for (unsigned level = 0; level < late->level_count; level++) {
-		struct memtable_link *link = walk->path[level];
+	const struct memtable_node *node = CONTAINER_OF(ref->entry, struct memtable_node, entry);
 
-		while (leads_before(link, &walk->probe))
-			link = &link->node->links[level];
-		late->node->links[level] = *link;
-		*link = (struct memtable_link){.prefix = walk->probe.prefix, .node = late->node};
+	__builtin_prefetch(node, /* write= */ 0);
+	__builtin_prefetch(node->links, /* write= */ 1);
+}
+
+/*
+ * Moves a path of the last node that was linked to the probe, which comes behind that. Up to the
+ * first level that leads past the probe already, then down from there: where the entries of
+ * the list lie close to each other, no step is made at all.
+ */
+static void move_path(const struct probe *probe, struct memtable_link *path[LEVEL_MAX])
+{
+	struct memtable_link *links = NULL;
+	unsigned level = 0;
+
+	while (level < LEVEL_MAX && leads_before(path[level], probe))
+		level++;
+	while (level-- > 0) {
+		if (links)
+			path[level] = &links[level];
+		while (leads_before(path[level], probe)) {
+			links = path[level]->node->links;
+			path[level] = &links[level];
+		}
 	}
+}
+
+static void link_sorted(struct memtable *memtable, const struct entry_ref *refs, uint32_t count)
+{
+	struct memtable_link *path[LEVEL_MAX];
+
+	for (unsigned level = 0; level < LEVEL_MAX; level++)
+		path[level] = &memtable->head[level];
+	for (uint32_t i = 0; i < count; i++) {
+		struct memtable_node *node =
+			CONTAINER_OF(refs[i].entry, struct memtable_node, entry);
+		struct probe probe = {.entry = node->entry, .prefix = refs[i].chunk};
+		unsigned level_count = levels_of(node);
+
+		if (i + AHEAD < count)
+			ask_for(&refs[i + AHEAD]);
+		raise_head(memtable, level_count);
+		move_path(&probe, path);
+		for (unsigned level = 0; level < level_count; level++) {
+			node->links[level] = *path[level];
+			*path[level] = (struct memtable_link){.prefix = probe.prefix, .node = node};
+			path[level] = &node->links[level];
+		}
+	}
+}
+
+static bool is_keyed(const struct memtable_node *node)
+{
+	return node->entry.kind != ENTRY_RANGE_TOMBSTONE;
+}
+
+/* The youngest first, as versions of a key stand. */
+static void list_late(const struct memtable *memtable, struct entry_ref *refs)
+{
+	struct entry_ref *ref = refs + memtable->late_count;
+
+	for (const struct memtable_node *node = memtable->late; node; node = node->after)
+		if (is_keyed(node))
+			*--ref = (struct entry_ref){entry_chunk(node->entry.key, 0), &node->entry};
+	DCHECK(ref == refs);
+}
+
+static void link_each(struct memtable *memtable)
+{
+	for (struct memtable_node *node = memtable->late; node; node = node->after)
+		if (is_keyed(node))
+			link_by_key(memtable, node, levels_of(node));
 }
 
 void memtable_link(struct memtable *memtable)
 {
-	struct walk walks[LATE_MAX];
-	unsigned count = memtable->late_count;
-	bool any = count > 0;
+	uint32_t count = memtable->late_count;
+	struct entry_ref *refs = NULL;
 
-	for (unsigned i = 0; i < count; i++)
-		raise_head(memtable, memtable->late[i].level_count);
-	for (unsigned i = 0; i < count; i++) {
-		const struct entry *entry = &memtable->late[i].node->entry;
-
-		walks[i].probe = probe_for(entry->key, entry->seqno);
-		walks[i].links = memtable->head;
-		walks[i].level = memtable->level_count;
+	if (count >= LATE_MIN)
+		refs = malloc(2 * (size_t)count * sizeof(*refs));
+	if (refs) {
+		list_late(memtable, refs);
+		entry_sort(refs, refs + count, count);
+		link_sorted(memtable, refs, count);
+	} else {
+		link_each(memtable);
 	}
-	while (any) {
-		any = false;
-		for (unsigned i = 0; i < count; i++)
-			any |= walk_on(&walks[i]);
-	}
-	for (unsigned i = 0; i < count; i++)
-		link_on_path(&memtable->late[i], &walks[i]);
+	free(refs);
+	memtable->late = NULL;
 	memtable->late_count = 0;
 }
 
-static void link_late(struct memtable *memtable, struct memtable_node *node, unsigned level_count)
+static void add_late(struct memtable *memtable, struct memtable_node *node)
 {
-	memtable->late[memtable->late_count++] = (struct late){node, level_count};
-	if (memtable->late_count == LATE_MAX)
+	if (memtable->late_count == 0)
+		memtable->late = node;
+	if (++memtable->late_count == LATE_MAX)
 		memtable_link(memtable);
 }
 
@@ -412,7 +446,7 @@ static int add(struct memtable *memtable, const struct entry *entry, bool late)
 	if (is_range)
 		memtable->ranges.nodes[memtable->ranges.count++] = node;
 	else if (late)
-		link_late(memtable, node, level_count);
+		add_late(memtable, node);
 	else
 		link_by_key(memtable, node, level_count);
 	return 0;
@@ -420,6 +454,8 @@ static int add(struct memtable *memtable, const struct entry *entry, bool late)
 
 int memtable_add(struct memtable *memtable, const struct entry *entry)
 {
+	/* Late ones are all behind the oldest of them. */
+	memtable_link(memtable);
 	return add(memtable, entry, /* late= */ false);
 }
 

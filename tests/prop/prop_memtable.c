@@ -11,7 +11,7 @@
  */
 
 #define SEED      UINT64_C(51)
-#define ROUNDS    12
+#define ROUNDS    24
 #define ENTRY_MAX 3000
 #define KEY_MAX   12
 
@@ -42,6 +42,8 @@ static int by_key(const void *a, const void *b)
 static void fill(struct model *model, struct memtable *memtable, struct rand *rand)
 {
 	uint64_t seqno = 0;
+	/* Entries in a row that are added in the same way: one, few, or all. */
+	uint64_t row = UINT64_C(1) << rand_below(rand, 14);
 	bool late = rand_below(rand, 2);
 
 	model->count = 1 + (unsigned)rand_below(rand, ENTRY_MAX);
@@ -62,7 +64,7 @@ static void fill(struct model *model, struct memtable *memtable, struct rand *ra
 			assert_int_equal(memtable_add_late(memtable, entry), 0);
 		else
 			assert_int_equal(memtable_add(memtable, entry), 0);
-		late = rand_below(rand, 100) == 0 ? !late : late;
+		late = rand_below(rand, row) == 0 ? !late : late;
 		if (entry->kind != ENTRY_RANGE_TOMBSTONE)
 			model->sorted[model->sorted_count++] = entry;
 	}
