@@ -132,8 +132,20 @@ int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_
 	return open_store(folder, &options, patient, ret_store);
 }
 
+/* The command has done what it was asked for, but a user wants to know. */
+static void say_damage(const struct cmd_store *store)
+{
+	const struct kv_damage *damage = kv_damage(store_kv(store->store));
+
+	if (damage->files > 0)
+		fprintf(stderr,
+			"tern: %s: %" PRIu32 " damaged files are left out of compaction: %s\n",
+			store->folder, damage->files, damage->line);
+}
+
 int cmd_store_close_but_io(struct cmd_store *store, int status)
 {
+	say_damage(store);
 	int r = store_close(store->store);
 
 	if (r != 0 && status == CMD_DONE)

@@ -54,10 +54,7 @@ static int begin(struct compact *compact)
 
 static int source_result(struct compact *compact, int result)
 {
-	if (result != SOURCE_E_CORRUPT)
-		return result;
-	snprintf(compact->error, sizeof(compact->error), "%s", merger_error(&compact->merger));
-	return COMPACT_E_CORRUPT;
+	return result == SOURCE_E_CORRUPT ? compact_input_failed(compact) : result;
 }
 
 /* A table ends only between keys, so that all versions of a key are in one. */

@@ -14,7 +14,7 @@
  *   2. A tombstone, as long as something older may lie below the level that is written.
  *   3. Merge operands, folded into one value when the piece also has their base: a value that never
  *      expires, a tombstone, or nothing when nothing older can be anywhere. Others stay as they
- * are.
+ * are; so do those whose base can't be read or that give no value.
  *   4. An expired value becomes a tombstone.
  *   5. A weak tombstone and the value that it takes back both go if no table further down has the
  *      key.
@@ -36,7 +36,7 @@
 
 enum {
 	COMPACT_E_MORE = 1, /* the slice is used up */
-	COMPACT_E_CORRUPT,  /* compact->error says */
+	COMPACT_E_CORRUPT,  /* compact->error says, 'bad_table' or 'bad_blob' where */
 };
 
 /* What is to be done. Arrays are owned by the plan; what they point to is borrowed. */
@@ -111,8 +111,10 @@ struct compact {
 	struct range_set ranges; /* of all inputs */
 	bool *range_kept;        /* of each */
 	struct compact_output output;
-	uint64_t dropped; /* largest number of a version that is gone or changed */
-	uint64_t bytes;   /* read in this slice */
+	const struct table_file *bad_table; /* the input that can't be read */
+	uint64_t bad_blob; /* number of the blob file that can't be read somewhere; 0: none */
+	uint64_t dropped;  /* largest number of a version that is gone or changed */
+	uint64_t bytes;    /* read in this slice */
 
 	/* The key at hand. */
 	uint8_t key[ENTRY_KEY_MAX];
@@ -169,6 +171,8 @@ void compact_output_deinit(struct compact_output *output);
 /* compact_input.c */
 int compact_input_open(struct compact *compact);
 void compact_input_close(struct compact *compact);
+/* Notes where the merge met damage. Returns COMPACT_E_CORRUPT. */
+int compact_input_failed(struct compact *compact);
 /* Returns 0, COMPACT_E_CORRUPT or a negative errno. */
 int compact_blob_value(struct compact *compact, const struct entry *entry,
 		       struct entry_bytes *ret_value);

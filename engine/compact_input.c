@@ -38,6 +38,8 @@ static int open_inputs(struct compact *compact)
 
 		reader->file = plan->inputs[i];
 		int result = open_table(compact, reader->file, &reader->table);
+		if (result == COMPACT_E_CORRUPT)
+			compact->bad_table = reader->file;
 		if (result)
 			return result;
 		compact->tables[i] = reader->table;
@@ -123,12 +125,18 @@ int compact_input_open(struct compact *compact)
 	if (error)
 		return error;
 	error = merger_seek(&compact->merger, (struct entry_bytes){0}, UINT64_MAX);
-	if (error == SOURCE_E_CORRUPT) {
-		snprintf(compact->error, sizeof(compact->error), "%s",
-			 merger_error(&compact->merger));
-		error = COMPACT_E_CORRUPT;
-	}
-	return error;
+	return error == SOURCE_E_CORRUPT ? compact_input_failed(compact) : error;
+}
+
+int compact_input_failed(struct compact *compact)
+{
+	const struct table *table = merger_failed_table(&compact->merger);
+
+	for (uint32_t i = 0; i < compact->plan.input_count; i++)
+		if (compact->readers[i].table == table)
+			compact->bad_table = compact->readers[i].file;
+	snprintf(compact->error, sizeof(compact->error), "%s", merger_error(&compact->merger));
+	return COMPACT_E_CORRUPT;
 }
 
 static void close_readers(struct compact_reader *readers, uint32_t count)
@@ -206,10 +214,13 @@ int compact_blob_value(struct compact *compact, const struct entry *entry,
 		return COMPACT_E_CORRUPT;
 	}
 	int result = find_blob(compact, place.file, &blob);
+	if (result == COMPACT_E_CORRUPT)
+		compact->bad_blob = place.file;
 	if (result)
 		return result;
 	result = blob_get(blob, &place, entry->key, 0, &compact->pin, ret_value);
 	if (result == BLOB_E_CORRUPT) {
+		compact->bad_blob = place.file;
 		snprintf(compact->error, sizeof(compact->error), "%s", blob_error(blob));
 		return COMPACT_E_CORRUPT;
 	}

@@ -83,8 +83,8 @@ static void drop_operands(struct compact *compact)
 
 /*
  * The operands and their base (NULL: none) become one value with the number of the youngest
- * operand. '*ret_folded' is false when there are none, or an operator is unknown or refuses them:
- * then nothing was done.
+ * operand. '*ret_folded' is false when there are none, they give no value, or their base can't be
+ * read: then nothing was done.
  */
 static int emit_folded(struct compact *compact, const struct entry *base, bool *ret_folded)
 {
@@ -97,7 +97,7 @@ static int emit_folded(struct compact *compact, const struct entry *base, bool *
 		int error = compact_blob_value(compact, base, &value);
 
 		if (error)
-			return error;
+			return error == COMPACT_E_CORRUPT ? 0 : error;
 	} else if (base) {
 		value = base->value;
 	}

@@ -31,6 +31,12 @@
  * snapshot can see; below both it keeps what is visible. What asks for older changes is told of the
  * gap.
  *
+ * Damage. A table or blob file that compaction can't read is set aside (kv_damage()): it is read
+ * where it is good, and stays where it is. Compaction leaves out what overlaps it: nothing comes
+ * below it that is younger, and nothing into a level where it has that range. All else goes on,
+ * writes too, until KV_LEVEL_ZERO_MAX tables wait that can't be compacted; then kv_apply() says
+ * KV_E_CORRUPT. Opening the key space again forgets what was set aside, and finds it anew.
+ *
  * What takes long is kv_job()'s: it reads sealed memtables and tables and writes new tables;
  * kv_work() on the owner begins it and takes its result in. A tool calls both on one thread.
  *
@@ -115,18 +121,19 @@ int kv_clean(struct kv *kv);
  * kv_table_name() of a number from ledger_next_file(), whole and synced before the TableIngest
  * record is durable, which it is before it is applied. That blocks.
  *
- * Returns 0, KV_E_BUSY (only for the first of a transaction), KV_E_INVALID (also: such a table has
- * other numbers, or values out of line), KV_E_CORRUPT or a negative errno; unless 0 nothing has
- * changed.
+ * Returns 0, KV_E_BUSY and KV_E_CORRUPT as kv_room() (only for the first of a transaction),
+ * KV_E_INVALID (also: such a table has other numbers, or values out of line), KV_E_CORRUPT or a
+ * negative errno; unless 0 nothing has changed.
  */
 int kv_apply(struct kv *kv, const struct record *record, bool more);
 
 /* For recovery: kv_apply() is quicker while 'late' is set, but reads may miss what it took in
- * until it is no longer set. */
+ * until it is no longer set. What the log has is taken however many tables damage holds up. */
 void kv_set_late(struct kv *kv, bool late);
 
-/* Whether kv_apply() takes another transaction, or would say KV_E_BUSY. */
-bool kv_has_room(const struct kv *kv);
+/* Whether kv_apply() takes another transaction: 0, KV_E_BUSY, or KV_E_CORRUPT (damage holds up
+ * compaction for good, kv_damage() has the line). */
+int kv_room(const struct kv *kv);
 
 /* Everything with a number up to this is in tables: recovery needs the log only behind it. May run
  * ahead of the ledger's 'flushed' when there was nothing to flush: a checkpoint commits it. */
@@ -214,23 +221,30 @@ int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags
 enum kv_need { KV_NEED_NOTHING, KV_NEED_WORK, KV_NEED_JOB };
 
 /* Takes in what kv_job() has ended and begins what is due. KV_NEED_WORK: the next kv_work() has
- * something to do. Returns 0, KV_E_CORRUPT (a table that was written can't be read) or a negative
- * errno. */
+ * something to do. Damage that a job met is no error here: kv_damage(). Returns 0, KV_E_CORRUPT (a
+ * table that was written can't be read) or a negative errno. */
 int kv_work(struct kv *kv, enum kv_need *ret_need);
 
 /*
  * One slice, of about 'bytes_max' bytes read: flushes first, then compaction. What failed (a
  * negative errno) left everything as it was, and is begun again by the next call.
  *
- * Returns 0 (there may be more), KV_E_IDLE, KV_E_CORRUPT (the next kv_work() says so, too; no
- * compaction is begun any more) or a negative errno.
+ * Returns 0 (there may be more), KV_E_IDLE or a negative errno.
  */
 int kv_job(struct kv *kv, uint64_t bytes_max);
 
 /* Seals the memtable so that the next work flushes it. Returns 0, KV_E_BUSY or a negative errno. */
 int kv_flush(struct kv *kv);
-/* Asks for everything to become one run in the last level. */
+/* Asks for everything to become one run in the last level; nothing comes of it where a table is
+ * damaged. */
 void kv_compact(struct kv *kv);
+
+/* Files that compaction couldn't read since kv_open(). */
+struct kv_damage {
+	uint32_t files;
+	char line[256]; /* about the last one: file, offset, what */
+};
+const struct kv_damage *kv_damage(const struct kv *kv);
 
 /* Takes in blocks that reads with KV_WAIT_NEVER asked for. Never blocks. */
 void kv_poll(struct kv *kv);

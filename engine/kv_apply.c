@@ -18,25 +18,38 @@ static bool is_valid(const struct entry *entry)
 	return entry->value.size <= ENTRY_VALUE_MAX;
 }
 
-/* The live memtable is full and can't be sealed. */
-static bool is_busy(const struct kv *kv)
+/* Whether there is room for another table of level 0. */
+static int room_in_level_zero(const struct kv *kv)
+{
+	if (kv->view->version->counts[0] < KV_LEVEL_ZERO_MAX)
+		return 0;
+	if (!kv->is_held_up)
+		return KV_E_BUSY;
+	return kv->late ? 0 : KV_E_CORRUPT;
+}
+
+/* A full memtable is sealed, unless that can't be. */
+int kv_room(const struct kv *kv)
 {
 	const struct kv_view *view = kv->view;
 
-	return memtable_is_full(view->mems[0]->memtable) &&
-	       (view->mem_count > KV_SEALED_MAX || view->version->counts[0] >= KV_LEVEL_ZERO_MAX);
+	if (!memtable_is_full(view->mems[0]->memtable))
+		return 0;
+	return view->mem_count > KV_SEALED_MAX ? KV_E_BUSY : room_in_level_zero(kv);
 }
 
-bool kv_has_room(const struct kv *kv)
+/* Says why in kv_error(), too. */
+static int held_up(struct kv *kv, int result)
 {
-	return !is_busy(kv);
+	return result == KV_E_CORRUPT ? kv_corrupt(kv, kv->damage.line) : result;
 }
 
 static int make_room(struct kv *kv)
 {
 	if (kv->in_transaction || !memtable_is_full(kv->view->mems[0]->memtable))
 		return 0;
-	return is_busy(kv) ? KV_E_BUSY : kv_seal(kv);
+	int result = kv_room(kv);
+	return result ? held_up(kv, result) : kv_seal(kv);
 }
 
 /* The set's room comes first, so that nothing fails behind the memtable. */
@@ -77,9 +90,7 @@ static int flush_before(struct kv *kv)
 		if (error)
 			return error;
 	}
-	return kv->view->mem_count > 1 || kv->view->version->counts[0] >= KV_LEVEL_ZERO_MAX
-		       ? KV_E_BUSY
-		       : 0;
+	return kv->view->mem_count > 1 ? KV_E_BUSY : held_up(kv, room_in_level_zero(kv));
 }
 
 static struct ledger_table describe(const struct table_summary *summary, uint64_t number,

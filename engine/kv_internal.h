@@ -57,7 +57,7 @@ enum kv_job_state {
 	KV_JOB_IDLE,
 	KV_JOB_READY,   /* the worker's */
 	KV_JOB_ENDED,   /* committed to the ledger: the owner takes it in */
-	KV_JOB_STOPPED, /* its input is corrupt */
+	KV_JOB_STOPPED, /* its input is corrupt: compact.bad_table or compact.bad_blob */
 };
 
 struct kv_job {
@@ -70,7 +70,6 @@ struct kv_job {
 	struct ledger_edit edit;
 	uint64_t *removes; /* of the edit */
 	uint64_t *blob_removes;
-	char error[KV_ERROR_SIZE];
 };
 
 /* Files to remove, handed to the worker. */
@@ -103,7 +102,8 @@ struct kv {
 	bool late;               /* memtable_add_late() */
 	uint64_t compact_target; /* kv_compact() waits until this is flushed */
 	bool compact_all;        /* it was asked for */
-	bool compaction_stopped; /* a table is corrupt */
+	bool is_held_up;         /* of this version damage leaves nothing to compact */
+	struct kv_damage damage;
 	struct kv_job flush;
 	struct kv_job compaction;
 	struct kv_removal removal;

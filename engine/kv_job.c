@@ -59,9 +59,8 @@ static int run(struct kv *kv, struct kv_job *job, uint64_t bytes_max)
 	if (result == COMPACT_E_MORE)
 		return 0;
 	if (result == COMPACT_E_CORRUPT) {
-		memcpy(job->error, job->compact.error, sizeof(job->error));
 		hand_back(&job->state, KV_JOB_STOPPED);
-		return KV_E_CORRUPT;
+		return 0;
 	}
 	if (result)
 		return result;

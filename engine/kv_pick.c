@@ -4,6 +4,9 @@
  * Which compaction is due: all that was asked for, then level 0 if it has KV_LEVEL_ZERO_TRIGGER
  * tables, then the level that is largest in proportion to what it may be, then a blob file more
  * than half of which is dead.
+ *
+ * A damaged table is no input, and stays where it is. So nothing younger than it goes below it, and
+ * nothing comes into its range of its level: what would is left out, as is what that holds up.
  */
 
 #include "engine/kv_internal.h"
@@ -54,6 +57,15 @@ static bool are_apart(const struct inputs *inputs)
 	return true;
 }
 
+static bool has_damage(const struct version *version)
+{
+	for (unsigned level = 0; level < KV_LEVEL_MAX; level++)
+		for (uint32_t i = 0; i < version->counts[level]; i++)
+			if (version->levels[level][i]->damaged)
+				return true;
+	return false;
+}
+
 static void pick_all(const struct version *version, struct inputs *inputs)
 {
 	for (unsigned level = 0; level < KV_LEVEL_MAX; level++)
@@ -61,33 +73,111 @@ static void pick_all(const struct version *version, struct inputs *inputs)
 			add(inputs, version->levels[level][i]);
 }
 
-static void pick_level_zero(const struct version *version, struct inputs *inputs)
+/* Whether a damaged table of the level has something in [first, last]. */
+static bool meets_damage(const struct version *version, unsigned level, struct entry_bytes first,
+			 struct entry_bytes last)
 {
-	struct entry_bytes first = version->levels[0][0]->info.first;
-	struct entry_bytes last = version->levels[0][0]->info.last;
+	for (uint32_t i = version_find(version, level, first); i < version->counts[level]; i++) {
+		const struct table_file *file = version->levels[level][i];
 
-	for (uint32_t i = 0; i < version->counts[0]; i++) {
-		struct table_file *file = version->levels[0][i];
-
-		add(inputs, file);
-		if (key_compare(file->info.first, first) < 0)
-			first = file->info.first;
-		if (key_compare(file->info.last, last) > 0)
-			last = file->info.last;
+		if (key_compare(file->info.first, last) > 0)
+			break;
+		if (file->damaged)
+			return true;
 	}
-	add_overlapping(inputs, version, 1, first, last);
+	return false;
 }
 
-/* The table behind the one that was compacted last, so that all have their turn. */
+/* The range of keys that tables have together. */
+struct span {
+	struct entry_bytes first;
+	struct entry_bytes last;
+};
+
+static struct span joined(const struct span *span, const struct ledger_table *table)
+{
+	return (struct span){
+		.first = key_compare(table->first, span->first) < 0 ? table->first : span->first,
+		.last = key_compare(table->last, span->last) > 0 ? table->last : span->last,
+	};
+}
+
+static bool is_input(const struct inputs *inputs, const struct table_file *file)
+{
+	for (uint32_t i = 0; i < inputs->count; i++)
+		if (inputs->files[i] == file)
+			return true;
+	return false;
+}
+
+/* Whether an older table of level 0 than the index-th overlaps it and isn't compacted with it. */
+static bool overlaps_what_stays(const struct version *version, const struct inputs *inputs,
+				uint32_t index)
+{
+	struct table_file *const *files = version->levels[0];
+
+	for (uint32_t i = index + 1; i < version->counts[0]; i++)
+		if (overlap(&files[i]->info, &files[index]->info) && !is_input(inputs, files[i]))
+			return true;
+	return false;
+}
+
+/* Inputs are given the youngest first, and chosen the oldest first. */
+static void turn_round(struct inputs *inputs)
+{
+	for (uint32_t i = 0; i < inputs->count / 2; i++) {
+		struct table_file *file = inputs->files[i];
+
+		inputs->files[i] = inputs->files[inputs->count - 1 - i];
+		inputs->files[inputs->count - 1 - i] = file;
+	}
+}
+
+static void pick_level_zero(const struct version *version, struct inputs *inputs)
+{
+	struct span span;
+
+	for (uint32_t i = version->counts[0]; i-- > 0;) {
+		struct table_file *file = version->levels[0][i];
+		struct span with = {.first = file->info.first, .last = file->info.last};
+
+		if (inputs->count > 0)
+			with = joined(&span, &file->info);
+		if (file->damaged || overlaps_what_stays(version, inputs, i) ||
+		    meets_damage(version, 1, with.first, with.last))
+			continue;
+		add(inputs, file);
+		span = with;
+	}
+	turn_round(inputs);
+	if (inputs->count > 0)
+		add_overlapping(inputs, version, 1, span.first, span.last);
+}
+
+static bool may_go_down(const struct version *version, const struct table_file *file)
+{
+	return !file->damaged &&
+	       !meets_damage(version, file->info.level + 1U, file->info.first, file->info.last);
+}
+
+/* The table behind the one that was compacted last, so that all have their turn; NULL: damage
+ * holds up all of them. */
 static struct table_file *next_in_turn(const struct kv *kv, const struct version *version,
 				       unsigned level)
 {
 	const struct entry_bytes turn = {.bytes = kv->turns[level], .size = kv->turn_sizes[level]};
+	uint32_t count = version->counts[level], from = 0;
 
-	for (uint32_t i = 0; turn.size > 0 && i < version->counts[level]; i++)
-		if (key_compare(version->levels[level][i]->info.first, turn) >= 0)
-			return version->levels[level][i];
-	return version->levels[level][0];
+	while (from < count && turn.size > 0 &&
+	       key_compare(version->levels[level][from]->info.first, turn) < 0)
+		from++;
+	for (uint32_t i = 0; i < count; i++) {
+		struct table_file *file = version->levels[level][(from + i) % count];
+
+		if (may_go_down(version, file))
+			return file;
+	}
+	return NULL;
 }
 
 /* Without memory for it the first table has its turn again. */
@@ -107,23 +197,39 @@ static void pick_level(struct kv *kv, const struct version *version, unsigned le
 {
 	struct table_file *file = next_in_turn(kv, version, level);
 
+	if (!file)
+		return;
 	take_turn(kv, level, file->info.last);
 	add(inputs, file);
 	add_overlapping(inputs, version, level + 1, file->info.first, file->info.last);
 }
 
-/* The level that is the most above what it may have; 0: none is. */
-static unsigned largest_level(const struct kv *kv, const struct version *version)
+/* The level that is the most above what it may have, of those that weren't tried (a bit each); 0:
+ * none is. */
+static unsigned largest_level(const struct kv *kv, const struct version *version, unsigned tried)
 {
 	double most = 1, may = (double)kv->options.level_size;
 	unsigned largest = 0;
 
 	for (unsigned level = 1; level + 1 < KV_LEVEL_MAX; level++, may *= LEVEL_TIMES)
-		if ((double)version->sizes[level] / may > most) {
+		if (!(tried & 1U << level) && (double)version->sizes[level] / may > most) {
 			most = (double)version->sizes[level] / may;
 			largest = level;
 		}
 	return largest;
+}
+
+/* Returns the level that it picked from. */
+static unsigned pick_largest_level(struct kv *kv, const struct version *version,
+				   struct inputs *inputs)
+{
+	unsigned tried = 0, level = 0;
+
+	while (inputs->count == 0 && (level = largest_level(kv, version, tried)) > 0) {
+		pick_level(kv, version, level, inputs);
+		tried |= 1U << level;
+	}
+	return level;
 }
 
 static bool refers_to(const struct table_file *file, uint64_t number)
@@ -134,31 +240,46 @@ static bool refers_to(const struct table_file *file, uint64_t number)
 	return false;
 }
 
-/* The first blob file more than half of which is dead and that isn't dead wholly, or NULL. */
-static const struct blob_file *wasteful_blob(const struct version *version)
+/* More than half of it is dead, and not all. */
+static bool is_wasteful(const struct blob_file *blob)
 {
-	for (uint32_t i = 0; i < version->blob_count; i++) {
-		const struct blob_file *blob = version->blobs[i];
+	return blob->live > 0 && blob->live < blob->info.frame_bytes / 2 && !blob->damaged;
+}
 
-		if (blob->live > 0 && blob->live < blob->info.frame_bytes / 2)
-			return blob;
-	}
+static bool has_wasteful_blob(const struct version *version)
+{
+	for (uint32_t i = 0; i < version->blob_count; i++)
+		if (is_wasteful(version->blobs[i]))
+			return true;
+	return false;
+}
+
+/* A table that refers to the blob file, or NULL. */
+static struct table_file *referrer(const struct version *version, uint64_t number)
+{
+	for (unsigned level = 0; level < KV_LEVEL_MAX; level++)
+		for (uint32_t i = 0; i < version->counts[level]; i++) {
+			struct table_file *file = version->levels[level][i];
+
+			if (!file->damaged && refers_to(file, number))
+				return file;
+		}
 	return NULL;
 }
 
 /* One table at a time gives up the blob file; with the last the file goes. */
 static void pick_blob(const struct version *version, struct inputs *inputs, uint64_t *ret_number)
 {
-	const struct blob_file *blob = wasteful_blob(version);
+	for (uint32_t i = 0; i < version->blob_count && inputs->count == 0; i++) {
+		struct table_file *file = NULL;
 
-	*ret_number = blob->info.number;
-	for (unsigned level = 0; level < KV_LEVEL_MAX; level++)
-		for (uint32_t i = 0; i < version->counts[level]; i++)
-			if (refers_to(version->levels[level][i], blob->info.number)) {
-				add(inputs, version->levels[level][i]);
-				return;
-			}
-	CHECK(false);
+		if (is_wasteful(version->blobs[i]))
+			file = referrer(version, version->blobs[i]->info.number);
+		if (!file)
+			continue;
+		add(inputs, file);
+		*ret_number = version->blobs[i]->info.number;
+	}
 }
 
 /* Snapshots below 'keep', the youngest first, each once. */
@@ -188,30 +309,33 @@ static bool is_due(const struct kv *kv)
 	const struct version *version = kv->view->version;
 
 	return (kv->compact_all && all_is_in_tables(kv)) ||
-	       version->counts[0] >= KV_LEVEL_ZERO_TRIGGER || largest_level(kv, version) > 0 ||
-	       wasteful_blob(version);
+	       version->counts[0] >= KV_LEVEL_ZERO_TRIGGER ||
+	       largest_level(kv, version, /* tried= */ 0) > 0 || has_wasteful_blob(version);
 }
 
+/* The first that finds inputs has the plan. */
 static void pick(struct kv *kv, struct inputs *inputs, struct compact_plan *plan)
 {
 	const struct version *version = kv->view->version;
-	unsigned level = largest_level(kv, version);
 
-	plan->level = 1;
 	if (kv->compact_all && all_is_in_tables(kv)) {
 		kv->compact_all = false;
-		pick_all(version, inputs);
+		if (kv->damage.files == 0 || !has_damage(version))
+			pick_all(version, inputs);
 		plan->level = KV_LEVEL_MAX - 1;
-	} else if (version->counts[0] >= KV_LEVEL_ZERO_TRIGGER) {
+	}
+	if (inputs->count == 0 && version->counts[0] >= KV_LEVEL_ZERO_TRIGGER) {
 		pick_level_zero(version, inputs);
-		plan->move = are_apart(inputs);
-	} else if (level > 0) {
-		pick_level(kv, version, level, inputs);
-		plan->level = level + 1;
+		plan->level = 1;
+		plan->move = inputs->count > 0 && are_apart(inputs);
+	}
+	if (inputs->count == 0) {
+		plan->level = pick_largest_level(kv, version, inputs) + 1;
 		plan->move = inputs->count == 1;
-	} else {
+	}
+	if (inputs->count == 0) {
 		pick_blob(version, inputs, &plan->relocate);
-		plan->level = inputs->files[0]->info.level;
+		plan->level = inputs->count > 0 ? inputs->files[0]->info.level : 0;
 		plan->keep_all = true;
 	}
 }
@@ -243,7 +367,8 @@ bool kv_pick(struct kv *kv, struct compact_plan *ret_plan)
 	plan.inputs = inputs.files;
 	plan.input_count = inputs.count;
 	plan.version = version;
-	if (inputs.count == 0) { /* all of nothing was asked for */
+	if (inputs.count == 0) { /* all of nothing was asked for, or damage holds it up */
+		kv->is_held_up = kv->damage.files > 0;
 		compact_plan_deinit(&plan);
 		return false;
 	}

@@ -131,6 +131,7 @@ static int take_in(struct kv *kv, const struct ledger_edit *edit, const struct k
 		version_count_live(kv->view->version);
 		kv->history = MAX(kv->history, edit->history);
 		kv->flushed = MAX(kv->flushed, edit->flushed);
+		kv->is_held_up = false;
 	}
 	version_put(&kv->files, before);
 	return result;
@@ -154,6 +155,42 @@ static void end_job(struct kv *kv, struct kv_job *job)
 	atomic_store_explicit(&job->state, KV_JOB_IDLE, memory_order_relaxed);
 }
 
+static bool set_aside_table(const struct version *version, const struct table_file *bad)
+{
+	for (unsigned level = 0; bad && level < KV_LEVEL_MAX; level++)
+		for (uint32_t i = 0; i < version->counts[level]; i++)
+			if (version->levels[level][i] == bad) {
+				bool is_new = !version->levels[level][i]->damaged;
+
+				version->levels[level][i]->damaged = true;
+				return is_new;
+			}
+	return false;
+}
+
+static bool set_aside_blob(const struct version *version, uint64_t number)
+{
+	struct blob_file *bad = version_blob(version, number);
+
+	if (!bad || bad->damaged)
+		return false;
+	bad->damaged = true;
+	return true;
+}
+
+/* What the job couldn't read is left to where it is. */
+static void note_damage(struct kv *kv, const struct kv_job *job)
+{
+	const struct compact *compact = &job->compact;
+
+	if (!job->version || (!set_aside_table(job->version, compact->bad_table) &&
+			      !set_aside_blob(job->version, compact->bad_blob)))
+		return;
+	kv->damage.files++;
+	kv->is_held_up = false;
+	snprintf(kv->damage.line, sizeof(kv->damage.line), "%s", compact->error);
+}
+
 /* What can't be taken in for want of memory is taken in by the next call. */
 static int end(struct kv *kv, struct kv_job *job)
 {
@@ -162,14 +199,15 @@ static int end(struct kv *kv, struct kv_job *job)
 	switch (state_of(&job->state)) {
 	case KV_JOB_ENDED:
 		result = take_in(kv, &job->edit, job->mem);
-		if (!result)
-			end_job(kv, job);
-		return result;
-	case KV_JOB_STOPPED:
-		kv->compaction_stopped = true;
-		result = kv_corrupt(kv, job->error);
+		if (result)
+			return result;
+		note_damage(kv, job);
 		end_job(kv, job);
-		return result;
+		return 0;
+	case KV_JOB_STOPPED:
+		note_damage(kv, job);
+		end_job(kv, job);
+		return 0;
 	default:
 		return 0;
 	}
@@ -217,7 +255,7 @@ static void begin_compaction(struct kv *kv)
 {
 	struct compact_plan plan;
 
-	if (kv->compaction_stopped || !kv_pick(kv, &plan))
+	if (kv->is_held_up || !kv_pick(kv, &plan))
 		return;
 	version_get(kv->view->version);
 	kv->compaction.version = kv->view->version;
@@ -275,4 +313,10 @@ void kv_compact(struct kv *kv)
 {
 	kv->compact_all = true;
 	kv->compact_target = kv->applied;
+	kv->is_held_up = false;
+}
+
+const struct kv_damage *kv_damage(const struct kv *kv)
+{
+	return &kv->damage;
 }

@@ -142,3 +142,12 @@ const char *merger_error(const struct merger *merger)
 		       ? source_error(&merger->sources[merger->failed])
 		       : "";
 }
+
+const struct table *merger_failed_table(const struct merger *merger)
+{
+	const struct source *source = &merger->sources[merger->failed];
+
+	return merger->failed < merger->source_count && source->index < source->table_count
+		       ? source->tables[source->index]
+		       : NULL;
+}

@@ -39,3 +39,6 @@ const struct entry *merger_entry(const struct merger *merger);
 int merger_next(struct merger *merger);
 
 const char *merger_error(const struct merger *merger);
+
+/* The table that the last failure was in, or NULL. */
+const struct table *merger_failed_table(const struct merger *merger);

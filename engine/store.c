@@ -369,6 +369,7 @@ struct store_stats store_stats(const struct store *store)
 		.visible = kv_visible(store->kv),
 		.checkpoint = store->checkpoint_lsn,
 		.commits = store->commits,
+		.damaged = kv_damage(store->kv)->files,
 		.wal = wal_stats(store->wal),
 		.recovery = store->recovery,
 	};

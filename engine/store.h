@@ -110,6 +110,8 @@ struct store_stats {
 	uint64_t visible;
 	uint64_t checkpoint; /* LSN that recovery would begin at */
 	uint64_t commits;
+	uint32_t damaged; /* files that compaction set aside, as kv.h says; store_error() has the
+			     last one */
 	struct wal_stats wal;
 	struct store_recovery recovery;
 };
@@ -164,8 +166,9 @@ int store_edge_remove(struct store *store, struct edge_key edge);
 /*
  * Commits what was staged. '*ret_lsn' is what store_is_done() and reads of the own session take.
  * Returns 0, STORE_E_BUSY (it stays staged: poll, work, and commit again), STORE_E_STOPPED,
- * STORE_E_SIZE (the log's buffer can't hold it) or a negative errno; unless 0 or STORE_E_STOPPED,
- * nothing of it is in the log.
+ * STORE_E_SIZE (the log's buffer can't hold it), STORE_E_CORRUPT (a damaged table holds up
+ * compaction, and there is no more room without it) or a negative errno; unless 0 or
+ * STORE_E_STOPPED, nothing of it is in the log.
  */
 int store_commit(struct store *store, enum store_durability durability, uint64_t *ret_lsn);
 void store_rollback(struct store *store);
@@ -184,8 +187,9 @@ int store_poll(struct store *store, uint64_t now_ns);
  * (-ENOSPC: again when there is room). */
 int store_sync(struct store *store);
 
-/* One slice: checkpoints, results of jobs. '*ret_need' says whether a job waits. Returns 0 or a
- * negative errno. */
+/* One slice: checkpoints, results of jobs. '*ret_need' says whether a job waits. Damage that a
+ * compaction meets is no error, but is counted (store_stats.damaged). Returns 0, STORE_E_STOPPED,
+ * STORE_E_CORRUPT (what a job wrote can't be read) or a negative errno. */
 int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need);
 int store_job(struct store *store);
 

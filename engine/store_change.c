@@ -282,8 +282,11 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 	if (bytes + (uint64_t)(count + TRANSACTION_RECORDS) * WAL_FRAME_HEAD >
 	    store->options.wal.buffer_size)
 		return STORE_E_SIZE;
-	if (count > 0 && (!kv_has_room(store->kv) ||
-			  !wal_has_room(store->wal, bytes, count + TRANSACTION_RECORDS))) {
+	int room = count > 0 ? kv_room(store->kv) : 0;
+	if (room == KV_E_CORRUPT)
+		return store_refuse(store, kv_damage(store->kv)->line);
+	if (count > 0 &&
+	    (room != 0 || !wal_has_room(store->wal, bytes, count + TRANSACTION_RECORDS))) {
 		/* What is in the way may be what could have waited for its sync. */
 		store->flush_wanted = true;
 		return wal_failed(store->wal) != 0 && wal_failed(store->wal) != -ENOSPC

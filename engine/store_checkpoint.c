@@ -156,6 +156,17 @@ static void look_at_history(struct store *store)
 	kv_set_floor(store->kv, retention_floor(store->retention, now));
 }
 
+/* store_error() has it until there is something else to say. */
+static void note_damage(struct store *store)
+{
+	const struct kv_damage *damage = kv_damage(store->kv);
+
+	if (damage->files == store->damaged)
+		return;
+	store->damaged = damage->files;
+	(void)store_refuse(store, damage->line);
+}
+
 int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 {
 	enum kv_need need;
@@ -168,6 +179,7 @@ int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 		return store_refuse(store, kv_error(store->kv));
 	if (r < 0)
 		return r;
+	note_damage(store);
 	r = checkpoint_slice(store);
 	if (r < 0)
 		return r;
@@ -196,14 +208,7 @@ int store_job(struct store *store)
 	}
 
 	int r = kv_job(store->kv, JOB_SLICE);
-	switch (r) {
-	case KV_E_IDLE:
-		return STORE_E_IDLE;
-	case KV_E_CORRUPT:
-		return STORE_E_CORRUPT;
-	default:
-		return r;
-	}
+	return r == KV_E_IDLE ? STORE_E_IDLE : r;
 }
 
 int store_settle(struct store *store)

@@ -58,6 +58,7 @@ struct store {
 	uint64_t committed;    /* LSN of the last commit */
 	uint64_t acknowledged; /* of the last one that need not be durable for that */
 	uint64_t commits;
+	uint32_t damaged;        /* files set aside, as of the last store_work() */
 	uint64_t history_at;     /* Unix seconds: when history's floor was looked at last */
 	uint64_t checkpoint_lsn; /* recovery would begin there */
 	int failed;              /* the log has what the key space doesn't: nothing more is taken */

@@ -29,7 +29,8 @@ struct table_file {
 	struct table *table;      /* the owner's reader */
 	struct range_set ranges;
 	uint32_t refs;
-	bool doomed; /* the ledger doesn't name it: the file goes with the last reference */
+	bool doomed;  /* the ledger doesn't name it: the file goes with the last reference */
+	bool damaged; /* a compaction couldn't read it: it stays where it is */
 };
 
 struct blob_file {
@@ -38,6 +39,7 @@ struct blob_file {
 	uint64_t live; /* bytes that tables of the newest version refer to */
 	uint32_t refs;
 	bool doomed;
+	bool damaged; /* the same: what lives in it isn't written anew */
 };
 
 struct version {

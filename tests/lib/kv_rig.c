@@ -61,8 +61,11 @@ int kv_rig_open(struct kv_rig *rig)
 	if (result)
 		rig->kv = NULL;
 	uint64_t index = 0;
-	if (!result)
+	if (!result) {
+		kv_set_late(rig->kv, true);
 		result = kv_rig_apply(rig, &index);
+		kv_set_late(rig->kv, false);
+	}
 	if (!result)
 		result = kv_clean(rig->kv);
 	if (result)

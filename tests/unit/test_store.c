@@ -124,6 +124,83 @@ static void restart(uint64_t seed)
 	store = NULL;
 }
 
+static int open_small(void)
+{
+	const struct store_options options = {
+		.create = true,
+		.wal = {.segment_size = 1 << 20, .buffer_size = 1 << 19},
+		.kv = {.memtable_size = 48 << 10, .clock = seconds_now},
+	};
+
+	return store_open(faulty_io(disk), &options, &store, error, sizeof(error));
+}
+
+/* Damages the youngest table, and returns its name. */
+static const char *damage_table(void)
+{
+	static char name[IO_NAME_MAX + 1];
+	char(*names)[IO_NAME_MAX + 1];
+	uint32_t count = faulty_files(disk, &names);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (strncmp(names[i], "table-", 6) == 0)
+			memcpy(name, names[i], sizeof(name));
+	free(names);
+	faulty_flip(disk, name, 80);
+	return name;
+}
+
+/* Changes of the key, until the store takes no more. */
+static int put_until_held_up(const char *key)
+{
+	static const uint8_t bytes[8000];
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < 1000; i++) {
+		uint64_t lsn;
+
+		put(key, (struct entry_bytes){bytes, sizeof(bytes)});
+		while ((rc = store_commit(store, STORE_SYNC, &lsn)) == STORE_E_BUSY)
+			assert_int_equal(store_settle(store), 0);
+	}
+	return rc;
+}
+
+static void a_damaged_table_is_said_and_never_waited_for(void **state)
+{
+	uint64_t faults;
+
+	(void)state;
+	close_store();
+	assert_int_equal(open_small(), 0);
+	put("key", text("value"));
+	commit();
+	assert_int_equal(store_checkpoint(store), 0);
+	const char *name = damage_table();
+	assert_int_equal(put_until_held_up("key"), STORE_E_CORRUPT);
+	assert_non_null(strstr(store_error(store), name));
+	assert_non_null(strstr(store_error(store), "offset"));
+	assert_int_equal(store_stats(store).damaged, 1);
+	store_rollback(store);
+	assert_int_equal(store_checkpoint(store), 0);
+	assert_int_equal(store_verify(store, ignore, NULL, &faults), 0);
+	assert_true(faults > 0);
+	assert_true(is_there("key"));
+
+	/* What was acknowledged is there again, however many tables wait. */
+	restart(1);
+	assert_int_equal(open_small(), 0);
+	assert_true(is_there("key"));
+	assert_int_equal(put_until_held_up("key"), STORE_E_CORRUPT);
+	restart(2);
+	faulty_flip(disk, name, 80);
+	assert_int_equal(open_small(), 0);
+	assert_int_equal(store_settle(store), 0);
+	put("key", text("value"));
+	commit();
+	assert_sound();
+}
+
 static void a_crash_does_not_lengthen_a_values_life(void **state)
 {
 	struct store_put change = {.key = text("k"), .value = text("v"), .ttl_seconds = 60};
@@ -621,6 +698,7 @@ int main(void)
 		CASE(a_full_disk_is_waited_for),
 		CASE(the_log_of_another_store_is_refused),
 		CASE(a_store_that_is_open_elsewhere_is_refused),
+		CASE(a_damaged_table_is_said_and_never_waited_for),
 		CASE(what_is_rolled_back_is_not_there),
 		CASE(keys_and_types_of_tern_are_refused),
 		CASE(no_page_is_ahead_of_the_log),
