@@ -244,6 +244,9 @@ static int open_parts(struct store *store, char *error, size_t error_size)
 	r = recover(store, &recovered, error, error_size);
 	if (r != 0)
 		return r;
+	r = kv_clean(store->kv);
+	if (r < 0)
+		return r;
 	r = continue_log(store, &recovered, error, error_size);
 	if (r != 0 || (recovered.segments < SEGMENTS_MAX && !recovered.salvaged))
 		return r;

@@ -676,6 +676,32 @@ static void what_may_wait_is_flushed_when_it_is_in_the_way(void **state)
 	assert_int_equal(rc, 0);
 }
 
+/* What a process that ended in the midst of a flush or compaction left. */
+static void files_that_nothing_names_go_at_the_opening(void **state)
+{
+	char table[IO_NAME_MAX + 1], blob[IO_NAME_MAX + 1], kept[IO_NAME_MAX + 1];
+	size_t size;
+
+	(void)state;
+	put("a", text("1"));
+	commit();
+	assert_int_equal(store_checkpoint(store), 0);
+	assert_int_equal(ledger_state(store_ledger(store))->table_count, 1);
+	kv_table_name(ledger_state(store_ledger(store))->tables[0].number, kept);
+	kv_table_name(ledger_next_file(store_ledger(store)), table);
+	kv_blob_name(ledger_next_file(store_ledger(store)), blob);
+	close_store();
+	faulty_file_set(disk, table, "left", 4);
+	faulty_file_set(disk, blob, "left", 4);
+	open_store();
+	assert_null(faulty_file_bytes(disk, table, &size));
+	assert_null(faulty_file_bytes(disk, blob, &size));
+	uint8_t *bytes = faulty_file_bytes(disk, kept, &size);
+	assert_non_null(bytes);
+	free(bytes);
+	assert_true(is_there("a"));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -703,6 +729,7 @@ int main(void)
 		CASE(keys_and_types_of_tern_are_refused),
 		CASE(no_page_is_ahead_of_the_log),
 		CASE(what_may_wait_is_flushed_when_it_is_in_the_way),
+		CASE(files_that_nothing_names_go_at_the_opening),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
