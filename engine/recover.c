@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Bytes that a slice of the key space's job may read. */
 #define JOB_SLICE (UINT64_C(64) << 20)
@@ -150,20 +151,47 @@ static int take(struct recover *recover, const struct record *record)
 	return 0;
 }
 
-static int sync_segment(void *context, const char *name)
+/* Reads the segment to its end, for what of it may be in the kernel's memory only. */
+static int rewrite_tail(struct recover *recover, uint32_t number)
 {
-	struct recover *recover = context;
-	struct io_file *file;
+	struct wal_reader_options options = {0};
+	char name[IO_NAME_MAX + 1], error[256];
+	struct wal_reader *reader;
+	struct record record;
 
-	if (wal_folder_number(name) == 0)
-		return 0;
-	int r = io_open(recover->io, name, 0, &file);
+	wal_folder_name(number, name);
+	options.file = name;
+	int r = wal_reader_open(recover->io, &options, &reader, error, sizeof(error));
+	/* What is wrong with it is said when it is read with the others. */
 	if (r != 0)
 		return r < 0 ? r : 0;
-	recover->result.segments++;
-	r = io_sync(file);
-	io_close(file);
-	return r;
+	do
+		r = wal_reader_next(reader, &record);
+	while (r == 0);
+	if (r == WAL_READER_E_END || r == WAL_READER_E_TORN)
+		r = wal_reader_rewrite(reader);
+	wal_reader_close(reader);
+	return r < 0 ? r : 0;
+}
+
+/*
+ * What is read is shown, and goes into tables and pages: so it has to be on the disk first, all of
+ * it. The segments before the last one are.
+ */
+static int secure_log(struct recover *recover)
+{
+	struct wal_file *files;
+	uint32_t last = 0;
+	int r = wal_folder_list(recover->io, &files, &recover->result.segments);
+	if (r < 0)
+		return r;
+
+	for (uint32_t i = 0; i < recover->result.segments; i++) {
+		if (files[i].state == WAL_FILE_BEGUN)
+			last = files[i].number;
+	}
+	free(files);
+	return last == 0 ? 0 : rewrite_tail(recover, last);
 }
 
 static int read_log(struct recover *recover)
@@ -198,7 +226,7 @@ static int run(struct recover *recover, const struct recover_options *options)
 {
 	struct wal_reader_options reader = {
 		.from = options->from, .store = options->store, .salvage = options->salvage};
-	int r = io_list(recover->io, sync_segment, recover);
+	int r = secure_log(recover);
 	if (r < 0)
 		return r;
 

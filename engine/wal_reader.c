@@ -21,6 +21,7 @@
 #include "base/defs.h"
 #include "engine/wal_folder.h"
 #include "engine/wal_scan.h"
+#include "engine/wal_tail.h"
 #include "engine/wal_window.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ struct wal_reader {
 	struct io_file *file; /* NULL: the index-th is still to be opened */
 	struct wal_header header;
 	struct wal_window window;
+	struct wal_tail tail;
 	uint64_t offset; /* of the next frame */
 	uint64_t lsn;    /* that it should have; 0: any */
 	struct wal_place place;
@@ -117,6 +119,7 @@ static int open_file(struct wal_reader *reader)
 	result = wal_window_open(&reader->window, reader->file);
 	if (result)
 		return result;
+	reader->tail = (struct wal_tail){0};
 	reader->offset = 0;
 	result = check_header(reader);
 	if (result)
@@ -429,6 +432,7 @@ static int step(struct wal_reader *reader, struct record *ret_record, bool *ret_
 		return judge(reader, result == WAL_FORMAT_E_EMPTY);
 	reader->lsn = record.lsn;
 	set_place(reader);
+	wal_tail_note(&reader->tail, &record, reader->offset);
 	reader->offset += size;
 	reader->lsn = record.lsn + 1;
 	if (record.lsn < reader->options.from)
@@ -477,6 +481,14 @@ int wal_reader_cut(struct wal_reader *reader)
 		result = io_sync(file);
 	io_close(file);
 	return result;
+}
+
+int wal_reader_rewrite(struct wal_reader *reader)
+{
+	CHECK(reader->finished == WAL_READER_E_END || reader->finished == WAL_READER_E_TORN);
+	close_file(reader);
+	return wal_tail_rewrite(reader->io, reader->name, reader->tail.from, reader->offset,
+				reader->window.bytes, WAL_WINDOW_SIZE);
 }
 
 struct wal_reader_stats wal_reader_stats(const struct wal_reader *reader)

@@ -63,6 +63,13 @@ const char *wal_reader_error(const struct wal_reader *reader);
 /* After WAL_READER_E_TORN: cuts the end off and syncs, so that nothing of it comes back. */
 int wal_reader_cut(struct wal_reader *reader);
 
+/*
+ * At the end, cut or not: writes again, in its place, what of the last segment no sync is known to
+ * have covered, and syncs. What was read is durable then, which a sync by itself doesn't make it
+ * when one failed before (engine/wal_tail.h). Blocks. Returns 0 or a negative errno.
+ */
+int wal_reader_rewrite(struct wal_reader *reader);
+
 struct wal_reader_stats {
 	uint64_t records;
 	uint64_t bytes;   /* of files */

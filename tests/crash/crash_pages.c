@@ -230,6 +230,8 @@ static int read_log(struct store *store)
 		result = take_record(store, &record);
 	if (result == 0 && end == WAL_READER_E_TORN)
 		result = wal_reader_cut(reader);
+	if (result == 0 && end > 0 && end != WAL_READER_E_CORRUPT)
+		result = wal_reader_rewrite(reader);
 	if (end == WAL_READER_E_CORRUPT) {
 		snprintf(store->error, store->error_size, "log: %s", wal_reader_error(reader));
 		result = CRASH_E_WRONG;

@@ -306,13 +306,13 @@ static int read_log(struct check *check, struct wal_reader *reader, char *error,
 		if (result)
 			return result;
 	}
-	if (result == WAL_READER_E_TORN)
-		return wal_reader_cut(reader);
 	if (result == WAL_READER_E_CORRUPT) {
 		snprintf(error, error_size, "%s", wal_reader_error(reader));
 		return CRASH_E_WRONG;
 	}
-	return result == WAL_READER_E_END ? 0 : result;
+	if (result == WAL_READER_E_TORN)
+		result = wal_reader_cut(reader);
+	return result < 0 ? result : wal_reader_rewrite(reader);
 }
 
 /* Reads all, cuts a torn end. Nothing durable may be missing. */

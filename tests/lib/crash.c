@@ -75,14 +75,16 @@ static int judge(const char *when, int result, bool may_fail, char *error, size_
 	return CRASH_E_WRONG;
 }
 
-/* Cuts the power at one of the recovery's own steps, on a copy of its disk, and recovers again. */
+/* Recovers on a copy of the disk on which the power goes at one of the recovery's own steps, and
+ * again. */
 static int check_cut_recovery(const struct crash_workload *workload, const void *model,
-			      const struct faulty *torn, uint64_t steps, uint64_t tear, char *error,
-			      size_t error_size)
+			      const struct faulty *before, uint64_t steps, uint64_t tear,
+			      char *error, size_t error_size)
 {
-	struct faulty *disk = faulty_clone(torn, tear);
+	struct faulty *disk = faulty_clone(before, tear);
 	int result;
 
+	faulty_restart_process(disk);
 	faulty_cut_at(disk, 1 + hash_mix64(tear) % steps);
 	result = judge("recovery that was cut",
 		       workload->check(model, faulty_io(disk), error, error_size),
@@ -96,34 +98,61 @@ static int check_cut_recovery(const struct crash_workload *workload, const void 
 	return result;
 }
 
-/* Recovers what a power cut leaves of the disk, again after another, and after one in between. */
-static int check_disk(const struct crash_workload *workload, const void *model,
+/* Recovers what a disk has, again after a power cut, and after one in the midst of it. */
+static int check_recovery(const struct crash_workload *workload, const void *model,
+			  const struct faulty *before, uint64_t tear, char *error,
+			  size_t error_size)
+{
+	struct faulty *disk = faulty_clone(before, tear);
+	uint64_t steps;
+	int result;
+
+	faulty_restart_process(disk);
+	result = judge("recovery", workload->check(model, faulty_io(disk), error, error_size),
+		       /* may_fail= */ false, error, error_size);
+	steps = faulty_steps(disk);
+	if (result == 0) {
+		faulty_restart(disk, tear + 1);
+		result = judge("second recovery",
+			       workload->check(model, faulty_io(disk), error, error_size),
+			       /* may_fail= */ false, error, error_size);
+	}
+	if (result == 0 && steps > 0)
+		result =
+			check_cut_recovery(workload, model, before, steps, tear, error, error_size);
+	faulty_free(disk);
+	return result;
+}
+
+/* What a power cut leaves of the disk. */
+static int check_torn(const struct crash_workload *workload, const void *model,
 		      const struct faulty *disk, uint64_t tear, const char *save, char *error,
 		      size_t error_size)
 {
-	struct faulty *torn = faulty_clone(disk, tear), *copy;
-	uint64_t steps;
+	struct faulty *torn = faulty_clone(disk, tear);
 	int result = 0;
 
 	faulty_restart(torn, tear);
 	if (save)
 		result = judge("saving", faulty_save(torn, save), false, error, error_size);
-	copy = faulty_clone(torn, tear);
 	if (result == 0)
-		result = judge("recovery",
-			       workload->check(model, faulty_io(copy), error, error_size),
-			       /* may_fail= */ false, error, error_size);
-	steps = faulty_steps(copy);
-	if (result == 0) {
-		faulty_restart(copy, tear + 1);
-		result = judge("second recovery",
-			       workload->check(model, faulty_io(copy), error, error_size),
-			       /* may_fail= */ false, error, error_size);
-	}
-	if (result == 0 && steps > 0)
-		result = check_cut_recovery(workload, model, torn, steps, tear, error, error_size);
-	faulty_free(copy);
+		result = check_recovery(workload, model, torn, tear, error, error_size);
 	faulty_free(torn);
+	return result;
+}
+
+/* What a process leaves that ends there: all that it wrote is seen, and what it had not synced
+ * yet is still to be lost. */
+static int check_killed(const struct crash_workload *workload, const void *model,
+			const struct faulty *disk, uint64_t tear, char *error, size_t error_size)
+{
+	char text[200];
+	int result = check_recovery(workload, model, disk, tear, error, error_size);
+
+	if (result != 0) {
+		snprintf(text, sizeof(text), "%.199s", error);
+		snprintf(error, error_size, "of the process alone: %s", text);
+	}
 	return result;
 }
 
@@ -199,13 +228,15 @@ static void try_tears(const struct crash_workload *workload, struct crash_point 
 	set_fault(disk, &point);
 	result = judge("run", workload->run(model, faulty_io(disk), error, sizeof(error)),
 		       /* may_fail= */ true, error, sizeof(error));
+	if (result == 0 && point.mode != CRASH_ROT)
+		result = check_killed(workload, model, disk, point.tear, error, sizeof(error));
 	do {
 		tally->tries++;
 		if (result == 0 && point.mode == CRASH_ROT)
 			result = check_rotten(workload, model, disk, &point, save, error,
 					      sizeof(error));
 		else if (result == 0)
-			result = check_disk(workload, model, disk, point.tear, save, error,
+			result = check_torn(workload, model, disk, point.tear, save, error,
 					    sizeof(error));
 		if (result != 0 && tally->failures++ == 0) {
 			tally->first = point;
@@ -275,17 +306,19 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 {
 	struct crash_result result = {0};
 	uint64_t tears = mode == CRASH_ROT ? 1 : is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
-	uint64_t at_max = workload->at_max > 0 ? workload->at_max : CRASH_AT_MAX;
+	uint64_t at_max = mode == CRASH_ROT ? CRASH_BITS : workload->at_max;
 	uint64_t stride = 1;
 	struct crash_point point = {.mode = mode, .seed = seed};
 
 	count_places(workload, mode, seed, &result);
 	if (result.failures > 0)
 		return result;
-	if (!is_long())
+	if (is_long() && mode == CRASH_ROT)
+		at_max = CRASH_BITS_MAX;
+	else if (is_long())
+		at_max = 0;
+	if (at_max > 0)
 		stride = (result.steps + at_max - 1) / at_max;
-	else if (mode == CRASH_ROT)
-		stride = result.steps / CRASH_BITS_MAX;
 	if (mode == CRASH_ROT)
 		stride |= 1; /* every bit of a byte has its turn */
 	/* The seed moves the sample, so that several seeds find what lies between. */
