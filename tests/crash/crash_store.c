@@ -274,8 +274,7 @@ int main(int argc, char **argv)
 		 .run = run,
 		 .check = check,
 		 .end = end,
-		 .rots = true,
-		 .at_max = 20},
+		 .rots = true},
 		{.name = "long",
 		 .begin = begin_long,
 		 .run = run,
@@ -285,7 +284,10 @@ int main(int argc, char **argv)
 		 .at_max = 5},
 	};
 
-	/* The 64 MiB for a transaction, of which little is used, are not to be filled each time. */
+	/* The 64 MiB for a transaction, of which little is used, are not to be filled each time, nor
+	 * given back and got anew. */
 	mallopt(M_PERTURB, 0);
+	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	return crash_main(argc, argv, workloads, sizeof(workloads) / sizeof(workloads[0]));
 }

@@ -7,15 +7,17 @@
  * A workload runs on a faulty disk (tests/lib/faulty.h) once to count its steps; then again for
  * every one of them, with the power cut there. From each cut several disks come, one a seed
  * of tearing; each is opened again and compared with what the run was told is durable. Then
- * once more, with the power cut in the middle of that recovery.
+ * once more, with the power cut in the middle of that recovery. And once a place it is the process
+ * alone that ends there: what it wrote and didn't sync is seen by the recovery, and may still be
+ * lost with the power behind it.
  *
  * The same with other faults: the n-th call fails (EIO, ENOSPC; once, as a disk that has room
  * again), or the n-th sync fails and loses what it was to write. And, where the workload says so,
  * a bit of what an undisturbed run left is flipped: that is found out, or does no harm.
  *
  * A failure prints how to replay it: `crash_wal --workload pages --mode cut --seed 1 --at 17
- * --tear 3`. More than CRASH_AT_MAX places are sampled, evenly; with TERN_LONG=1 in the environment
- * all are taken, with more seeds.
+ * --tear 3`. Every place is taken, unless the workload samples them; bits are always sampled. With
+ * TERN_LONG=1 in the environment nothing but bits is, and there are more seeds.
  *
  * Threads: one.
  */
@@ -26,10 +28,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Places of one mode and seed that are tried, unless TERN_LONG=1. */
-#define CRASH_AT_MAX 150
-
-/* Bits of one seed that are flipped, with TERN_LONG=1. */
+/* Bits of one seed that are flipped; with TERN_LONG=1. */
+#define CRASH_BITS     100
 #define CRASH_BITS_MAX 20000
 
 /* Seeds of tearing at each place; TERN_LONG=1: four times as many. */
@@ -74,7 +74,7 @@ struct crash_workload {
 		      torn when a bit of it is flipped, but what was not durable */
 	uint32_t piece_max; /* faulty_set_piece() */
 	uint64_t capacity;  /* faulty_set_capacity(); above 0 the run may end for want of room */
-	uint32_t at_max;    /* places that are tried, instead of CRASH_AT_MAX; 0: those */
+	uint32_t at_max;    /* places that are tried, evenly; 0: every one */
 };
 
 /* One try: what fails, where. */
