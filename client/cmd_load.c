@@ -28,13 +28,15 @@ static const char about[] =
 	"Loads vectors (--base), lines of KEY, tab, VALUE (--pairs) or lines of SOURCE and TARGET\n"
 	"(--edges) into the store in DIR, which is made if there is none. A vector's label is its "
 	"row\n"
-	"in the file. An edge that is there already is passed over. Files may be '-' for standard "
+	"in the file, its payload the same line of --payloads. An edge that is there already is "
+	"passed over. Files may be '-' for standard "
 	"input,\n"
 	"except vectors. While it runs, a batch that is committed survives a power cut at once\n"
 	"(--durability sync), within --group-ms (group), or when the log is synced next (none).\n";
 
 struct load {
-	const char *folder, *base, *collection, *metric, *type, *pairs, *graph, *durability_name;
+	const char *folder, *base, *collection, *metric, *type, *payloads, *pairs, *graph,
+		*durability_name;
 	uint64_t batch, first, group_ms;
 	enum store_durability durability;
 	bool json;
@@ -74,22 +76,56 @@ static int note_staged(struct load *load, int r, const char *what, uint64_t numb
 	return cmd_store_fail(&load->store, where, r);
 }
 
-static int load_vector(struct load *load, const struct vectors_schema *schema, uint64_t number,
-		       const float *values, uint8_t *row)
+/* Rows as they go: the file's, converted, and a line of the other file. */
+struct row_source {
+	const struct cmd_vectors *vectors;
+	struct vectors_schema schema;
+	FILE *payloads; /* or NULL */
+	char *line;     /* owned */
+	size_t capacity;
+	uint8_t *row; /* owned */
+};
+
+static int next_payload(const struct load *load, struct row_source *rows, uint32_t number,
+			struct entry_bytes *ret_payload)
 {
+	ssize_t length;
+
+	*ret_payload = (struct entry_bytes){0};
+	if (rows->payloads == NULL)
+		return CMD_DONE;
+	length = getline(&rows->line, &rows->capacity, rows->payloads);
+	if (length < 0)
+		return cmd_fail("%s has %u lines, %s %u vectors: a payload is a line",
+				load->payloads, number, load->base, rows->vectors->count);
+	length -= rows->line[length - 1] == '\n';
+	if (length > VECTORS_PAYLOAD_MAX)
+		return cmd_fail("%s: line %u has more than %u bytes, which is a payload's limit",
+				load->payloads, number + 1, VECTORS_PAYLOAD_MAX);
+	*ret_payload = (struct entry_bytes){(const uint8_t *)rows->line, (uint32_t)length};
+	return CMD_DONE;
+}
+
+static int load_vector(struct load *load, struct row_source *rows, uint32_t number)
+{
+	const struct vectors_schema *schema = &rows->schema;
 	struct store_vector vector = {
 		.key = {.collection = {.bytes = (const uint8_t *)load->collection,
 				       .size = (uint32_t)strlen(load->collection)},
 			.label = load->first + number},
 		.element_type = (uint8_t)schema->type,
-		.vector = {.bytes = row,
+		.vector = {.bytes = rows->row,
 			   .size = (uint32_t)vector_type_size(schema->type, schema->dim)},
 	};
+	int status = next_payload(load, rows, number, &vector.payload);
+	if (status != CMD_DONE)
+		return status;
 
-	convert_row(schema->type, values, schema->dim, row);
+	convert_row(schema->type, rows->vectors->rows + (size_t)number * rows->vectors->dim,
+		    schema->dim, rows->row);
 	int r = store_vector_put(load->store.store, &vector);
 	if (r == STORE_E_SIZE && load->staged > 0) {
-		int status = end_batch(load);
+		status = end_batch(load);
 		if (status != CMD_DONE)
 			return status;
 		r = store_vector_put(load->store.store, &vector);
@@ -135,20 +171,24 @@ static int make_collection(struct load *load, const struct vectors_schema *schem
 	}
 }
 
-static int load_rows(struct load *load, const struct cmd_vectors *vectors,
-		     const struct vectors_schema *schema)
+static int load_rows(struct load *load, struct row_source *rows)
 {
-	uint8_t *row = malloc(dist_row_size(schema->type, schema->dim));
+	uint32_t count = rows->vectors->count;
 	int status = CMD_DONE;
-	if (row == NULL)
-		return cmd_fail("no memory for a vector of %u values", schema->dim);
 
-	for (uint32_t i = 0; i < vectors->count && status == CMD_DONE; i++) {
-		status =
-			load_vector(load, schema, i, vectors->rows + (size_t)i * vectors->dim, row);
-		cmd_progress("loading", i + 1, vectors->count);
+	rows->row = malloc(dist_row_size(rows->schema.type, rows->schema.dim));
+	if (rows->row == NULL)
+		return cmd_fail("no memory for a vector of %u values", rows->schema.dim);
+	if (load->payloads != NULL && (rows->payloads = fopen(load->payloads, "re")) == NULL)
+		status = cmd_fail("%s: %s", load->payloads, strerror(errno));
+	for (uint32_t i = 0; i < count && status == CMD_DONE; i++) {
+		status = load_vector(load, rows, i);
+		cmd_progress("loading", i + 1, count);
 	}
-	free(row);
+	if (rows->payloads != NULL)
+		fclose(rows->payloads);
+	free(rows->line);
+	free(rows->row);
 	return status;
 }
 
@@ -167,11 +207,14 @@ static int load_vectors(struct load *load)
 	status = cmd_storage(load->type, "auto", metric, &vectors, &storage);
 	if (status == CMD_DONE && load->first + vectors.count - 1 > UINT32_MAX - 1)
 		status = cmd_usage("labels from %" PRIu64 " on are beyond 32 bits", load->first);
-	struct vectors_schema schema = {.dim = vectors.dim, .metric = metric, .type = storage.type};
+	struct row_source rows = {
+		.vectors = &vectors,
+		.schema = {.dim = vectors.dim, .metric = metric, .type = storage.type},
+	};
 	if (status == CMD_DONE)
-		status = make_collection(load, &schema);
+		status = make_collection(load, &rows.schema);
 	if (status == CMD_DONE)
-		status = load_rows(load, &vectors, &schema);
+		status = load_rows(load, &rows);
 	cmd_vectors_close(&vectors);
 	return status;
 }
@@ -180,7 +223,8 @@ static int stage_pair(struct load *load, char *line, size_t length, uint64_t num
 {
 	char *tab = memchr(line, '\t', length);
 	if (tab == NULL)
-		return cmd_fail("line %" PRIu64 " has no tab between key and value", number);
+		return cmd_fail("%s: line %" PRIu64 " has no tab between key and value",
+				load->pairs, number);
 
 	struct store_put put = {
 		.key = {.bytes = (const uint8_t *)line, .size = (uint32_t)(tab - line)},
@@ -195,21 +239,6 @@ static int stage_pair(struct load *load, char *line, size_t length, uint64_t num
 		r = store_put(load->store.store, &put);
 	}
 	return note_staged(load, r, "line", number);
-}
-
-static bool read_edge(const char *line, size_t length, struct edge_key *ret_edge)
-{
-	char *end;
-	errno = 0;
-	long long source = strtoll(line, &end, 10);
-	if (end == line || (*end != ' ' && *end != '\t'))
-		return false;
-	char *second = end;
-	long long target = strtoll(second, &end, 10);
-	if (end == second || end != line + length || errno != 0)
-		return false;
-	*ret_edge = (struct edge_key){.source = source, .target = target};
-	return true;
 }
 
 /* Stages and commits them. Unless 0 they are to be rolled back. */
@@ -267,8 +296,9 @@ static int end_edges(struct load *load)
 
 static int take_edge(struct load *load, char *line, size_t length, uint64_t number)
 {
-	if (!read_edge(line, length, &load->edges[load->edge_count]))
-		return cmd_fail("line %" PRIu64 " isn't two whole numbers", number);
+	if (!cmd_edge(line, length, &load->edges[load->edge_count]))
+		return cmd_fail("%s: line %" PRIu64 " isn't two whole numbers", load->graph,
+				number);
 	return ++load->edge_count < load->batch ? CMD_DONE : end_edges(load);
 }
 
@@ -405,6 +435,8 @@ int cmd_load(int argc, char **argv)
 		 .text = &load.type},
 		{"first", "N", "the label of row 0 (0)", .number = &load.first,
 		 .max = UINT32_MAX - 1},
+		{"payloads", "FILE", "lines: what goes with each vector, up to 65536 bytes",
+		 .text = &load.payloads},
 		{"pairs", "FILE", "lines of a key, a tab and a value", .text = &load.pairs},
 		{"edges", "FILE", "lines of two node ids", .text = &load.graph},
 		{"batch", "N", "changes of a transaction (1000)", .number = &load.batch, .min = 1,
@@ -423,6 +455,8 @@ int cmd_load(int argc, char **argv)
 		return cmd_usage("load takes one of --base, --pairs and --edges");
 	if (load.base != NULL && load.collection == NULL)
 		return cmd_usage("load --base takes a --collection");
+	if (load.base == NULL && load.payloads != NULL)
+		return cmd_usage("--payloads goes with --base");
 	if (!read_durability(&load))
 		return CMD_USAGE;
 	status = cmd_store_make(load.folder, load.group_ms * UINT64_C(1000000), &load.store);

@@ -240,6 +240,21 @@ int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_siz
 	return CMD_DONE;
 }
 
+bool cmd_edge(const char *text, size_t length, struct edge_key *ret_edge)
+{
+	char *end;
+	errno = 0;
+	long long source = strtoll(text, &end, 10);
+	if (end == text || (*end != ' ' && *end != '\t'))
+		return false;
+	char *second = end;
+	long long target = strtoll(second, &end, 10);
+	if (end == second || end != text + length || errno != 0)
+		return false;
+	*ret_edge = (struct edge_key){.source = source, .target = target};
+	return true;
+}
+
 void cmd_print_entry(struct entry_bytes key, const struct entry *entry)
 {
 	json_t *object = json_object();
@@ -253,12 +268,27 @@ void cmd_print_entry(struct entry_bytes key, const struct entry *entry)
 	cmd_json(object);
 }
 
+static bool is_utf8(struct entry_bytes bytes)
+{
+	json_t *string = json_stringn((const char *)bytes.bytes, bytes.size);
+
+	json_decref(string);
+	return string != NULL;
+}
+
+/* Characters beyond ASCII stay, but the controls from U+0080 to U+009F, which a terminal obeys. */
 void cmd_print_bytes(FILE *file, struct entry_bytes bytes)
 {
+	bool text = bytes.size > 0 && is_utf8(bytes);
+
 	for (uint32_t i = 0; i < bytes.size; i++) {
 		uint8_t byte = bytes.bytes[i];
-		if (byte < 0x20 || byte == 0x7f || byte == '\\')
+		bool control = byte == 0xC2 && i + 1 < bytes.size && bytes.bytes[i + 1] < 0xA0;
+
+		if (byte < 0x20 || byte == 0x7f || byte == '\\' || (byte >= 0x80 && !text))
 			fprintf(file, "\\x%02x", byte);
+		else if (control)
+			fprintf(file, "\\xc2\\x%02x", bytes.bytes[++i]);
 		else
 			putc(byte, file);
 	}

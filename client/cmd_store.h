@@ -72,6 +72,9 @@ int cmd_store_fail(const struct cmd_store *store, const char *what, int result);
  * '*ret_bytes'. */
 int cmd_bytes(const char *text, bool hex, uint8_t **ret_bytes, uint32_t *ret_size);
 
+/* Two node ids with a blank or tab between them. False: something else, and nothing is printed. */
+bool cmd_edge(const char *text, size_t length, struct edge_key *ret_edge);
+
 /* Prints a key and what 'entry' has for it as a JSON object. */
 void cmd_print_entry(struct entry_bytes key, const struct entry *entry);
 

@@ -103,9 +103,12 @@ class KeysAndValues(Store):
         self.assertEqual(self.done("get", "--hex", "ff00"), b"\x00\xff\xab")
         got, = self.lines("get", "--hex", "ff00")
         self.assertEqual((got["key_hex"], got["value_hex"]), ("ff00", "00ffab"))
-        self.assertEqual(self.done("scan"), b"\xff\\x00\t\\x00\xff\xab\n")
+        self.assertEqual(self.done("scan"), b"\\xff\\x00\t\\x00\\xff\\xab\n")
         self.done("del", "--hex", "ff00")
         self.refused(1, "no such key", "get", "--hex", "ff00")
+        # Characters stay; what a terminal would obey doesn't.
+        self.done("put", "äß", "\u00a0\u009b\x1b\\")
+        self.assertEqual(self.done("scan").decode(), "äß\t\u00a0\\xc2\\x9b\\x1b\\x5c\n")
 
     def test_bad_hex_is_a_usage_error(self):
         self.done("put", "a", "b")
@@ -125,8 +128,8 @@ class KeysAndValues(Store):
         self.assertEqual(self.keys(), ["d", "e"])
         # What isn't there can be deleted.
         self.done("del", "zzz")
-        self.refused(1, "key", "del", "d", "--end", "d")
-        self.refused(1, "key", "del", "e", "--end", "d")
+        self.refused(1, "--end must lie behind KEY", "del", "d", "--end", "d")
+        self.refused(1, "--end must lie behind KEY", "del", "e", "--end", "d")
         self.refused(1, "key", "del", "")
         self.whole()
 
@@ -422,6 +425,43 @@ class Searches(Store):
         self.refused(2, "", "load", "--base", words, "--collection", "w", "--metric", "nearness")
         self.refused(2, "", "load", "--base", words, "--collection", "n" * 256)
         self.refused(2, "32 bits", "load", "--base", words, "--collection", "w", "--first", 2 ** 32 - 2)
+        self.whole()
+
+
+    def test_payloads_go_with_vectors_and_both_go(self):
+        base, _, _ = self.files("words100", "fbin")
+        with open(base, "rb") as file:
+            count, dim = struct.unpack("<II", file.read(8))
+            rows = [file.read(4 * dim) for _ in range(20)]
+        self.assertGreaterEqual(count, 20)
+        vectors = self.write("base.fbin", struct.pack("<II", 20, dim) + b"".join(rows))
+        payloads = self.write("payloads", b"".join(b"word %d \xff\n" % i if i == 3 else b"word %d\n" % i for i in range(20)))
+        load = ("load", "--base", vectors, "--collection", "w", "--payloads")
+        self.done(*load, payloads)
+        found = self.search("w", vectors, "--k", "1", "--payloads")
+        self.assertEqual([hits[0].get("payload") for hits in found],
+                         [None if i == 3 else f"word {i}" for i in range(20)])
+        self.assertEqual(found[3][0]["payload_hex"], b"word 3 \xff".hex())
+        self.assertIn(b"  word 19\n", self.done("search", "--collection", "w", "--query", vectors, "--payloads"))
+        self.assertNotIn("payload", self.search("w", vectors)[0][0])
+        self.done("del", "--collection", "w", "--label", "7")
+        self.assertNotEqual(self.search("w", vectors, "--k", "1")[7][0]["id"], 7)
+        self.refused(1, "no collection x", "del", "--collection", "x", "--label", "7")
+        for words in (["--collection", "w"], ["--label", "7"], ["k", "--collection", "w", "--label", "7"], []):
+            self.refused(2, "del takes", "del", *words)
+        self.refused(1, "has 19 lines", *load, self.write("short", b"x\n" * 19))
+        self.refused(1, "more than 65536", *load, self.write("long", b"x" * 65537))
+        self.refused(1, "nothing.here", *load, self.path("nothing.here"))
+        self.refused(2, "--payloads goes with", "load", "--pairs", "-", "--payloads", payloads)
+        self.whole()
+
+    def test_an_edge_is_deleted(self):
+        self.done("load", "--edges", "-", input=b"1 2\n1 -3\n4 -3\n")
+        self.done("del", "--edge", "1 -3")
+        self.assertEqual(self.done("edges", "1").split(), [b"2"])
+        self.assertEqual(self.done("edges", "--incoming", "--", "-3").split(), [b"4"])
+        self.refused(1, "no edge from 1 to -3", "del", "--edge", "1 -3")
+        self.refused(2, "two whole numbers", "del", "--edge", "1")
         self.whole()
 
 
