@@ -26,7 +26,7 @@
 #define DEPTH       512
 
 /* Generous: the processor may be an emulated one. */
-#define PATIENCE_NS (30 * NS_PER_S)
+#define PATIENCE_NS (60 * NS_PER_S)
 
 static char error[DEVICE_ERROR_MAX];
 static const uint8_t secret[LINK_SECRET_SIZE] = "a secret of all the members";

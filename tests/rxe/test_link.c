@@ -26,7 +26,7 @@
 #define WARM_CYCLES    (16 * GROUP)
 
 /* Generous: the processor may be an emulated one. */
-#define PATIENCE_NS (20 * NS_PER_S)
+#define PATIENCE_NS (60 * NS_PER_S)
 
 /* Links that are made at a time, as many as a hub here has. */
 #define GROUP 8
