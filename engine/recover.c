@@ -224,8 +224,10 @@ static int read_log(struct recover *recover)
 
 static int run(struct recover *recover, const struct recover_options *options)
 {
-	struct wal_reader_options reader = {
-		.from = options->from, .store = options->store, .salvage = options->salvage};
+	struct wal_reader_options reader = {.from = options->from,
+					    .store = options->store,
+					    .ahead = true,
+					    .salvage = options->salvage};
 	int r = secure_log(recover);
 	if (r < 0)
 		return r;

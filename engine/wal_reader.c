@@ -38,9 +38,8 @@ struct wal_reader {
 	uint32_t file_count;
 	uint32_t file_index; /* of the open one */
 	char name[IO_NAME_MAX + 1];
-	struct io_file *file; /* NULL: the index-th is still to be opened */
 	struct wal_header header;
-	struct wal_window window;
+	struct wal_window window; /* without a file the index-th is still to be opened */
 	struct wal_tail tail;
 	uint64_t offset; /* of the next frame */
 	uint64_t lsn;    /* that it should have; 0: any */
@@ -103,20 +102,18 @@ static int check_header(struct wal_reader *reader)
 	return check_store(reader);
 }
 
-static void close_file(struct wal_reader *reader)
+static bool has_next(const struct wal_reader *reader)
 {
-	io_close(reader->file);
-	reader->file = NULL;
+	return reader->files && reader->file_index + 1 < reader->file_count;
 }
 
-/* Opens reader->name. */
+/* Opens reader->name. The last segment was read before, by wal_reader_rewrite(): it is in memory.
+ */
 static int open_file(struct wal_reader *reader)
 {
-	int result = io_open(reader->io, reader->name, IO_READ_ONLY, &reader->file);
+	int result = wal_window_open(&reader->window, reader->name,
+				     reader->options.ahead && has_next(reader));
 
-	if (result)
-		return result < 0 ? result : -ENOENT;
-	result = wal_window_open(&reader->window, reader->file);
 	if (result)
 		return result;
 	reader->tail = (struct wal_tail){0};
@@ -130,7 +127,7 @@ static int open_file(struct wal_reader *reader)
 
 static int open_index(struct wal_reader *reader, uint32_t index)
 {
-	close_file(reader);
+	wal_window_close(&reader->window);
 	reader->file_index = index;
 	wal_folder_name(reader->files[index].number, reader->name);
 	reader->offset = 0;
@@ -204,15 +201,15 @@ int wal_reader_open(struct io *io, const struct wal_reader_options *options,
 		    struct wal_reader **ret_reader, char *error, size_t error_size)
 {
 	struct wal_reader *reader = calloc(1, sizeof(*reader));
-	int result = -ENOMEM;
+	int result;
 
 	if (!reader)
-		return result;
+		return -ENOMEM;
 	reader->io = io;
 	reader->options = *options;
-	reader->window.bytes = malloc(WAL_WINDOW_SIZE);
-	reader->stats.memory = sizeof(*reader) + WAL_WINDOW_SIZE;
-	if (reader->window.bytes)
+	result = wal_window_init(io, options->ahead, &reader->window);
+	reader->stats.memory = sizeof(*reader) + wal_window_memory(&reader->window);
+	if (!result)
 		result = options->file ? open_single(reader) : open_folder(reader);
 	if (result) {
 		if (error_size > 0)
@@ -230,18 +227,12 @@ void wal_reader_close(struct wal_reader *reader)
 {
 	if (!reader)
 		return;
-	io_close(reader->file);
-	free(reader->window.bytes);
+	wal_window_deinit(&reader->window);
 	free(reader->files);
 	free(reader);
 }
 
 /* ---- where records end ---- */
-
-static bool has_next(const struct wal_reader *reader)
-{
-	return reader->files && reader->file_index + 1 < reader->file_count;
-}
 
 static const struct wal_file *next_file(const struct wal_reader *reader)
 {
@@ -291,7 +282,7 @@ static int salvage(struct wal_reader *reader)
 	struct wal_scan scan;
 	int result;
 
-	if (reader->file) {
+	if (reader->window.file) {
 		result = scan_rest(reader, &scan);
 		if (result)
 			return result;
@@ -472,7 +463,7 @@ int wal_reader_cut(struct wal_reader *reader)
 	int result;
 
 	CHECK(reader->finished == WAL_READER_E_TORN);
-	close_file(reader);
+	wal_window_close(&reader->window);
 	result = io_open(reader->io, reader->name, 0, &file);
 	if (result)
 		return result < 0 ? result : -ENOENT;
@@ -486,9 +477,9 @@ int wal_reader_cut(struct wal_reader *reader)
 int wal_reader_rewrite(struct wal_reader *reader)
 {
 	CHECK(reader->finished == WAL_READER_E_END || reader->finished == WAL_READER_E_TORN);
-	close_file(reader);
+	wal_window_close(&reader->window);
 	return wal_tail_rewrite(reader->io, reader->name, reader->tail.from, reader->offset,
-				reader->window.bytes, WAL_WINDOW_SIZE);
+				reader->window.room, WAL_WINDOW_SIZE);
 }
 
 struct wal_reader_stats wal_reader_stats(const struct wal_reader *reader)

@@ -5,7 +5,7 @@
  * Wal reader - the log's records in order, checked
  *
  * Reads the segments of a folder from a given LSN on, or one file by itself. It takes memory for
- * one piece of a file and one record, whatever the size of the log.
+ * one or two pieces of a file, whatever the size of the log.
  *
  * It ends in one of three ways: at the end; at a torn end, which a power cut leaves and which
  * the caller cuts off (wal_reader_cut()); or at a hole: bytes that were durable once, as records
@@ -42,6 +42,7 @@ struct wal_reader_options {
 	uint64_t from;    /* first LSN wanted; 0: all there are */
 	const char *file; /* read only this one (versions 1 and 2); NULL: the folder's segments */
 	uint32_t store;   /* whose log it is; 0: anybody's */
+	bool ahead;       /* of all segments but the last a queue reads what comes next */
 	bool salvage;     /* skip holes, and say so in the stats and in wal_reader_error() */
 };
 

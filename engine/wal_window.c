@@ -4,27 +4,156 @@
 
 #include "base/check.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-int wal_window_open(struct wal_window *window, struct io_file *file)
+/* Bytes of a frame, at most. */
+#define FRAME_MAX (RECORD_SIZE_MAX + WAL_FRAME_HEAD)
+
+static_assert(WAL_WINDOW_PIECE % IO_ALIGN == 0, "pieces are whole blocks");
+static_assert(WAL_WINDOW_PIECE >= FRAME_MAX, "a frame fits in front of a piece");
+
+int wal_window_init(struct io *io, bool ahead, struct wal_window *ret_window)
 {
-	window->file = file;
+	struct wal_window window = {.io = io};
+	int result = 0;
+
+	/* Malloc keeps what is freed of it; aligned_alloc() takes new pages for each window. */
+	window.memory = malloc((ahead ? 2 : 1) * WAL_WINDOW_SIZE + IO_ALIGN);
+	if (!window.memory)
+		return -ENOMEM;
+	window.room = window.memory + align_up((uintptr_t)window.memory, IO_ALIGN) -
+		      (uintptr_t)window.memory;
+	window.next_room = window.room + WAL_WINDOW_SIZE;
+	if (ahead)
+		result = io_queue_new(io, 1, &window.queue);
+	if (result) {
+		wal_window_deinit(&window);
+		return result;
+	}
+	*ret_window = window;
+	return 0;
+}
+
+void wal_window_deinit(struct wal_window *window)
+{
+	wal_window_close(window);
+	io_queue_free(window->queue);
+	free(window->memory);
+	*window = (struct wal_window){0};
+}
+
+uint64_t wal_window_memory(const struct wal_window *window)
+{
+	return (window->queue ? 2 : 1) * (uint64_t)WAL_WINDOW_SIZE + IO_ALIGN;
+}
+
+static uint64_t whole_blocks(uint64_t size)
+{
+	return size - size % IO_ALIGN;
+}
+
+static uint64_t end_of(const struct wal_window *window)
+{
+	return window->offset + window->size;
+}
+
+/* Begins to read the piece behind what is seen, but for a last block that isn't whole. */
+static int ask(struct wal_window *window)
+{
+	uint64_t from = whole_blocks(end_of(window));
+	uint64_t rest = whole_blocks(window->file_size - from);
+	int result;
+
+	if (!window->direct || rest == 0)
+		return 0;
+	window->next = (struct io_op){
+		.kind = IO_READ,
+		.file = window->direct,
+		.offset = from,
+		.bytes = window->next_room + WAL_WINDOW_PIECE,
+		.size = (uint32_t)MIN(rest, (uint64_t)WAL_WINDOW_PIECE),
+	};
+	result = io_queue_submit(window->queue, &window->next);
+	CHECK(result <= 0);
+	window->asked = result == 0;
+	return result;
+}
+
+static void wait(struct wal_window *window)
+{
+	struct io_op *op;
+
+	while (window->asked) {
+		io_queue_wait(window->queue);
+		window->asked = io_queue_poll(window->queue, &op, 1) == 0;
+	}
+}
+
+static int open_files(struct wal_window *window, const char *name, bool ahead)
+{
+	int result = io_open(window->io, name, IO_READ_ONLY, &window->file);
+
+	if (!result && ahead)
+		result = io_open(window->io, name, IO_READ_ONLY | IO_DIRECT, &window->direct);
+	return result > 0 ? -ENOENT : result;
+}
+
+int wal_window_open(struct wal_window *window, const char *name, bool ahead)
+{
+	int result;
+
+	CHECK(!ahead || window->queue);
+	result = open_files(window, name, ahead);
 	window->offset = 0;
 	window->size = 0;
-	return io_size(file, &window->file_size);
+	window->bytes = window->room;
+	if (!result)
+		result = io_size(window->file, &window->file_size);
+	return result ? result : ask(window);
+}
+
+void wal_window_close(struct wal_window *window)
+{
+	wait(window);
+	io_close(window->direct);
+	io_close(window->file);
+	window->file = window->direct = NULL;
+}
+
+/* Moves to 'offset' by what was read ahead: it is within what is seen, or right behind. */
+static int step(struct wal_window *window, uint64_t offset)
+{
+	uint64_t end = end_of(window), from = window->next.offset;
+	uint64_t keep = from - MIN(from, offset);
+	uint8_t *piece = window->next.bytes, *room = window->room;
+
+	wait(window);
+	if (window->next.result)
+		return window->next.result < 0 ? window->next.result : -EIO;
+	CHECK(keep <= WAL_WINDOW_PIECE);
+	memcpy(piece - keep, window->bytes + (offset - window->offset), keep);
+	window->room = window->next_room;
+	window->next_room = room;
+	window->bytes = piece - keep + (offset - MIN(from, offset));
+	window->offset = offset;
+	window->size = from + window->next.size - offset;
+	window->read += end_of(window) - end;
+	return ask(window);
 }
 
 /* Moves to 'offset', keeps what it has from there on, and fills up. */
-static int move(struct wal_window *window, uint64_t offset)
+static int fill(struct wal_window *window, uint64_t offset)
 {
-	uint64_t end = window->offset + window->size;
+	uint64_t end = end_of(window);
 	size_t keep = offset >= window->offset && offset < end ? (size_t)(end - offset) : 0;
-	uint64_t rest = window->file_size - offset;
-	size_t size = rest < WAL_WINDOW_SIZE ? (size_t)rest : WAL_WINDOW_SIZE;
+	size_t size = (size_t)MIN(window->file_size - offset, (uint64_t)WAL_WINDOW_SIZE);
 	int result;
 
-	memmove(window->bytes, window->bytes + window->size - keep, keep);
+	memmove(window->room, window->bytes + window->size - keep, keep);
+	window->bytes = window->room;
 	window->offset = offset;
 	window->size = keep;
 	if (size == keep)
@@ -37,25 +166,34 @@ static int move(struct wal_window *window, uint64_t offset)
 	return 0;
 }
 
+static int move(struct wal_window *window, uint64_t offset)
+{
+	int result;
+
+	if (window->asked && offset >= window->offset && offset <= end_of(window))
+		return step(window, offset);
+	wait(window);
+	result = fill(window, offset);
+	return result ? result : ask(window);
+}
+
 int wal_window_at(struct wal_window *window, uint64_t offset, size_t size,
 		  const uint8_t **ret_bytes, size_t *ret_size)
 {
-	uint64_t rest = offset < window->file_size ? window->file_size - offset : 0;
-	uint64_t end = window->offset + window->size;
+	uint64_t rest = window->file_size - MIN(offset, window->file_size);
 	int result = 0;
 
-	CHECK(size <= RECORD_SIZE_MAX + WAL_FRAME_HEAD);
+	CHECK(size <= FRAME_MAX);
 	if (rest == 0) {
 		*ret_size = 0;
 		return 0;
 	}
-	if (size > rest)
-		size = (size_t)rest;
-	if (offset < window->offset || offset + size > end)
+	size = (size_t)MIN(size, rest);
+	while (!result && (offset < window->offset || offset + size > end_of(window)))
 		result = move(window, offset);
 	if (result)
 		return result;
 	*ret_bytes = window->bytes + (offset - window->offset);
-	*ret_size = window->size - (size_t)(offset - window->offset);
+	*ret_size = (size_t)(end_of(window) - offset);
 	return 0;
 }

@@ -4,29 +4,63 @@
 /*
  * Wal window - a file seen through a buffer of fixed size that moves forward
  *
+ * With a queue the piece behind the buffer is read, past the page cache where the file system can,
+ * while the caller works on what it sees. Then there are two rooms, which change their parts:
+ *
+ *      seen     | ... worked off ... | kept |
+ *      ahead             room to keep  | piece, under way |
+ *
+ * A step forward copies what is kept, less than a frame, to before the piece, shows that room, and
+ * has the other one filled.
+ *
  * Threads: one.
  */
 
 #include "engine/io.h"
 #include "engine/wal_format.h"
 
-/* Bytes that the window moves by at least, before it needs to read again. */
-#define WAL_WINDOW_PIECE (UINT32_C(1) << 20)
+#include <stdbool.h>
 
-/* Bytes of its buffer: what is asked for at once is a frame at most. */
-#define WAL_WINDOW_SIZE (WAL_WINDOW_PIECE + RECORD_SIZE_MAX + WAL_FRAME_HEAD)
+/* Bytes of what is read at once, whole blocks, and of what is kept before it: a frame at least. */
+#define WAL_WINDOW_PIECE (RECORD_SIZE_MAX + IO_ALIGN)
+
+/* Bytes of a room. */
+#define WAL_WINDOW_SIZE (2 * WAL_WINDOW_PIECE)
 
 struct wal_window {
-	struct io_file *file; /* borrowed */
+	struct io *io;        /* borrowed */
+	struct io_file *file; /* owned; NULL: none is open */
 	uint64_t file_size;
-	uint8_t *bytes;  /* borrowed: WAL_WINDOW_SIZE */
+	uint8_t *memory; /* owned: one room or two */
+	uint8_t *room;   /* WAL_WINDOW_SIZE */
+	uint8_t *bytes;  /* in the room: what is seen */
 	uint64_t offset; /* of bytes[0] in the file */
 	size_t size;
 	uint64_t read; /* bytes, in all */
+
+	/* Reading ahead: */
+	struct io_queue *queue; /* owned; NULL: no file is read ahead */
+	struct io_file *direct; /* owned: the same file; NULL: it isn't read ahead */
+	uint8_t *next_room;     /* WAL_WINDOW_SIZE */
+	struct io_op next;      /* what is under way */
+	bool asked;             /* it is */
 };
 
-/* Shows another file from its beginning. Returns 0 or a negative errno. */
-int wal_window_open(struct wal_window *window, struct io_file *file);
+/* 'ahead': files can be read ahead. Returns 0 or a negative errno. */
+int wal_window_init(struct io *io, bool ahead, struct wal_window *ret_window);
+
+/* A zeroed one is fine. */
+void wal_window_deinit(struct wal_window *window);
+
+/* Bytes of memory that it takes. */
+uint64_t wal_window_memory(const struct wal_window *window);
+
+/* Shows that file from its beginning. Returns 0, -ENOENT or another negative errno: then it may be
+ * open, and is to be closed. */
+int wal_window_open(struct wal_window *window, const char *name, bool ahead);
+
+/* If one is open. */
+void wal_window_close(struct wal_window *window);
 
 /*
  * Lends the bytes from 'offset' on: 'size' of them, at most a frame's, or what the file has. More
