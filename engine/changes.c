@@ -46,17 +46,23 @@ static unsigned strings_of(struct record *record, struct record_bytes *strings[R
 
 int changes_add(struct changes *changes, const struct record *record)
 {
-	struct record copy = *record;
 	struct record_bytes *strings[RECORD_FIELD_MAX];
-	unsigned count = strings_of(&copy, strings);
+	size_t record_bytes = record_size(record);
 	uint64_t size = 0;
 	uint32_t used = changes->used;
+	struct record *copy;
+	unsigned count;
 
-	if (record_size(record) > RECORD_SIZE_MAX)
+	if (record_bytes > RECORD_SIZE_MAX)
 		return CHANGES_E_SIZE;
+	if (changes->count == changes->count_max)
+		return CHANGES_E_FULL;
+	copy = &changes->records[changes->count];
+	*copy = *record;
+	count = strings_of(copy, strings);
 	for (unsigned i = 0; i < count; i++)
 		size += strings[i]->size;
-	if (changes->count == changes->count_max || size > changes->size_max - used)
+	if (size > changes->size_max - used)
 		return CHANGES_E_FULL;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -65,9 +71,9 @@ int changes_add(struct changes *changes, const struct record *record)
 		strings[i]->bytes = changes->bytes + used;
 		used += strings[i]->size;
 	}
-	changes->records[changes->count++] = copy;
+	changes->count++;
 	changes->used = used;
-	changes->record_bytes += record_size(record);
+	changes->record_bytes += record_bytes;
 	return 0;
 }
 

@@ -113,18 +113,13 @@ static struct entry_bytes entry_bytes_of(struct record_bytes bytes)
 	return (struct entry_bytes){.bytes = bytes.bytes, .size = bytes.size};
 }
 
-/* A collection without a name, which a log from elsewhere may have, makes no entry. */
-static bool vector_key_of(const struct record *record, uint8_t *scratch, struct entry *entry)
+static void vector_key_of(const struct record *record, uint8_t *scratch, struct entry *entry)
 {
-	struct record_bytes collection = record->vector.collection;
-	if (collection.size == 0 || collection.size > KEYS_COLLECTION_MAX)
-		return false;
+	struct vector_key key = {.collection = entry_bytes_of(record->vector.collection),
+				 .label = record->vector.label};
 
 	entry->key.bytes = scratch;
-	entry->key.size = keys_vector((struct vector_key){.collection = entry_bytes_of(collection),
-							  .label = record->vector.label},
-				      scratch);
-	return true;
+	entry->key.size = keys_vector(key, scratch);
 }
 
 static void vector_value_of(const struct record *record, uint8_t *scratch, struct entry *entry)
@@ -153,47 +148,65 @@ static uint64_t expiry_of(const struct record *record)
 	return expires < record->timestamp ? UINT64_MAX : expires;
 }
 
-bool keys_entry(const struct record *record, uint8_t *scratch, struct entry *ret_entry)
+/* A collection without a name, which a log from elsewhere may have, makes no entry. */
+static bool makes_entry(const struct record *record)
 {
-	struct entry entry = {.seqno = record->lsn, .key = entry_bytes_of(record->kv.key)};
-
 	switch (record->type) {
 	case RECORD_KV_SET:
-		entry.kind = ENTRY_VALUE;
-		entry.value = entry_bytes_of(record->kv.value);
-		entry.type = record->kv.value_type;
-		entry.expires = expiry_of(record);
-		break;
 	case RECORD_KV_DELETE:
 	case RECORD_KV_TOMBSTONE:
-		entry.kind = ENTRY_TOMBSTONE;
-		break;
 	case RECORD_KV_WEAK_DELETE:
-		entry.kind = ENTRY_WEAK_TOMBSTONE;
-		break;
 	case RECORD_KV_RANGE_DELETE:
-		entry.kind = ENTRY_RANGE_TOMBSTONE;
-		entry.value = entry_bytes_of(record->kv.end);
-		break;
 	case RECORD_KV_MERGE:
-		entry.kind = ENTRY_MERGE;
-		entry.value = entry_bytes_of(record->kv.value);
-		entry.type = record->kv.value_type;
-		break;
+		return true;
 	case RECORD_VECTOR_SET:
-		entry.kind = ENTRY_VALUE;
-		if (!vector_key_of(record, scratch, &entry))
-			return false;
-		vector_value_of(record, scratch, &entry);
-		break;
 	case RECORD_VECTOR_DELETE:
-		entry.kind = ENTRY_TOMBSTONE;
-		if (!vector_key_of(record, scratch, &entry))
-			return false;
-		break;
+		return record->vector.collection.size > 0 &&
+		       record->vector.collection.size <= KEYS_COLLECTION_MAX;
 	default:
 		return false;
 	}
-	*ret_entry = entry;
+}
+
+/* Written in place, member by member: a copy of what was just written waits for the writes. */
+bool keys_entry(const struct record *record, uint8_t *scratch, struct entry *ret_entry)
+{
+	struct entry *entry = ret_entry;
+
+	if (!makes_entry(record))
+		return false;
+	*entry = (struct entry){.seqno = record->lsn, .key = entry_bytes_of(record->kv.key)};
+	switch (record->type) {
+	case RECORD_KV_SET:
+		entry->kind = ENTRY_VALUE;
+		entry->value = entry_bytes_of(record->kv.value);
+		entry->type = record->kv.value_type;
+		entry->expires = expiry_of(record);
+		break;
+	case RECORD_KV_WEAK_DELETE:
+		entry->kind = ENTRY_WEAK_TOMBSTONE;
+		break;
+	case RECORD_KV_RANGE_DELETE:
+		entry->kind = ENTRY_RANGE_TOMBSTONE;
+		entry->value = entry_bytes_of(record->kv.end);
+		break;
+	case RECORD_KV_MERGE:
+		entry->kind = ENTRY_MERGE;
+		entry->value = entry_bytes_of(record->kv.value);
+		entry->type = record->kv.value_type;
+		break;
+	case RECORD_VECTOR_SET:
+		entry->kind = ENTRY_VALUE;
+		vector_key_of(record, scratch, entry);
+		vector_value_of(record, scratch, entry);
+		break;
+	case RECORD_VECTOR_DELETE:
+		vector_key_of(record, scratch, entry);
+		entry->kind = ENTRY_TOMBSTONE;
+		break;
+	default:
+		entry->kind = ENTRY_TOMBSTONE;
+		break;
+	}
 	return true;
 }
