@@ -27,7 +27,8 @@
  * behind.
  *
  * Changes are made in a transaction of the pager. After an error other than BTREE_E_ABSENT,
- * BTREE_E_EXISTS and BTREE_E_ORDER the transaction can only be rolled back.
+ * BTREE_E_EXISTS and BTREE_E_ORDER the transaction can only be rolled back; for an owner that
+ * polls btree_prepare() makes that rare.
  *
  * Threads: the pager's owner.
  */
@@ -44,6 +45,7 @@ enum {
 	BTREE_E_CORRUPT = PAGER_E_CORRUPT, /* pager_error() says what */
 	BTREE_E_BUSY = PAGER_E_BUSY,
 	BTREE_E_FULL = PAGER_E_FULL,
+	BTREE_E_WAIT = PAGER_E_WAIT,
 	BTREE_E_ABSENT, /* there is no such key, or no further one */
 	BTREE_E_EXISTS, /* there is one already; nothing has changed */
 	BTREE_E_ORDER,  /* keys to load don't rise, or not above what is there; nothing has changed
@@ -78,6 +80,12 @@ int btree_insert(const struct btree *tree, uint64_t key, uint64_t value);
 
 /* Inserts or replaces. */
 int btree_put(const struct btree *tree, uint64_t key, uint64_t value);
+
+/*
+ * Has the pages cached that putting ('removed': deleting) the key is going to look at, as far as
+ * that can be said before. Changes nothing. Returns 0, or as pager_get().
+ */
+int btree_prepare(const struct btree *tree, uint64_t key, bool removed);
 
 /* Returns 0, BTREE_E_ABSENT, or as pager_allocate(). */
 int btree_delete(const struct btree *tree, uint64_t key);

@@ -2,6 +2,7 @@
 #include "engine/btree_path.h"
 
 #include "base/defs.h"
+#include "engine/pager_internal.h"
 
 #include <string.h>
 
@@ -32,6 +33,20 @@ static int replace(const struct btree *tree, struct path *path, unsigned index, 
 	return 0;
 }
 
+/* Half a change can't be committed. */
+static int done(const struct btree *tree, int result)
+{
+	switch (result) {
+	case 0:
+	case BTREE_E_ABSENT:
+	case BTREE_E_EXISTS:
+	case BTREE_E_ORDER:
+		return result;
+	default:
+		return change_fail(tree->pager, result);
+	}
+}
+
 static bool has_key(const struct page *leaf, unsigned index, uint64_t key)
 {
 	return index < page_count(leaf->bytes) && entry_key(leaf->bytes, index) == key;
@@ -53,7 +68,7 @@ static int put(const struct btree *tree, uint64_t key, uint64_t value, bool may_
 			result = BTREE_E_EXISTS;
 	}
 	path_close(tree, &path);
-	return result;
+	return done(tree, result);
 }
 
 int btree_insert(const struct btree *tree, uint64_t key, uint64_t value)
@@ -88,6 +103,32 @@ int btree_delete(const struct btree *tree, uint64_t key)
 		result = has_key(&path.pages[0], index, key) ? delete_at(tree, &path, index)
 							     : BTREE_E_ABSENT;
 	}
+	path_close(tree, &path);
+	return done(tree, result);
+}
+
+/* Of the free pages a split takes the first. */
+static int prepare_split(const struct btree *tree, const struct path *path)
+{
+	uint64_t first = pager_state(tree->pager)->free_head;
+	struct page page;
+	int result;
+
+	if (page_count(path->pages[0].bytes) < PAGE_ENTRY_MAX || !first)
+		return 0;
+	result = pager_get(tree->pager, first, &page);
+	if (result == 0)
+		pager_put(tree->pager, &page);
+	return result;
+}
+
+int btree_prepare(const struct btree *tree, uint64_t key, bool removed)
+{
+	struct path path;
+	int result = path_open(tree, key, &path);
+
+	if (result == 0)
+		result = removed ? path_prepare_join(tree, &path) : prepare_split(tree, &path);
 	path_close(tree, &path);
 	return result;
 }
@@ -140,5 +181,5 @@ int btree_load(const struct btree *tree, const struct btree_entry *entries, size
 			result = load_page(tree, &path, entries + at, count - at, &taken);
 		path_close(tree, &path);
 	}
-	return result;
+	return done(tree, result);
 }

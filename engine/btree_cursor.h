@@ -9,8 +9,8 @@
  * sees every entry that was there all the time exactly once. Before the first seek it stands
  * before the first entry for btree_cursor_next() and behind the last for btree_cursor_prev().
  *
- * All return 0, BTREE_E_ABSENT (there is no such entry: the cursor stays where it was), or as
- * pager_get().
+ * All return 0, BTREE_E_ABSENT (there is no such entry), or as pager_get(). Unless 0 the cursor
+ * stays where it was; after BTREE_E_WAIT or BTREE_E_BUSY the same call again goes on.
  *
  * Threads: the pager's owner.
  */

@@ -115,6 +115,25 @@ static int shrink(const struct btree *tree, struct path *path)
 	return result;
 }
 
+int path_prepare_join(const struct btree *tree, struct path *path)
+{
+	for (unsigned level = 0; level < path->top; level++) {
+		const struct page *above = &path->pages[level + 1];
+		unsigned slot = path->slots[level + 1];
+		struct page other;
+		int result;
+
+		if (page_count(path->pages[level].bytes) > BTREE_FILL_MIN ||
+		    page_count(above->bytes) < 2)
+			break;
+		result = btree_child(tree->pager, above, slot ? slot - 1 : 1, &other);
+		if (result)
+			return result;
+		pager_put(tree->pager, &other);
+	}
+	return 0;
+}
+
 int path_join(const struct btree *tree, struct path *path)
 {
 	bool joined = true;

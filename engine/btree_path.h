@@ -35,6 +35,10 @@ bool path_at_end(const struct path *path, uint64_t key);
  * keys are in such a disorder that it still is. Returns as pager_allocate(). */
 int path_split(const struct btree *tree, struct path *path, uint64_t key);
 
+/* Reads the pages beside those of the path that path_join() would need, were an entry taken from
+ * the leaf. Returns as pager_get(). */
+int path_prepare_join(const struct btree *tree, struct path *path);
+
 /* An entry was taken from the leaf: joins pages that have too few. Returns as pager_allocate(). */
 int path_join(const struct btree *tree, struct path *path);
 

@@ -12,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The file grows by an eighth of itself within these bounds, pages. */
-#define GROW_MIN 64
-#define GROW_MAX 4096
-
 void pager_note(struct pager *pager, const char *format, ...)
 {
 	va_list arguments;
@@ -135,26 +131,21 @@ void pager_attach(struct pager *pager, struct wal *wal)
 	pager->wal = wal;
 }
 
-/*
- * Growing in steps keeps the file in few pieces, and its size from changing at every sync. When
- * there is no room for a step, there may still be for a page.
- */
-int pager_grow(struct pager *pager, uint64_t number)
+void pager_set_polls(struct pager *pager, bool polls)
 {
-	uint64_t step = MIN(MAX(pager->file_pages / 8, GROW_MIN), GROW_MAX);
-	uint64_t pages = number + 1;
-	int result;
+	uint32_t spare = polls ? MIN(PAGER_SPARE, pager->frame_count / 2) : 0;
 
-	if (pages <= pager->file_pages)
-		return 0;
-	result = io_allocate(pager->file, (pages + step) * PAGE_SIZE);
-	if (result == 0)
-		pages += step;
-	else if (result == -ENOSPC)
-		result = io_allocate(pager->file, pages * PAGE_SIZE);
-	if (result == 0)
-		pager->file_pages = pages;
-	return result;
+	CHECK(pager->queue && pager->wal);
+	pager->polls = polls;
+	pager->change.copy_max = MIN(pager->frame_count - spare, PAGER_WRITE_MAX);
+}
+
+bool pager_was_short(struct pager *pager)
+{
+	bool was_short = pager->was_short;
+
+	pager->was_short = false;
+	return was_short;
 }
 
 int pager_get(struct pager *pager, uint64_t number, struct page *ret_page)
@@ -162,10 +153,8 @@ int pager_get(struct pager *pager, uint64_t number, struct page *ret_page)
 	uint32_t frame;
 	int result = cache_get(pager, number, &frame);
 
-	if (unlikely(result)) {
-		pager->change.error = result;
+	if (unlikely(result))
 		return result;
-	}
 	pager->frames[frame].pins++;
 	pager->frames[frame].recent = true;
 	ret_page->bytes = frame_bytes(pager, frame);

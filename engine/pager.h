@@ -32,9 +32,16 @@
  * Opening after a crash: pager_open() without a log, pager_redo() for each committed record from
  * state.lsn on, then pager_attach().
  *
- * Errors in a transaction. When pager_get(), pager_allocate(), pager_release(), pager_edit() or
- * pager_log() says other than 0 while a transaction is open, what was being done is half done: only
- * pager_rollback() makes sense, and pager_commit() says -ECANCELED. After it nothing has changed.
+ * Errors in a transaction. When pager_allocate(), pager_release(), pager_edit() or pager_log() says
+ * other than 0, what was being done is half done: only pager_rollback() makes sense, and
+ * pager_commit() says -ECANCELED. After it nothing has changed. A pager_get() changes nothing:
+ * what its failure means is its caller's to say.
+ *
+ * Polling. Reads, and what makes the file longer, block; an owner that may not asks for
+ * pager_set_polls(). A page that isn't cached is then read by the queue: PAGER_E_WAIT, and
+ * again until it is there; a read that failed is told to the next who asks for the page, and then
+ * forgotten. Where no frame can be had, pages are written by the queue: PAGER_E_BUSY. Both say: let
+ * go of pins, pager_poll(), and again.
  *
  * Threads: one owner.
  */
@@ -62,12 +69,21 @@
 /* Writes of pages under way, where they are queued. */
 #define PAGER_QUEUE_MAX 32
 
+/* Reads of pages under way for an owner that polls. */
+#define PAGER_READ_MAX 32
+
+/* Frames that transactions leave to others while the owner polls, or half of fewer: what one
+ * change of a graph looks at finds room, so that all of it is cached at once. */
+#define PAGER_SPARE 48
+
 enum {
 	PAGER_E_CORRUPT =
 		1,    /* a page isn't what it says; pager_error() has number, expected and found */
 	PAGER_E_BUSY, /* no page of the cache can be given up, or the log is full: poll the log,
 			 then again */
-	PAGER_E_FULL, /* PAGER_WRITE_MAX, or more records than the log takes at once */
+	PAGER_E_FULL, /* PAGER_WRITE_MAX, more records than the log takes at once, or more pages
+			 than the cache holds */
+	PAGER_E_WAIT, /* polling: the page is being read */
 };
 
 /* What recovery starts from. */
@@ -114,10 +130,25 @@ void pager_close(struct pager *pager);
 /* Recovery is over. Borrows wal, whose next LSN is above all that were redone. */
 void pager_attach(struct pager *pager, struct wal *wal);
 
+/* From now on nothing blocks but pager_wait(); or things may again. The pager is 'queued', and its
+ * log attached. */
+void pager_set_polls(struct pager *pager, bool polls);
+
+/* Takes in what ended: pages that were read are cached. Never blocks. */
+void pager_poll(struct pager *pager);
+
+/* Whether frames were short since the last call: pages wait for the log to be durable, or to be
+ * written. */
+bool pager_was_short(struct pager *pager);
+
 /* Pins the page; it is checked when it is read from the file. In a transaction, the transaction's
- * own version. Blocks when it isn't cached. Returns 0, PAGER_E_CORRUPT, PAGER_E_BUSY or a negative
- * errno. */
+ * own version. Blocks when it isn't cached, or says PAGER_E_WAIT. Returns 0, PAGER_E_CORRUPT,
+ * PAGER_E_BUSY, PAGER_E_WAIT or a negative errno. */
 int pager_get(struct pager *pager, uint64_t number, struct page *ret_page);
+
+/* Whether a transaction finds frames for as many more copies, as far as can be said before. Returns
+ * 0, PAGER_E_BUSY (writing is begun) or a negative errno. */
+int pager_reserve(struct pager *pager, uint32_t count);
 
 /* Gives back a pin. A page without bytes is fine: it isn't pinned. */
 void pager_put(struct pager *pager, struct page *page);

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Pages written at once when no clean one is left. */
@@ -99,7 +100,7 @@ static void unlink_frame(struct pager *pager, uint32_t frame)
 	*link = pager->frames[frame].next;
 }
 
-static void make_empty(struct pager *pager, uint32_t frame)
+void cache_give_back(struct pager *pager, uint32_t frame)
 {
 	pager->frames[frame] = (struct frame){.next = pager->empty};
 	pager->empty = frame;
@@ -129,7 +130,7 @@ void cache_drop(struct pager *pager, uint32_t frame)
 	if (entry->pins)
 		entry->state = FRAME_ORPHAN;
 	else
-		make_empty(pager, frame);
+		cache_give_back(pager, frame);
 }
 
 void cache_unpin(struct pager *pager, uint32_t frame)
@@ -139,7 +140,7 @@ void cache_unpin(struct pager *pager, uint32_t frame)
 	CHECK(entry->pins > 0);
 	entry->pins--;
 	if (entry->pins == 0 && entry->state == FRAME_ORPHAN)
-		make_empty(pager, frame);
+		cache_give_back(pager, frame);
 }
 
 void cache_dirty(struct pager *pager, uint32_t frame, uint64_t flush_lsn)
@@ -193,6 +194,39 @@ static uint32_t find_clean(struct pager *pager)
 	return FRAME_NONE;
 }
 
+/* Writes, or begins to. */
+static int make_room(struct pager *pager)
+{
+	return pager->polls ? pager_queue_write(pager, WRITE_BATCH)
+			    : pager_write_now(pager, WRITE_BATCH);
+}
+
+/* Nothing is going to be given up where the open transaction has it all. */
+static int no_frame(struct pager *pager)
+{
+	if (pager->change.open && pager->stats.dirty == 0 && pager->read_count == 0)
+		return PAGER_E_FULL;
+	pager->was_short = true;
+	return PAGER_E_BUSY;
+}
+
+static bool has_frames(const struct pager *pager, uint32_t count)
+{
+	uint32_t used = pager->stats.dirty + pager->change.count + pager->read_count;
+
+	return used + count <= pager->frame_count || pager->stats.dirty == 0;
+}
+
+int pager_reserve(struct pager *pager, uint32_t count)
+{
+	int result = has_frames(pager, count) ? 0 : make_room(pager);
+
+	if (result || has_frames(pager, count))
+		return result;
+	pager->was_short = true;
+	return PAGER_E_BUSY;
+}
+
 int cache_take(struct pager *pager, uint32_t *ret_frame)
 {
 	uint32_t frame = FRAME_NONE;
@@ -203,13 +237,13 @@ int cache_take(struct pager *pager, uint32_t *ret_frame)
 		for (unsigned turn = 0; turn < 2 && frame == FRAME_NONE; turn++)
 			frame = find_clean(pager);
 		if (frame == FRAME_NONE) {
-			result = pager_write_now(pager, WRITE_BATCH);
+			result = make_room(pager);
 			if (result)
 				return result;
 			frame = find_clean(pager);
 		}
 		if (frame == FRAME_NONE)
-			return PAGER_E_BUSY;
+			return no_frame(pager);
 		cache_drop(pager, frame);
 	}
 	frame = pager->empty;
@@ -218,22 +252,45 @@ int cache_take(struct pager *pager, uint32_t *ret_frame)
 	return 0;
 }
 
-static int read_page(struct pager *pager, uint64_t number, uint32_t frame)
+int cache_check_read(uint64_t number, const uint8_t *bytes, int result,
+		     char error[static PAGE_ERROR_MAX])
 {
-	uint8_t *bytes = frame_bytes(pager, frame);
-	int result = io_read(pager->file, number * PAGE_SIZE, bytes, PAGE_SIZE);
+	if (result == IO_E_END) {
+		snprintf(error, PAGE_ERROR_MAX, "page %" PRIu64 ": the file ends before it",
+			 number);
+		return PAGER_E_CORRUPT;
+	}
+	if (result)
+		return result < 0 ? result : -EIO;
+	return page_check(bytes, number, error) ? 0 : PAGER_E_CORRUPT;
+}
 
-	if (result == IO_E_END)
-		return pager_corrupt(pager, "page %" PRIu64 ": the file ends before it", number);
+static int read_now(struct pager *pager, uint64_t number, uint32_t *ret_frame)
+{
+	uint32_t frame;
+	int result = pager_read_settle(pager, number);
+
+	*ret_frame = cache_find(pager, number);
+	if (result || *ret_frame != FRAME_NONE)
+		return result;
+	result = cache_take(pager, &frame);
 	if (result)
 		return result;
-	return page_check(bytes, number, pager->error) ? 0 : PAGER_E_CORRUPT;
+	result = io_read(pager->file, number * PAGE_SIZE, frame_bytes(pager, frame), PAGE_SIZE);
+	result = cache_check_read(number, frame_bytes(pager, frame), result, pager->error);
+	if (result) {
+		cache_give_back(pager, frame);
+		return result;
+	}
+	pager->stats.misses++;
+	cache_insert(pager, frame, number, FRAME_CACHED);
+	*ret_frame = frame;
+	return 0;
 }
 
 int cache_get(struct pager *pager, uint64_t number, uint32_t *ret_frame)
 {
 	uint32_t frame = cache_find(pager, number);
-	int result;
 
 	if (likely(frame != FRAME_NONE)) {
 		pager->stats.hits++;
@@ -247,16 +304,5 @@ int cache_get(struct pager *pager, uint64_t number, uint32_t *ret_frame)
 				     number, pager->state.page_count, number);
 	if (pager->failed)
 		return pager->failed;
-	result = cache_take(pager, &frame);
-	if (result)
-		return result;
-	result = read_page(pager, number, frame);
-	if (result) {
-		make_empty(pager, frame);
-		return result;
-	}
-	pager->stats.misses++;
-	cache_insert(pager, frame, number, FRAME_CACHED);
-	*ret_frame = frame;
-	return 0;
+	return pager->polls ? pager_read_begin(pager, number) : read_now(pager, number, ret_frame);
 }

@@ -37,7 +37,7 @@ static int add_copy(struct pager *pager, uint64_t number, uint32_t *ret_frame)
 	struct change *change = &pager->change;
 	int result;
 
-	if (change->count == change->copy_max)
+	if (change->count >= change->copy_max)
 		return PAGER_E_FULL;
 	result = cache_take(pager, ret_frame);
 	if (result)
@@ -172,7 +172,7 @@ int pager_release(struct pager *pager, uint64_t number)
 	CHECK(pager->change.open);
 	result = pager_get(pager, number, &page);
 	if (result)
-		return result;
+		return change_fail(pager, result);
 	result = release(pager, &page);
 	pager_put(pager, &page);
 	return change_fail(pager, result);

@@ -83,7 +83,7 @@ int pager_checkpoint_poll(struct pager *pager, bool *ret_done, struct pager_stat
 {
 	struct checkpoint *checkpoint = &pager->checkpoint;
 
-	pager_queue_poll(pager);
+	pager_poll(pager);
 	if (pager->failed)
 		return pager->failed;
 	*ret_done = false;

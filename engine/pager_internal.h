@@ -11,6 +11,8 @@
  *      pager_redo.c        recovery
  *      pager_checkpoint.c  writing behind, checkpoints
  *      pager_queue.c       the same without blocking
+ *      pager_read.c        reading without blocking
+ *      pager_grow.c        room in the file
  *
  * A frame holds one version of one page.
  *
@@ -25,7 +27,8 @@
  *  3. A frame that is CACHED and dirty is written only when the log is durable past flush_lsn.
  *     It is dirty until the write ended, and of a page one write is under way at most: so what is
  *     read from the file is never older than what was given up, nor a younger version overtaken.
- *  4. A COPY that has changes nobody logged yet has them between 'low' and 'high', or in its
+ *  4. A page that is being read has no frame that is found: the read's is nobody's until it ended.
+ *  5. A COPY that has changes nobody logged yet has them between 'low' and 'high', or in its
  *     header ('head').
  *
  * Threads: one owner.
@@ -92,6 +95,22 @@ struct page_write {
 	bool under_way;
 };
 
+/* The file is made longer. */
+struct page_growth {
+	struct io_op op;
+	bool under_way;
+	int failed; /* the last one, which nobody was told; 0: it didn't */
+};
+
+/* A read under way, or the failure of one, to be told to who asks for the page next. */
+struct page_read {
+	struct io_op op;
+	uint64_t number; /* 0: none */
+	uint32_t frame;  /* FRAME_NONE: it failed */
+	int result;
+	char error[PAGE_ERROR_MAX];
+};
+
 struct pager {
 	struct io *io;
 	struct wal *wal; /* NULL: none yet */
@@ -114,6 +133,13 @@ struct pager {
 	uint8_t *write_bytes;      /* a page for each */
 	uint32_t write_count;      /* under way */
 	int write_error;           /* of one that ended, to be told; 0: none */
+	struct page_read *reads;   /* PAGER_READ_MAX */
+	uint32_t read_max;         /* under way at once */
+	uint32_t read_count;       /* under way */
+	uint32_t read_hand;        /* the failure that is forgotten next */
+	struct page_growth growth;
+	bool polls;     /* whoever would block says so instead */
+	bool was_short; /* of frames */
 	struct io_op sync;
 	bool sync_under_way;
 	bool read_only;
@@ -164,8 +190,16 @@ void cache_insert(struct pager *pager, uint32_t frame, uint64_t number, enum fra
 /* It isn't found any more, and is EMPTY again when nobody has it pinned. */
 void cache_drop(struct pager *pager, uint32_t frame);
 
+/* A frame that was taken is EMPTY again. */
+void cache_give_back(struct pager *pager, uint32_t frame);
+
 /* Finds or reads the page. Returns as pager_get(). */
 int cache_get(struct pager *pager, uint64_t number, uint32_t *ret_frame);
+
+/* What a read said of the page, whose bytes are looked at if it said 0. Returns 0, PAGER_E_CORRUPT
+ * ('error' says) or a negative errno. */
+int cache_check_read(uint64_t number, const uint8_t *bytes, int result,
+		     char error[static PAGE_ERROR_MAX]);
 
 void cache_unpin(struct pager *pager, uint32_t frame);
 
@@ -198,14 +232,27 @@ int pager_queue_write(struct pager *pager, uint32_t pages_max);
  * errno. */
 int pager_queue_sync(struct pager *pager);
 
-/* Takes in what ended. */
-void pager_queue_poll(struct pager *pager);
+/* An operation that isn't about a write. Returns 0 or a negative errno. */
+int pager_queue_submit(struct pager *pager, struct io_op *op);
+
+/* Begins to read the page, or says what became of that. Returns PAGER_E_WAIT, or as pager_get(). */
+int pager_read_begin(struct pager *pager, uint64_t number);
+
+/* Takes in what became of the read. */
+void pager_read_end(struct pager *pager, struct page_read *read);
+
+/* Blocks until no read of the page is under way. Returns 0, or the failure that nobody was told. */
+int pager_read_settle(struct pager *pager, uint64_t number);
 
 /* A transaction is over: begins the checkpoint that waited for it. */
 void checkpoint_after_change(struct pager *pager);
 
-/* Gives the file room for the page. Returns 0 or a negative errno. */
+/* Gives the file room for the page. Returns 0, PAGER_E_BUSY for an owner that polls (it is under
+ * way), or a negative errno. */
 int pager_grow(struct pager *pager, uint64_t number);
+
+/* Takes in what became of making the file longer. */
+void pager_grow_end(struct pager *pager);
 
 /* Notes an error, after which the transaction can only be rolled back; returns it. */
 int change_fail(struct pager *pager, int result);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Pager queue - writing pages and syncing them while the owner goes on
+ * Pager queue - writing pages and syncing them while the owner goes on; what ended of all kinds
  *
  * A page is copied when its write begins. When the write ends the page is clean, unless it was
  * changed or replaced meanwhile; then it is written once more, by and by. A write that failed
@@ -12,20 +12,26 @@
  */
 
 #include "base/check.h"
+#include "base/defs.h"
 #include "engine/pager_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Beside writes and reads a sync, and one that makes the file longer. */
+#define OPS_MAX (PAGER_QUEUE_MAX + PAGER_READ_MAX + 2)
+
 int pager_queue_init(struct pager *pager)
 {
-	int result = io_queue_new(pager->io, PAGER_QUEUE_MAX + 1, &pager->queue);
+	int result = io_queue_new(pager->io, OPS_MAX, &pager->queue);
 
 	if (result)
 		return result;
 	pager->writes = calloc(PAGER_QUEUE_MAX, sizeof(*pager->writes));
-	if (!pager->writes ||
+	pager->reads = calloc(PAGER_READ_MAX, sizeof(*pager->reads));
+	pager->read_max = MIN(PAGER_READ_MAX, pager->frame_count / 4);
+	if (!pager->writes || !pager->reads ||
 	    posix_memalign((void **)&pager->write_bytes, PAGE_SIZE, PAGER_QUEUE_MAX * PAGE_SIZE))
 		return -ENOMEM;
 	return 0;
@@ -39,6 +45,7 @@ void pager_queue_deinit(struct pager *pager)
 		pager_wait(pager);
 	io_queue_free(pager->queue);
 	free(pager->writes);
+	free(pager->reads);
 	free(pager->write_bytes);
 }
 
@@ -77,14 +84,18 @@ static void end_sync(struct pager *pager)
 		pager->checkpoint.synced = pager->checkpoint.syncing;
 }
 
-void pager_queue_poll(struct pager *pager)
+void pager_poll(struct pager *pager)
 {
-	struct io_op *ops[PAGER_QUEUE_MAX + 1];
-	uint32_t count = pager->queue ? io_queue_poll(pager->queue, ops, PAGER_QUEUE_MAX + 1) : 0;
+	struct io_op *ops[OPS_MAX];
+	uint32_t count = pager->queue ? io_queue_poll(pager->queue, ops, OPS_MAX) : 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (ops[i] == &pager->sync)
 			end_sync(pager);
+		else if (ops[i] == &pager->growth.op)
+			pager_grow_end(pager);
+		else if (ops[i]->kind == IO_READ)
+			pager_read_end(pager, ops[i]->context);
 		else
 			end_write(pager, ops[i]->context);
 	}
@@ -95,10 +106,10 @@ void pager_wait(struct pager *pager)
 	if (!pager->queue || io_queue_count(pager->queue) == 0)
 		return;
 	io_queue_wait(pager->queue);
-	pager_queue_poll(pager);
+	pager_poll(pager);
 }
 
-static int submit(struct pager *pager, struct io_op *op)
+int pager_queue_submit(struct pager *pager, struct io_op *op)
 {
 	int result = io_queue_submit(pager->queue, op);
 
@@ -128,7 +139,7 @@ static int begin_write(struct pager *pager, uint32_t frame)
 		       .context = write},
 		.frame = frame,
 	};
-	result = submit(pager, &write->op);
+	result = pager_queue_submit(pager, &write->op);
 	if (result)
 		return result;
 	write->under_way = true;
@@ -142,7 +153,7 @@ int pager_queue_write(struct pager *pager, uint32_t pages_max)
 	uint32_t begun = 0;
 	int result;
 
-	pager_queue_poll(pager);
+	pager_poll(pager);
 	result = pager->failed ? pager->failed : pager->write_error;
 	pager->write_error = 0;
 	for (uint32_t i = 0;
@@ -168,7 +179,7 @@ int pager_queue_sync(struct pager *pager)
 	if (pager->sync_under_way)
 		return 0;
 	pager->sync = (struct io_op){.file = pager->file, .kind = IO_SYNC};
-	result = submit(pager, &pager->sync);
+	result = pager_queue_submit(pager, &pager->sync);
 	if (result)
 		return result;
 	pager->sync_under_way = true;
