@@ -3,6 +3,7 @@
 #include "engine/edge.h"
 
 #include "base/check.h"
+#include "base/defs.h"
 #include "engine/btree.h"
 #include "engine/btree_cursor.h"
 #include "engine/pager_internal.h"
@@ -19,6 +20,9 @@
 
 static_assert(EDGE_NUMBER_BITS + KEY_NODE_SHIFT == 63, "a cluster's key fills its bits");
 
+/* Pages that a change of an edge changes, unless trees grow or shrink at many places at once. */
+#define CHANGED_PAGES 12
+
 /* Makes numbers below zero sort before the others. */
 #define SIGN_BIT (UINT64_C(1) << 63)
 
@@ -31,6 +35,8 @@ static int of_tree(int r)
 		return EDGE_E_BUSY;
 	case BTREE_E_FULL:
 		return EDGE_E_FULL;
+	case BTREE_E_WAIT:
+		return EDGE_E_WAIT;
 	case BTREE_E_ABSENT:
 		return EDGE_E_ABSENT;
 	case BTREE_E_EXISTS:
@@ -130,20 +136,37 @@ static int find_node(struct pager *pager, int64_t node, uint64_t *ret_number)
 	return of_tree(btree_get(&tree, (uint64_t)node ^ SIGN_BIT, ret_number));
 }
 
-static int need_node(struct pager *pager, int64_t node, uint64_t *ret_number)
+/* The numbers of both; 0: it has none yet, and there is one for it. */
+static int find_ends(struct pager *pager, int64_t source, int64_t target, uint64_t *ret_from,
+		     uint64_t *ret_to)
+{
+	uint64_t left = EDGE_NODE_MAX - MIN(pager_state(pager)->node_count, EDGE_NODE_MAX);
+	uint64_t from = 0;
+	uint64_t to = 0;
+	int r = find_node(pager, source, &from);
+	if (r == 0 || r == EDGE_E_ABSENT)
+		r = find_node(pager, target, &to);
+	if (r != 0 && r != EDGE_E_ABSENT)
+		return r;
+	if ((uint64_t)(from == 0) + (to == 0 && source != target) > left)
+		return EDGE_E_FULL;
+	*ret_from = from;
+	*ret_to = to;
+	return 0;
+}
+
+/* Gives the node a number unless it has one. */
+static int number_node(struct pager *pager, int64_t node, uint64_t *number)
 {
 	struct pager_state *state = pager_state(pager);
 	struct btree tree = node_tree(pager);
-	int r = find_node(pager, node, ret_number);
 
-	if (r != EDGE_E_ABSENT)
-		return r;
-	if (state->node_count == EDGE_NODE_MAX)
-		return EDGE_E_FULL;
-	r = btree_put(&tree, (uint64_t)node ^ SIGN_BIT, state->node_count + 1);
+	if (*number != 0)
+		return 0;
+	int r = btree_put(&tree, (uint64_t)node ^ SIGN_BIT, state->node_count + 1);
 	if (r != 0)
 		return of_tree(r);
-	*ret_number = ++state->node_count;
+	*number = ++state->node_count;
 	return 0;
 }
 
@@ -159,11 +182,11 @@ static int find_head(struct pager *pager, uint64_t number, bool incoming, struct
 	return 0;
 }
 
-/* Where the next edge of the cluster stands. */
+/* Where the next edge of the cluster stands; a node without a number has none. */
 static int next_place(struct pager *pager, uint64_t number, bool incoming, struct halves *ret_head)
 {
 	struct halves head = {0};
-	int r = find_head(pager, number, incoming, &head);
+	int r = number == 0 ? 0 : find_head(pager, number, incoming, &head);
 	if (r != 0)
 		return r;
 	if (head.high == UINT32_MAX)
@@ -184,10 +207,11 @@ static int append(struct pager *pager, uint64_t number, bool incoming, struct ha
 	return of_tree(r);
 }
 
-/* Sequences are not given again, so the head stays, with its last one, when the degree is 0. */
-static int take_out(struct pager *pager, uint64_t number, bool incoming, uint32_t sequence)
+/* The head that a cluster has when an edge is taken out. Sequences are not given again, so it
+ * stays, with the last one, when the degree is 0. */
+static int head_without(struct pager *pager, uint64_t number, bool incoming,
+			struct halves *ret_head)
 {
-	struct btree tree = edge_tree(pager);
 	struct halves head = {0};
 	int r = find_head(pager, number, incoming, &head);
 	if (r != 0)
@@ -195,9 +219,16 @@ static int take_out(struct pager *pager, uint64_t number, bool incoming, uint32_
 	if (head.low == 0)
 		return refuse(pager, "the degree isn't the number of edges",
 			      cluster_key(number, incoming, 0));
+	*ret_head = (struct halves){.high = head.high, .low = head.low - 1};
+	return 0;
+}
 
-	head.low--;
-	r = btree_delete(&tree, cluster_key(number, incoming, sequence));
+static int take_out(struct pager *pager, uint64_t number, bool incoming, uint32_t sequence,
+		    struct halves head)
+{
+	struct btree tree = edge_tree(pager);
+	int r = btree_delete(&tree, cluster_key(number, incoming, sequence));
+
 	if (r == BTREE_E_ABSENT)
 		return refuse(pager, "an edge that its ends know isn't there",
 			      cluster_key(number, incoming, sequence));
@@ -219,30 +250,53 @@ static int say(struct pager *pager, enum record_type type, int64_t source, int64
 	return of_tree(pager_log(pager, &record));
 }
 
-/* Nodes without a number get one, which an edge that is there has given them before. */
-int edge_add(struct pager *pager, int64_t source, int64_t target)
+static int insert_pair(struct pager *pager, uint64_t from, uint64_t to, struct halves place)
 {
 	struct btree tree = edge_tree(pager);
+
+	return of_tree(btree_insert(&tree, pair_key(from, to), join(place)));
+}
+
+/* Its nodes have no number yet, or one of them: so the edge isn't there. */
+static int number_ends(struct pager *pager, int64_t source, int64_t target, uint64_t *from,
+		       uint64_t *to)
+{
+	int r = number_node(pager, source, from);
+
+	if (r == 0 && source == target)
+		*to = *from;
+	return r == 0 ? number_node(pager, target, to) : r;
+}
+
+/* Up to the pair nothing has changed, unless a node is new. */
+int edge_add(struct pager *pager, int64_t source, int64_t target)
+{
 	struct halves out = {0};
 	struct halves in = {0};
 	uint64_t from = 0;
 	uint64_t to = 0;
-	int r = need_node(pager, source, &from);
-	if (r == 0)
-		r = need_node(pager, target, &to);
+	int r = find_ends(pager, source, target, &from, &to);
 	if (r == 0)
 		r = next_place(pager, from, /* incoming= */ false, &out);
 	if (r == 0)
 		r = next_place(pager, to, /* incoming= */ true, &in);
+	if (r != 0)
+		return r;
+
+	bool known = from != 0 && to != 0;
+	r = number_ends(pager, source, target, &from, &to);
 	if (r == 0)
-		r = of_tree(btree_insert(&tree, pair_key(from, to),
-					 join((struct halves){.high = out.high, .low = in.high})));
+		r = insert_pair(pager, from, to, (struct halves){.high = out.high, .low = in.high});
+	if (r == EDGE_E_EXISTS && known)
+		return r;
+	if (r == EDGE_E_EXISTS)
+		r = refuse(pager, "an edge of a new node", pair_key(from, to));
 	if (r == 0)
 		r = append(pager, from, /* incoming= */ false, out, target);
 	if (r == 0)
 		r = append(pager, to, /* incoming= */ true, in, source);
 	if (r != 0)
-		return r;
+		return change_fail(pager, r);
 
 	pager_state(pager)->edge_count++;
 	return say(pager, RECORD_EDGE_INSERT, source, target);
@@ -269,20 +323,96 @@ int edge_remove(struct pager *pager, int64_t source, int64_t target)
 	uint64_t from;
 	uint64_t to;
 	struct halves place = {0};
+	struct halves out = {0};
+	struct halves in = {0};
 	int r = find(pager, source, target, &from, &to, &place);
+	if (r == 0)
+		r = head_without(pager, from, /* incoming= */ false, &out);
+	if (r == 0)
+		r = head_without(pager, to, /* incoming= */ true, &in);
 	if (r != 0)
 		return r;
 
 	struct btree tree = edge_tree(pager);
-	r = take_out(pager, from, /* incoming= */ false, place.high);
+	r = take_out(pager, from, /* incoming= */ false, place.high, out);
 	if (r == 0)
-		r = take_out(pager, to, /* incoming= */ true, place.low);
+		r = take_out(pager, to, /* incoming= */ true, place.low, in);
 	if (r == 0)
 		r = of_tree(btree_delete(&tree, pair_key(from, to)));
 	if (r != 0)
-		return r;
+		return change_fail(pager, r);
 	pager_state(pager)->edge_count--;
 	return say(pager, RECORD_EDGE_DELETE, source, target);
+}
+
+/* Of two outcomes the one to tell; waiting is the least. */
+static int worse(int a, int b)
+{
+	return a == 0 || (a == EDGE_E_WAIT && b != 0) ? b : a;
+}
+
+static int prepare_key(struct pager *pager, uint64_t key, bool removed)
+{
+	struct btree tree = edge_tree(pager);
+
+	return of_tree(btree_prepare(&tree, key, removed));
+}
+
+/* The node's number, or the one that it may get. */
+static int prepare_node(struct pager *pager, int64_t node, uint64_t *ret_number)
+{
+	struct btree tree = node_tree(pager);
+	int r = find_node(pager, node, ret_number);
+
+	if (r != EDGE_E_ABSENT)
+		return r;
+	*ret_number = pager_state(pager)->node_count + 1;
+	return of_tree(btree_prepare(&tree, (uint64_t)node ^ SIGN_BIT, /* removed= */ false));
+}
+
+/* Reads that don't depend on each other are under way together. */
+static int prepare_add(struct pager *pager, int64_t source, int64_t target)
+{
+	struct halves out = {0};
+	struct halves in = {0};
+	uint64_t from = 0;
+	uint64_t to = 0;
+	int r = prepare_node(pager, source, &from);
+	r = worse(r, prepare_node(pager, target, &to));
+	if (r != 0)
+		return r;
+	r = prepare_key(pager, pair_key(from, to), /* removed= */ false);
+	r = worse(r, find_head(pager, from, /* incoming= */ false, &out));
+	r = worse(r, find_head(pager, to, /* incoming= */ true, &in));
+	if (r != 0 || out.high == UINT32_MAX || in.high == UINT32_MAX)
+		return r;
+	r = prepare_key(pager, cluster_key(from, false, out.high + 1), /* removed= */ false);
+	return worse(r, prepare_key(pager, cluster_key(to, true, in.high + 1),
+				    /* removed= */ false));
+}
+
+static int prepare_remove(struct pager *pager, int64_t source, int64_t target)
+{
+	struct halves place = {0};
+	struct halves head;
+	uint64_t from = 0;
+	uint64_t to = 0;
+	int r = find(pager, source, target, &from, &to, &place);
+	if (r != 0)
+		return r == EDGE_E_ABSENT ? 0 : r;
+	r = prepare_key(pager, pair_key(from, to), /* removed= */ true);
+	r = worse(r, find_head(pager, from, /* incoming= */ false, &head));
+	r = worse(r, find_head(pager, to, /* incoming= */ true, &head));
+	r = worse(r, prepare_key(pager, cluster_key(from, false, place.high),
+				 /* removed= */ true));
+	return worse(r, prepare_key(pager, cluster_key(to, true, place.low), /* removed= */ true));
+}
+
+int edge_prepare(struct pager *pager, int64_t source, int64_t target, bool added)
+{
+	int r = added ? prepare_add(pager, source, target) : prepare_remove(pager, source, target);
+
+	return r == 0 ? of_tree(pager_reserve(pager, CHANGED_PAGES)) : r;
 }
 
 int edge_has(struct pager *pager, int64_t source, int64_t target)
@@ -335,6 +465,8 @@ int edge_neighbours(struct pager *pager, int64_t node, bool incoming, uint32_t *
 		reached = (uint32_t)entry.key;
 	}
 	btree_cursor_close(&cursor);
+	if ((r == BTREE_E_WAIT || r == BTREE_E_BUSY) && count > 0)
+		r = 0;
 	if (r != 0 && r != BTREE_E_ABSENT)
 		return of_tree(r);
 	*position = reached;

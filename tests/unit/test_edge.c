@@ -333,6 +333,71 @@ static void removing_what_is_half_there_is_refused(void **state)
 	assert_int_equal(edge_has(fixture->pager, 1, 2), 0);
 }
 
+/* The edge is refused, and the transaction goes on without it. */
+static void assert_full(struct fixture *fixture, int64_t source, int64_t target)
+{
+	struct pager_state before;
+
+	assert_int_equal(pager_begin(fixture->pager), 0);
+	assert_int_equal(edge_add(fixture->pager, 8, 9), 0);
+	before = *pager_state(fixture->pager);
+	assert_int_equal(edge_add(fixture->pager, source, target), EDGE_E_FULL);
+	assert_memory_equal(pager_state(fixture->pager), &before, sizeof(before));
+	assert_int_equal(edge_has(fixture->pager, source, target), EDGE_E_ABSENT);
+	pages_commit(&fixture->pages);
+	take(fixture, 8, 9);
+	check(fixture);
+}
+
+static void set_head(struct fixture *fixture, uint64_t key, uint64_t head)
+{
+	struct btree tree = {.pager = fixture->pager, .root = EDGE_EDGE_ROOT};
+
+	assert_int_equal(pager_begin(fixture->pager), 0);
+	assert_int_equal(btree_put(&tree, key, head), 0);
+	pages_commit(&fixture->pages);
+}
+
+/* As if it had had all the edges that it can, and but one were gone. */
+static void a_node_that_had_all_its_edges_takes_no_half_of_another(void **state)
+{
+	struct fixture *fixture = *state;
+
+	add(fixture, 8, 9);
+	take(fixture, 8, 9);
+	add(fixture, 1, 2);
+	set_head(fixture, OUT(3, 0), JOIN(4294967295, 1));
+	assert_full(fixture, 1, 5);
+	assert_full(fixture, 1, 1);
+	set_head(fixture, IN(4, 0), JOIN(4294967295, 1));
+	assert_full(fixture, 5, 2);
+	assert_full(fixture, 9, 2);
+	/* One that is there is told so by others. */
+	assert_int_equal(edge_has(fixture->pager, 1, 2), 0);
+	add(fixture, 2, 1);
+	check(fixture);
+}
+
+static void nodes_that_have_no_number_left_are_not_numbered(void **state)
+{
+	struct fixture *fixture = *state;
+
+	add(fixture, 8, 9);
+	take(fixture, 8, 9);
+	pager_state(fixture->pager)->node_count = EDGE_NODE_MAX - 1;
+	assert_int_equal(pager_begin(fixture->pager), 0);
+	assert_int_equal(edge_add(fixture->pager, 1, 2), EDGE_E_FULL);
+	assert_int_equal(pager_state(fixture->pager)->node_count, EDGE_NODE_MAX - 1);
+	assert_int_equal(edge_add(fixture->pager, 1, 1), 0);
+	assert_int_equal(pager_state(fixture->pager)->node_count, EDGE_NODE_MAX);
+	assert_int_equal(edge_add(fixture->pager, 2, 2), EDGE_E_FULL);
+	assert_int_equal(edge_add(fixture->pager, 1, 2), EDGE_E_FULL);
+	assert_int_equal(edge_add(fixture->pager, 1, 9), 0);
+	pages_commit(&fixture->pages);
+	assert_row(fixture, 1, false, (int64_t[]){1, 9}, 2);
+	assert_row(fixture, 1, true, (int64_t[]){1}, 1);
+}
+
 #define OF(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -350,6 +415,8 @@ int main(void)
 		OF(each_change_is_said_in_the_log),
 		OF(every_planted_fault_is_found),
 		OF(removing_what_is_half_there_is_refused),
+		OF(a_node_that_had_all_its_edges_takes_no_half_of_another),
+		OF(nodes_that_have_no_number_left_are_not_numbered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
