@@ -285,6 +285,8 @@ int store_open(struct io *io, const struct store_options *options, struct store 
 		free_parts(store);
 		return r;
 	}
+	if (options->polls)
+		pager_set_polls(store->pager, true);
 	*ret_store = store;
 	return 0;
 }
@@ -349,6 +351,9 @@ int store_poll(struct store *store, uint64_t now_ns)
 	}
 	if (wal_poll(store->wal))
 		store_note_durable(store);
+	pager_poll(store->pager);
+	/* What is short of frames may wait for a sync of the log. */
+	store->flush_wanted |= pager_was_short(store->pager);
 	return is_stopped(store) ? STORE_E_STOPPED : 0;
 }
 

@@ -31,9 +31,10 @@
  * store_verify() do, and say so. Of the rest, which a poll core calls, these wait for the disk or
  * the kernel for as long as said:
  *
- *      edges           one read, where a page isn't cached (pager_get); sometimes one call that
- *                      makes the file of pages longer; up to 16 writes of pages, or those under
- *                      way, where all of the cache waits to be written
+ *      edges           unless store_options.polls: one read, where a page isn't cached
+ *                      (pager_get); sometimes one call that makes the file of pages longer; up to
+ *                      16 writes of pages, or those under way, where all of the cache waits to be
+ *                      written
  *      store_poll()    a renaming and a sync of the folder for each segment by which the log
  *                      grows beyond what it got back; opening a file for each segment begun
  *      store_work()    a renaming for each segment that a checkpoint lets go, and one sync of
@@ -44,6 +45,12 @@
  *      retention_pin() a commit of the ledger
  *
  * Pages and their sync, the log, and blocks read with KV_WAIT_NEVER go through queues.
+ *
+ * Edges for an owner that polls. What would block says STORE_E_WAIT (a page is being read) or
+ * STORE_E_BUSY (pages are being written, or the file made longer), and so does what reads the graph
+ * on store_pager(): EDGE_E_WAIT, EDGE_E_BUSY. Then store_poll(), and the same call again; a commit
+ * that says so is still staged. Until a transaction is committed, reads may show the edges that it
+ * has staged, or not.
  *
  * Threads: one owner; store_job() by any one other thread, or the owner.
  */
@@ -77,11 +84,13 @@ enum {
 	STORE_E_STOPPED,  /* the log failed: no changes until the store is opened again */
 	STORE_E_LOCKED,   /* another process has it */
 	STORE_E_IDLE,     /* store_job(): nothing to do */
+	STORE_E_WAIT,     /* polling: a page is being read; store_poll(), and the same call again */
 };
 
 struct store_options {
 	bool create;       /* when there is none */
 	bool salvage;      /* go on behind holes of the log, and count them */
+	bool polls;        /* the owner is a poll core: see what blocks */
 	uint64_t log_size; /* bytes from one checkpoint to the next; 0: 256 MiB */
 	uint64_t group_ns; /* 0: 2 ms */
 	uint32_t cache_pages;
@@ -157,17 +166,22 @@ int store_schema_put(struct store *store, struct entry_bytes collection, struct 
 int store_vector_put(struct store *store, const struct store_vector *vector);
 int store_vector_delete(struct store *store, struct vector_key key);
 
-/* In both directions' clusters and as a key. Also STORE_E_EXISTS or STORE_E_ABSENT (nothing has
- * changed), STORE_E_CORRUPT, STORE_E_BUSY (the page cache is full of what waits) or a negative
- * errno; behind these, store_commit() may say -ECANCELED: store_rollback() is what is left. */
+/*
+ * In both directions' clusters and as a key. Unless 0 the edge isn't staged. Also STORE_E_EXISTS,
+ * STORE_E_ABSENT, STORE_E_WAIT, STORE_E_BUSY (the page cache is full of what waits) or STORE_E_SIZE
+ * (more pages than one transaction changes, or no more nodes, or edges of one): what was staged
+ * before stays staged. Behind STORE_E_CORRUPT or a negative errno store_commit() says -ECANCELED:
+ * store_rollback() is what is left.
+ */
 int store_edge_add(struct store *store, struct edge_key edge);
 int store_edge_remove(struct store *store, struct edge_key edge);
 
 /*
  * Commits what was staged. '*ret_lsn' is what store_is_done() and reads of the own session take.
  * Returns 0, STORE_E_BUSY (it stays staged: poll, work, and commit again), STORE_E_STOPPED,
- * STORE_E_SIZE (the log's buffer can't hold it), STORE_E_CORRUPT (a damaged table holds up
- * compaction, and there is no more room without it) or a negative errno; unless 0 or
+ * STORE_E_SIZE (the log's buffer can't hold it), STORE_E_WAIT (it stays staged: pages that its
+ * edges are to change are being read), STORE_E_CORRUPT (a page is damaged; or a damaged table holds
+ * up compaction, and there is no more room without it) or a negative errno; unless 0 or
  * STORE_E_STOPPED, nothing of it is in the log.
  */
 int store_commit(struct store *store, enum store_durability durability, uint64_t *ret_lsn);

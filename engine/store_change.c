@@ -5,6 +5,11 @@
  * first, in the log and in the memtable, so that it is taken whole or not at all: between its first
  * record in the log and the last one in the key space nothing can fail but memory. When that does
  * the store stops, since the log has what the key space lacks; opening it again mends that.
+ *
+ * An edge that has to wait in the midst of its change of pages takes back all that the transaction
+ * changed there. What is staged says which edges those were: the next call, or the commit, changes
+ * the pages again, from the first edge on. From then on pages are read before they are changed, so
+ * that this happens once or twice a transaction.
  */
 
 #include "base/clock.h"
@@ -172,6 +177,8 @@ static int of_edge(struct store *store, int r)
 		return STORE_E_BUSY;
 	case EDGE_E_FULL:
 		return STORE_E_SIZE;
+	case EDGE_E_WAIT:
+		return STORE_E_WAIT;
 	case EDGE_E_CORRUPT:
 		return store_refuse(store, pager_error(store->pager));
 	default:
@@ -179,20 +186,73 @@ static int of_edge(struct store *store, int r)
 	}
 }
 
-/* The key is staged first, as the pages have no way back from one edge of several. */
-static int stage_edge(struct store *store, struct edge_key edge, struct record *record,
-		      int (*change)(struct pager *pager, int64_t source, int64_t target))
+static bool is_edge(const struct record *record, struct edge_key *ret_edge)
+{
+	struct entry_bytes key;
+
+	if (record->type != RECORD_KV_SET && record->type != RECORD_KV_DELETE)
+		return false;
+	key = (struct entry_bytes){.bytes = record->kv.key.bytes, .size = record->kv.key.size};
+	return keys_edge_read(key, ret_edge);
+}
+
+static void take_pages_back(struct store *store)
+{
+	if (store->paged)
+		pager_rollback(store->pager);
+	store->paged = false;
+	store->paged_to = 0;
+}
+
+static int change_pages(struct store *store, struct edge_key edge, bool added)
+{
+	int r = store->careful ? edge_prepare(store->pager, edge.source, edge.target, added) : 0;
+	if (r != 0)
+		return r;
+	begin_pages(store);
+	r = added ? edge_add(store->pager, edge.source, edge.target)
+		  : edge_remove(store->pager, edge.source, edge.target);
+	if (r == EDGE_E_WAIT || r == EDGE_E_BUSY || r == EDGE_E_FULL) {
+		take_pages_back(store);
+		store->careful = true;
+	}
+	return r;
+}
+
+/* Brings the pages to where the staged changes are. */
+static int catch_up(struct store *store)
+{
+	while (store->paged_to < store->changes.count) {
+		const struct record *record = &store->changes.records[store->paged_to];
+		struct edge_key edge;
+		int r = 0;
+
+		if (is_edge(record, &edge))
+			r = change_pages(store, edge, record->type == RECORD_KV_SET);
+		store->cancelled |= r < 0 || r == EDGE_E_CORRUPT;
+		if (r != 0)
+			return r;
+		store->paged_to++;
+	}
+	return 0;
+}
+
+/* The key is staged first, and taken back if the pages don't take the edge. */
+static int stage_edge(struct store *store, struct edge_key edge, struct record *record)
 {
 	uint8_t key[KEYS_EDGE_SIZE];
 
+	if (store->cancelled)
+		return -ECANCELED;
 	keys_edge(edge, key);
 	record->kv.key = (struct record_bytes){.bytes = key, .size = sizeof(key)};
 	int r = stage(store, record);
 	if (r != 0)
 		return r;
-	begin_pages(store);
-	r = change(store->pager, edge.source, edge.target);
-	if (r != 0)
+	r = catch_up(store);
+	if (r == 0)
+		store->edge_count++;
+	else
 		changes_drop_last(&store->changes);
 	return of_edge(store, r);
 }
@@ -201,14 +261,14 @@ int store_edge_add(struct store *store, struct edge_key edge)
 {
 	struct record record = {.type = RECORD_KV_SET, .kv.value_type = VALUE_TYPE_EDGE};
 
-	return stage_edge(store, edge, &record, edge_add);
+	return stage_edge(store, edge, &record);
 }
 
 int store_edge_remove(struct store *store, struct edge_key edge)
 {
 	struct record record = {.type = RECORD_KV_DELETE};
 
-	return stage_edge(store, edge, &record, edge_remove);
+	return stage_edge(store, edge, &record);
 }
 
 /* Appends all records of the transaction. Unless 0 the log is as it was. */
@@ -266,6 +326,17 @@ static void note_commit(struct store *store, enum store_durability durability, u
 	store_note_durable(store);
 }
 
+/* Pages and key space have it, or dropped it. */
+static void forget_staged(struct store *store)
+{
+	store->paged = false;
+	store->paged_to = 0;
+	store->edge_count = 0;
+	store->cancelled = false;
+	store->careful = false;
+	changes_clear(&store->changes);
+}
+
 int store_commit(struct store *store, enum store_durability durability, uint64_t *ret_lsn)
 {
 	struct changes *changes = &store->changes;
@@ -275,6 +346,13 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 
 	if (store->failed != 0)
 		return STORE_E_STOPPED;
+	if (store->cancelled)
+		return -ECANCELED;
+	if (store->edge_count > 0) {
+		int r = catch_up(store);
+		if (r != 0)
+			return of_edge(store, r);
+	}
 	if (store->paged)
 		pager_pending(store->pager, &page_bytes, &page_count);
 	uint32_t count = changes->count + page_count;
@@ -306,8 +384,7 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 	}
 	if (store->paged)
 		pager_adopt(store->pager, lsn);
-	store->paged = false;
-	changes_clear(changes);
+	forget_staged(store);
 	if (store->failed != 0)
 		return STORE_E_STOPPED;
 	*ret_lsn = lsn;
@@ -316,8 +393,6 @@ int store_commit(struct store *store, enum store_durability durability, uint64_t
 
 void store_rollback(struct store *store)
 {
-	if (store->paged)
-		pager_rollback(store->pager);
-	store->paged = false;
-	changes_clear(&store->changes);
+	take_pages_back(store);
+	forget_staged(store);
 }

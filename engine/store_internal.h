@@ -48,7 +48,11 @@ struct store {
 	struct store_options options;
 	struct changes changes;
 	struct checkpoint checkpoint;
-	bool paged; /* the staged transaction changes pages */
+	bool paged;          /* the staged transaction changes pages */
+	uint32_t paged_to;   /* changes up to here, of which the pages have the edges */
+	uint32_t edge_count; /* of the changes */
+	bool cancelled;      /* an edge failed for good: what is staged can't be committed */
+	bool careful;        /* a change of pages had to be taken back: have them ready before */
 	bool checkpoint_asked;
 	bool flush_wanted;     /* something waits for a sync */
 	bool flush_later;      /* something may wait until flush_ns */

@@ -104,7 +104,7 @@ static int check_edges(struct verify *verify)
 	return 0;
 }
 
-int store_verify(struct store *store, kv_report_fn report, void *context, uint64_t *ret_faults)
+static int verify_all(struct store *store, kv_report_fn report, void *context, uint64_t *ret_faults)
 {
 	struct verify verify = {.store = store, .report = report, .context = context};
 	uint64_t faults = 0;
@@ -128,4 +128,12 @@ int store_verify(struct store *store, kv_report_fn report, void *context, uint64
 		return r;
 	*ret_faults = verify.faults;
 	return 0;
+}
+
+int store_verify(struct store *store, kv_report_fn report, void *context, uint64_t *ret_faults)
+{
+	pager_set_polls(store->pager, false);
+	int r = verify_all(store, report, context, ret_faults);
+	pager_set_polls(store->pager, store->options.polls);
+	return r;
 }
