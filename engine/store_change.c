@@ -278,6 +278,8 @@ static int append_all(struct store *store, bool whole, uint64_t *ret_lsn)
 	struct changes *changes = &store->changes;
 	int r = whole ? wal_begin(store->wal, ++store->tx, now) : 0;
 
+	if (r != 0)
+		return r;
 	for (uint32_t i = 0; i < changes->count && r == 0; i++) {
 		changes->records[i].timestamp = now;
 		r = wal_append(store->wal, &changes->records[i]);

@@ -362,6 +362,28 @@ static void flush(void)
 	}
 }
 
+static void a_log_that_stopped_takes_no_transaction(void **state)
+{
+	uint64_t lsn;
+
+	(void)state;
+	put("key", text("value"));
+	assert_int_equal(store_commit(store, STORE_SYNC, &lsn), 0);
+	faulty_fail_sync(disk, 1);
+	assert_int_equal(store_sync(store), STORE_E_STOPPED);
+	for (unsigned i = 0; i < 2; i++) {
+		put("another", text("value"));
+		put("third", text("value"));
+		if (i == 1)
+			assert_int_equal(store_edge_add(store, (struct edge_key){1, 2}), 0);
+		assert_int_equal(store_commit(store, STORE_SYNC, &lsn), STORE_E_STOPPED);
+		store_rollback(store);
+	}
+	restart(1);
+	open_store();
+	assert_false(is_there("another"));
+}
+
 static void a_log_that_ends_before_the_tables_is_refused(void **state)
 {
 	(void)state;
@@ -713,6 +735,7 @@ int main(void)
 		CASE(an_edge_for_whose_key_there_is_no_room_is_not_there),
 		CASE(a_checkpoint_does_not_wait_for_an_edge_that_is_staged),
 		CASE(a_commit_that_failed_leaves_nothing_in_the_log),
+		CASE(a_log_that_stopped_takes_no_transaction),
 		CASE(a_log_that_ends_before_the_tables_is_refused),
 		CASE(names_that_no_store_gives_are_not_counted_on),
 		CASE(a_log_is_salvaged_once),
