@@ -30,6 +30,7 @@ struct edge_model {
 	uint32_t order[EDGE_MODEL_NODES][EDGE_MODEL_NODES]; /* in which it was added; 0: none */
 	uint32_t next;
 	uint32_t count;
+	uint32_t others; /* edges of other nodes that the test added itself */
 };
 
 void edge_model_init(struct edge_model *model, uint64_t seed);
@@ -40,5 +41,6 @@ int64_t edge_model_id(uint32_t node);
 bool edge_model_change(struct edge_model *model, struct edge_key *ret_edge);
 
 /* Fails the test unless the pager's graph is this one: every edge, every node's neighbours in both
- * directions in their order, degrees and the count. Reads rows in pieces of random size. */
+ * directions in their order, degrees and the count. Reads rows in pieces of random size. Polls
+ * where the pager does; the log is durable then. */
 void edge_model_compare(struct edge_model *model, struct pager *pager);
