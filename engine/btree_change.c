@@ -107,19 +107,25 @@ int btree_delete(const struct btree *tree, uint64_t key)
 	return done(tree, result);
 }
 
-/* Of the free pages a split takes the first. */
+/* A full page is split, and what was added to the one above may split that. Each takes the first of
+ * the free pages. */
 static int prepare_split(const struct btree *tree, const struct path *path)
 {
-	uint64_t first = pager_state(tree->pager)->free_head;
-	struct page page;
-	int result;
+	uint64_t next = pager_state(tree->pager)->free_head;
 
-	if (page_count(path->pages[0].bytes) < PAGE_ENTRY_MAX || !first)
-		return 0;
-	result = pager_get(tree->pager, first, &page);
-	if (result == 0)
+	for (unsigned level = 0; level <= path->top && next; level++) {
+		struct page page;
+		int result;
+
+		if (page_count(path->pages[level].bytes) < PAGE_ENTRY_MAX)
+			break;
+		result = pager_get(tree->pager, next, &page);
+		if (result)
+			return result;
+		next = page_link(page.bytes);
 		pager_put(tree->pager, &page);
-	return result;
+	}
+	return 0;
 }
 
 int btree_prepare(const struct btree *tree, uint64_t key, bool removed)
