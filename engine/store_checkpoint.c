@@ -211,6 +211,14 @@ int store_job(struct store *store)
 	return r == KV_E_IDLE ? STORE_E_IDLE : r;
 }
 
+/* Segments of the log that a checkpoint let go have gone. */
+static int settle_log(struct store *store)
+{
+	int r = wal_settle(store->wal);
+
+	return r == 0 || r == -ENOSPC ? r : STORE_E_STOPPED;
+}
+
 int store_settle(struct store *store)
 {
 	for (;;) {
@@ -222,7 +230,7 @@ int store_settle(struct store *store)
 		if (r != 0)
 			return r;
 		if (need == KV_NEED_NOTHING && step_of(store) == CHECKPOINT_NONE && !is_due(store))
-			return 0;
+			return settle_log(store);
 		/* A checkpoint isn't begun while an edge is staged. */
 		if (need == KV_NEED_NOTHING && store->paged)
 			return STORE_E_BUSY;

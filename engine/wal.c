@@ -28,7 +28,7 @@ struct wal_header wal_make_header(const struct wal *wal, uint64_t first)
 		.created_at = (uint64_t)now.tv_sec,
 		.current_lsn = first,
 		.committed_lsn = first - 1,
-		.checkpointed_lsn = MIN(wal->released, first - 1),
+		.checkpointed_lsn = MIN(wal->segments.released, first - 1),
 		.salt = wal->salt,
 		.store = wal->store,
 	};
@@ -158,19 +158,6 @@ bool wal_has_room(const struct wal *wal, uint64_t bytes, uint32_t count)
 	uint64_t frames = (uint64_t)count * WAL_FRAME_HEAD;
 
 	return bytes <= WAL_BUFFER_MAX && wal->filling->size + bytes + frames <= wal->buffer_size;
-}
-
-int wal_release(struct wal *wal, uint64_t lsn)
-{
-	int result;
-
-	if (wal->failed)
-		return wal->failed;
-	wal->released = MAX(wal->released, lsn);
-	result = wal_segments_release(&wal->segments, lsn);
-	if (result && result != -ENOSPC)
-		wal_stop(wal, result);
-	return result;
 }
 
 struct wal_position wal_position(const struct wal *wal)

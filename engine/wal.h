@@ -30,8 +30,8 @@
  * more is accepted, and opening the store again shows what was durable.
  *
  * While the last segment is half full and there is no spare, wal_poll() makes one, a slice of zeros
- * at a time. What blocks on the owner then is one renaming and one sync of the folder, for each
- * segment by which the log outgrows what wal_release() gave back.
+ * at a time. It opens each spare before it is needed, and gives released segments their next names,
+ * all by operations of its queue: nothing blocks but the calls that say so.
  *
  * Threads: one owner.
  */
@@ -89,8 +89,8 @@ struct wal_stats {
 int wal_open(struct io *io, const struct wal_options *options, struct wal **ret_wal);
 
 /*
- * Waits for what is under way; what was not flushed is gone. A log that ends durable gets a last
- * Durable record, so that damage to its end is known as such later. NULL is fine.
+ * Waits for what is under way, and settles; what was not flushed is gone. A log that ends durable
+ * gets a last Durable record, so that damage to its end is known as such later. NULL is fine.
  */
 void wal_close(struct wal *wal);
 
@@ -132,9 +132,12 @@ struct wal_position wal_position(const struct wal *wal);
 /* 0, or the negative errno that stopped the log; -ENOSPC while it waits for room. */
 int wal_failed(const struct wal *wal);
 
-/* Segments all of whose records are below 'lsn' may go: they are used again, or removed. Blocks for
- * a renaming or removal each, and one sync of the folder. Returns 0 or a negative errno; unless it
- * is -ENOSPC, which may be tried again, the log has stopped. */
+/* Segments all of whose records are below 'lsn' may go: wal_poll() uses them again, or removes
+ * them. Doesn't block. Returns 0 or the negative errno that stopped the log. */
 int wal_release(struct wal *wal, uint64_t lsn);
+
+/* Blocks until what was released has gone. Returns 0, -ENOSPC (it waits for room, and is tried
+ * again by the next flush) or the negative errno that stopped the log. */
+int wal_settle(struct wal *wal);
 
 struct wal_stats wal_stats(const struct wal *wal);

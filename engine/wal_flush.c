@@ -146,20 +146,13 @@ static void begin_flush(struct wal *wal)
 static void begin_header(struct wal *wal)
 {
 	struct wal_batch *batch = wal->writing;
-	struct io_file *file;
 	uint32_t number;
-	int result;
 
 	wal->step = STEP_HEADER;
-	result = wal_segments_begin(&wal->segments, batch->header.current_lsn, &file, &number);
-	if (result == -ENOSPC)
+	if (!wal_segments_ready(&wal->segments))
 		return;
-	if (result) {
-		wal_stop(wal, result);
-		return;
-	}
-	io_close(wal->file);
-	wal->file = file;
+	wal->file =
+		wal_segments_begin(&wal->segments, batch->header.current_lsn, wal->file, &number);
 	wal->stats.segments++;
 	wal_batch_number(batch, number);
 	memcpy(wal->header_block, batch->bytes + batch->second, WAL_HEADER_SIZE);
@@ -202,6 +195,8 @@ static void advance(struct wal *wal)
 				       ? batch->header.current_lsn - 1
 				       : batch->last_lsn;
 	wal->unsynced = wal->op.kind == IO_WRITE;
+	if (wal->step == STEP_HEADER)
+		wal->segments.headed = true;
 	/* The first of two parts may end within a transaction: invariant 5. */
 	if (!wal->unsynced && !is_half(wal))
 		wal->durable = wal->written;
@@ -242,15 +237,7 @@ static bool lacks_segment(const struct wal *wal)
 /* What waits for room is tried again. */
 static void retry(struct wal *wal)
 {
-	int result;
-
-	if (wal->segments.waits) {
-		result = wal_segments_make(&wal->segments);
-		if (result) {
-			wal_stop(wal, result);
-			return;
-		}
-	}
+	wal_segments_retry(&wal->segments);
 	if (wal->waits) {
 		wal->waits = false;
 		submit(wal, wal->step, wal->op.kind,
@@ -271,15 +258,13 @@ void wal_flush(struct wal *wal, bool sync)
 }
 
 /* A spare is made while the second half of the last segment is filled. */
-static void make_ahead(struct wal *wal)
+static void work_on_segments(struct wal *wal)
 {
-	const struct wal_segments *segments = &wal->segments;
 	int result;
 
-	if (segments->spare_count > 0 || segments->making || segments->waits ||
-	    wal_batch_end(wal->filling) < segments->segment_size / 2)
-		return;
-	result = wal_segments_make(&wal->segments);
+	if (lacks_segment(wal) || wal_batch_end(wal->filling) >= wal->segments.segment_size / 2)
+		wal_segments_make(&wal->segments);
+	result = wal_segments_work(&wal->segments);
 	if (result)
 		wal_stop(wal, result);
 }
@@ -305,11 +290,11 @@ bool wal_poll(struct wal *wal)
 		take_op(wal, ops[i]);
 	if (wal->failed)
 		return count > 0;
-	if (lacks_segment(wal) && wal_segments_ready(&wal->segments))
+	if (lacks_segment(wal))
 		begin_header(wal);
 	if (wal->step == STEP_NONE && wal->next != WISH_NONE)
 		begin_flush(wal);
-	make_ahead(wal);
+	work_on_segments(wal);
 	return count > 0;
 }
 
@@ -341,6 +326,26 @@ int wal_sync(struct wal *wal)
 	/* The next segment is made meanwhile. */
 	(void)wal_poll(wal);
 	return result;
+}
+
+int wal_release(struct wal *wal, uint64_t lsn)
+{
+	if (wal->failed)
+		return wal->failed;
+	wal->segments.released = MAX(wal->segments.released, lsn);
+	wal_segments_retry(&wal->segments);
+	work_on_segments(wal);
+	return wal->failed;
+}
+
+int wal_settle(struct wal *wal)
+{
+	wal_segments_retry(&wal->segments);
+	while (!wal->failed && wal_segments_letting_go(&wal->segments) == WAL_SEGMENTS_E_BUSY) {
+		io_queue_wait(wal->queue);
+		(void)wal_poll(wal);
+	}
+	return wal->failed ? wal->failed : wal_segments_letting_go(&wal->segments);
 }
 
 int wal_failed(const struct wal *wal)

@@ -6,7 +6,7 @@
  *
  *      wal_open.c    opening and closing
  *      wal.c         appending and transactions
- *      wal_flush.c   the steps of a flush
+ *      wal_flush.c   the steps of a flush, and what is polled for
  *
  * Threads: the log's owner.
  */
@@ -15,7 +15,7 @@
 #include "engine/wal_batch.h"
 #include "engine/wal_segments.h"
 
-/* Operations under way: the flush's, and the one that makes a spare. */
+/* Operations under way: the flush's, and the segments'. */
 #define WAL_QUEUE_DEPTH 4
 
 /* Of a flush: wal_flush.c. */
@@ -64,8 +64,7 @@ struct wal {
 	uint64_t next_lsn;
 	uint64_t written;
 	uint64_t durable;
-	uint64_t noted; /* what the last Durable record written says */
-	uint64_t released;
+	uint64_t noted;     /* what the last Durable record written says */
 	uint64_t timestamp; /* of the last record */
 	int failed;
 	struct wal_stats stats;

@@ -57,35 +57,40 @@ static int take_memory(struct wal *wal)
 	return 0;
 }
 
-/* Makes a spare, and waits for it. Returns 0, -ENOSPC or another negative errno. */
-static int make_first(struct wal *wal)
+/* Waits for a spare. Returns 0, -ENOSPC or another negative errno. */
+static int make_first(struct wal_segments *segments)
 {
-	int result = wal_segments_make(&wal->segments);
+	int result = 0;
 
-	while (!result && wal->segments.under_way) {
+	wal_segments_make(segments);
+	while (!result && !wal_segments_ready(segments)) {
 		struct io_op *op;
 
-		io_queue_wait(wal->queue);
-		if (io_queue_poll(wal->queue, &op, 1) == 1)
-			result = wal_segments_step(&wal->segments);
+		if (wal_segments_stuck(segments))
+			return -ENOSPC;
+		result = wal_segments_work(segments);
+		io_queue_wait(segments->queue);
+		if (io_queue_poll(segments->queue, &op, 1) == 1)
+			result = wal_segments_step(segments);
 	}
-	return result ? result : wal->segments.waits;
+	return result;
 }
 
 static int begin_first(struct wal *wal)
 {
 	struct wal_header header;
-	int result = wal->segments.spare_count > 0 ? 0 : make_first(wal);
+	int result = make_first(&wal->segments);
 
 	if (result)
 		return result;
 	header = wal_make_header(wal, wal->next_lsn);
-	result = wal_segments_begin(&wal->segments, wal->next_lsn, &wal->file, &header.number);
-	if (result)
-		return result;
+	wal->file = wal_segments_begin(&wal->segments, wal->next_lsn, NULL, &header.number);
 	wal_header_encode(&header, wal->header_block);
 	result = io_write(wal->file, 0, wal->header_block, IO_ALIGN);
-	return result ? result : io_sync(wal->file);
+	if (!result)
+		result = io_sync(wal->file);
+	wal->segments.headed = result == 0;
+	return result;
 }
 
 static int open_all(struct wal *wal, struct io *io)
@@ -107,11 +112,10 @@ static void free_all(struct wal *wal)
 {
 	struct io_op *op;
 
-	if (wal->queue) {
-		while (io_queue_count(wal->queue) > 0) {
-			io_queue_wait(wal->queue);
-			(void)io_queue_poll(wal->queue, &op, 1);
-		}
+	while (wal->queue && io_queue_count(wal->queue) > 0) {
+		io_queue_wait(wal->queue);
+		if (io_queue_poll(wal->queue, &op, 1) == 1 && op == &wal->segments.op)
+			(void)wal_segments_step(&wal->segments); /* may have opened a file */
 	}
 	io_close(wal->file);
 	wal_segments_close(&wal->segments);
@@ -176,6 +180,7 @@ void wal_close(struct wal *wal)
 		io_queue_wait(wal->queue);
 		(void)wal_poll(wal);
 	}
+	(void)wal_settle(wal); /* what can't go yet goes another time */
 	write_last(wal);
 	free_all(wal);
 }

@@ -5,10 +5,20 @@
  * Wal segments - the files of the log: those begun, and spares made ahead
  *
  * A spare has its full size, written with zeros (or with what an earlier use left), synced, and
- * under its last name, before it is used: so that nothing but bytes changes while it is written. A
- * new one is made by operations of a queue, WAL_ZERO_SIZE bytes at a time, under the name
- * WAL_SPARE_NEW; only its last step, the renaming and the sync of the folder, blocks. One that is
- * released is used again where there is need, which takes a renaming only.
+ * under its last name, in a synced folder, before it is used: so that nothing but bytes changes
+ * while it is written. One that is released is used again where there is need, which takes a
+ * renaming only.
+ *
+ * Nothing here blocks, but for opening and closing: the work is cut into chores, each of which is
+ * one operation of the queue, one at a time.
+ *
+ *      released --LET_GO--> named ---SYNC_NAMES---> spare --OPEN--> ready --> begun --> released
+ *                  |          ^                                        CLOSE: the one before it
+ *               (gone)        |
+ *      CREATE --> ZEROS ... --> SYNC --> CLOSE_NEW --> NAME
+ *
+ * One that finds no room (ENOSPC) waits for wal_segments_retry(), and holds up none of the others;
+ * any other failure, and every one of a sync of the folder, is the log's end.
  *
  * Threads: the log's owner.
  */
@@ -21,6 +31,24 @@
 #define WAL_ZERO_SIZE (UINT32_C(256) << 10)
 
 #define WAL_SPARE_NEW "wal-new"
+
+enum {
+	WAL_SEGMENTS_E_BUSY = 1, /* there are chores to do first */
+};
+
+enum wal_chore {
+	CHORE_NONE,
+	CHORE_CLOSE,      /* the segment that was written to before the last */
+	CHORE_OPEN,       /* the first spare */
+	CHORE_LET_GO,     /* the oldest segment becomes a spare, or is removed */
+	CHORE_SYNC_NAMES, /* makes spares of what was named */
+	/* A new one, in this order. */
+	CHORE_CREATE,
+	CHORE_ZEROS, /* the next piece */
+	CHORE_SYNC,
+	CHORE_CLOSE_NEW,
+	CHORE_NAME,
+};
 
 struct wal_segment {
 	uint32_t number;
@@ -37,51 +65,68 @@ struct wal_segments {
 	uint32_t spare_max;
 	struct wal_segment *begun; /* oldest first; the last is written to */
 	uint32_t begun_count;
+	bool headed;                    /* the last one's header is on the disk: the log says so */
+	uint64_t released;              /* those all of whose records are below may go */
 	uint32_t spares[WAL_SPARE_MAX]; /* numbers, rising */
 	uint32_t spare_count;
+	uint32_t named_count; /* behind the spares: named, and the folder isn't synced since */
+	bool names_changed;   /* since the folder was synced */
 	uint32_t next_number; /* above all that there were */
 	uint64_t recycled;
-	struct io_file *making; /* the new one, while it is made */
-	uint64_t made;          /* bytes of it that are written */
+	struct io_file *ready;   /* the first spare; NULL: it isn't open yet */
+	struct io_file *closing; /* NULL: none */
+	struct io_file *making;  /* the new one, while it is written */
+	uint64_t made;           /* bytes of it that are written */
+	enum wal_chore next_of_new;
+	enum wal_chore chore; /* under way: 'op' */
+	unsigned waits;       /* for room: a bit for each chore */
 	struct io_op op;
-	bool under_way; /* 'op' */
-	int waits;      /* -ENOSPC: until wal_segments_make() */
+	char name[IO_NAME_MAX + 1]; /* of 'op' */
+	char to[IO_NAME_MAX + 1];
 };
 
 /*
  * Takes in what the folder has: 'segments' has io, queue, zeros with their size, segment_size and
- * spare_max. The last segment is synced. Returns 0, -EINVAL (a segment begins behind 'next_lsn') or
- * a negative errno; then too wal_segments_close() is called.
+ * spare_max. The last segment is synced. Blocks. Returns 0, -EINVAL (a segment begins behind
+ * 'next_lsn') or a negative errno; then too wal_segments_close() is called.
  */
 int wal_segments_open(struct wal_segments *segments, uint64_t next_lsn);
 
-/* Its operation has ended. */
+/* No chore is under way. Blocks. */
 void wal_segments_close(struct wal_segments *segments);
 
-/* Begins to make a spare, or goes on where room was missing. Returns 0 or a negative errno. */
-int wal_segments_make(struct wal_segments *segments);
+/* Begins the next chore, unless one is under way. Returns 0 or a negative errno. */
+int wal_segments_work(struct wal_segments *segments);
 
-/* The operation ended: takes the next step. Returns 0 (also while it waits for room) or a negative
- * errno. */
+/* The chore's operation ended. Returns 0 (also if it waits for room) or a negative errno. */
 int wal_segments_step(struct wal_segments *segments);
 
-/* Opens the next spare, and counts it as begun. Returns 0, -ENOSPC (there is none yet; it is being
- * made, or the list is full) or a negative errno. */
-int wal_segments_begin(struct wal_segments *segments, uint64_t first, struct io_file **ret_file,
-		       uint32_t *ret_number);
+/* A new one is made, unless there is a spare, or will be one. */
+void wal_segments_make(struct wal_segments *segments);
 
-/* Whether wal_segments_begin() would find one. */
+/* What waits for room is done again. */
+static inline void wal_segments_retry(struct wal_segments *segments)
+{
+	segments->waits = 0;
+}
+
+/* Whether a segment can be begun. */
 static inline bool wal_segments_ready(const struct wal_segments *segments)
 {
-	return segments->spare_count > 0 && segments->begun_count < WAL_SEGMENT_MAX;
+	return segments->ready && !segments->closing && segments->begun_count < WAL_SEGMENT_MAX;
 }
 
-/* Whether it will not, until there is room. */
-static inline bool wal_segments_stuck(const struct wal_segments *segments)
-{
-	return segments->begun_count == WAL_SEGMENT_MAX ||
-	       (segments->spare_count == 0 && segments->waits != 0);
-}
+/* Whether none can, until there is room. */
+bool wal_segments_stuck(const struct wal_segments *segments);
 
-/* As wal_release(). */
-int wal_segments_release(struct wal_segments *segments, uint64_t lsn);
+/*
+ * Counts the next spare, which is ready, as begun with the LSN 'first', and takes the file of
+ * the 'last' one, or NULL. The caller owns the file that is returned, and sets 'headed' when its
+ * header is on the disk.
+ */
+struct io_file *wal_segments_begin(struct wal_segments *segments, uint64_t first,
+				   struct io_file *last, uint32_t *ret_number);
+
+/* Whether all that was released has gone. Returns 0, WAL_SEGMENTS_E_BUSY, or -ENOSPC while it waits
+ * for room. */
+int wal_segments_letting_go(const struct wal_segments *segments);

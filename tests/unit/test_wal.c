@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/wal.h"
 
+#include "engine/wal_folder.h"
 #include "engine/wal_format.h"
 #include "tests/lib/faulty.h"
 #include "tests/lib/log_rig.h"
@@ -363,6 +364,238 @@ static void released_segments_end_the_wait_for_room(void **state)
 	wal_close(wal);
 }
 
+/* Segments that are part of the log, and those that can be used again. */
+static uint32_t count_files(enum wal_file_state state)
+{
+	struct wal_file *files;
+	uint32_t count, found = 0;
+
+	assert_int_equal(wal_folder_list(io, &files, &count), 0);
+	for (uint32_t i = 0; i < count; i++)
+		found += files[i].state == state;
+	free(files);
+	return found;
+}
+
+/* Appends, and polls until all of it is durable or the log fails. */
+static void append_by_polls(struct wal *wal, unsigned count)
+{
+	for (unsigned i = 0; i < count && (wal_failed(wal) == 0 || wal_failed(wal) == -ENOSPC);
+	     i++) {
+		(void)log_rig_append(wal, 700);
+		for (unsigned polls = 0; polls < 1000; polls++) {
+			if (wal_position(wal).durable == wal_position(wal).next - 1)
+				break;
+			wal_flush(wal, true);
+			(void)wal_poll(wal);
+		}
+		if (i % 40 == 39)
+			(void)wal_release(wal, wal_position(wal).durable);
+	}
+}
+
+static void a_log_that_is_polled_never_blocks(void **state)
+{
+	struct wal *wal = log_rig_open(io, 1);
+
+	faulty_polls(disk, true);
+	append_by_polls(wal, 400);
+	faulty_polls(disk, false);
+	assert_int_equal(wal_failed(wal), 0);
+	assert_int_equal(wal_position(wal).durable, wal_position(wal).next - 1);
+	assert_true(wal_stats(wal).segments > 15);
+	assert_true(wal_stats(wal).recycled > 5);
+	wal_close(wal);
+	assert_int_equal(read_all().end, WAL_READER_E_END);
+}
+
+static void what_is_released_goes_by_and_by_or_when_told(void **state)
+{
+	struct wal *wal = log_rig_open(io, 1);
+	uint32_t before;
+
+	append_by_polls(wal, 30);
+	append_by_polls(wal, 30);
+	before = count_files(WAL_FILE_BEGUN);
+	assert_true(before > 2);
+	assert_int_equal(wal_release(wal, wal_position(wal).durable), 0);
+	assert_int_equal(count_files(WAL_FILE_BEGUN), before);
+	settle(wal);
+	assert_int_equal(count_files(WAL_FILE_BEGUN), 1);
+	assert_int_equal(count_files(WAL_FILE_SPARE), 2); /* as many as are kept */
+	append_by_polls(wal, 30);
+	assert_true(count_files(WAL_FILE_BEGUN) > 1);
+	assert_int_equal(wal_release(wal, wal_position(wal).durable), 0);
+	assert_int_equal(wal_settle(wal), 0);
+	assert_int_equal(count_files(WAL_FILE_BEGUN), 1);
+	append_by_polls(wal, 30);
+	assert_true(count_files(WAL_FILE_BEGUN) > 1);
+	assert_int_equal(wal_release(wal, wal_position(wal).durable), 0);
+	wal_close(wal);
+	assert_int_equal(count_files(WAL_FILE_BEGUN), 1);
+}
+
+static void a_segment_opens_ahead_of_its_use(void **state)
+{
+	struct wal *wal = log_rig_open(io, 1);
+	uint64_t calls;
+
+	append_by_polls(wal, 20);
+	settle(wal);
+	assert_int_equal(wal_stats(wal).segments, 1);
+	assert_int_equal(count_files(WAL_FILE_SPARE), 1);
+	/* What is left to do when it is begun: rest, sync, header, sync, second part, sync. */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(log_rig_append(wal, 700), 0);
+	calls = faulty_calls(disk);
+	assert_int_equal(wal_sync(wal), 0);
+	assert_int_equal(wal_stats(wal).segments, 2);
+	assert_in_range(faulty_calls(disk), calls + 5, calls + 6);
+	wal_close(wal);
+}
+
+/* One call fails, at each place in turn: the log goes on, or it has stopped for good; and what it
+ * called durable is there. */
+static void fail_each_call(int error, unsigned *ret_stopped, unsigned *ret_went_on)
+{
+	bool was_hit = true;
+
+	*ret_stopped = *ret_went_on = 0;
+	for (uint64_t call = 1; was_hit; call++) {
+		struct wal *wal;
+		uint64_t durable, begin;
+
+		faulty_free(disk);
+		disk = faulty_new(call);
+		io = faulty_io(disk);
+		wal = log_rig_open(io, 1);
+		begin = faulty_calls(disk);
+		faulty_fail_at(disk, begin + call, error, 1);
+		faulty_polls(disk, true);
+		append_by_polls(wal, 100);
+		faulty_polls(disk, false);
+		was_hit = faulty_calls(disk) >= begin + call;
+		if (wal_failed(wal) == 0) {
+			assert_int_equal(wal_position(wal).durable, wal_position(wal).next - 1);
+			assert_int_equal(wal_settle(wal), 0);
+			*ret_went_on += was_hit;
+		} else {
+			assert_int_equal(wal_failed(wal), -EIO);
+			assert_int_equal(wal_settle(wal), -EIO);
+			*ret_stopped += 1;
+		}
+		durable = wal_position(wal).durable;
+		wal_close(wal);
+		assert_true(read_all().last >= durable);
+	}
+}
+
+static void a_call_without_room_is_made_again_and_a_failed_one_stops_the_log(void **state)
+{
+	unsigned stopped, went_on;
+
+	/* Where there is no room it is waited for, but for syncs of what can't be written again. */
+	fail_each_call(-ENOSPC, &stopped, &went_on);
+	assert_true(stopped > 0);
+	assert_true(went_on > stopped);
+	fail_each_call(-EIO, &stopped, &went_on);
+	assert_true(stopped > 200);
+	assert_int_equal(went_on, 0);
+}
+
+/* Steps on the disk that begin with 'text'. */
+static unsigned count_steps(const char *text)
+{
+	char step[80];
+	unsigned count = 0;
+
+	for (uint64_t i = 1; i <= faulty_steps(disk); i++) {
+		faulty_describe(disk, i, step, sizeof(step));
+		count += strncmp(step, text, strlen(text)) == 0;
+	}
+	return count;
+}
+
+/* A sync that fails may have lost what it was to write; a second one wouldn't say so. */
+static void a_new_segment_whose_sync_found_no_room_is_written_again(void **state)
+{
+	unsigned again = 0;
+
+	for (uint64_t call = 1; call < 60; call++) {
+		struct wal *wal;
+
+		faulty_free(disk);
+		disk = faulty_new(call);
+		io = faulty_io(disk);
+		wal = log_rig_open(io, 1);
+		faulty_fail_at(disk, faulty_calls(disk) + call, -ENOSPC, 1);
+		append_by_polls(wal, 20);
+		wal_flush(wal, true);
+		settle(wal);
+		wal_close(wal);
+		/* One write and one sync for each of two segments, unless one was lost. */
+		assert_int_equal(count_steps("rename wal-new"), count_steps("sync wal-new"));
+		again += count_steps("write wal-new") == 3 && count_steps("sync wal-new") == 2;
+	}
+	assert_true(again > 0);
+}
+
+static void a_log_closes_while_its_segments_are_worked_on(void **state)
+{
+	for (unsigned polls = 0; polls < 200; polls++) {
+		struct wal *wal;
+		struct log_rig_result result;
+		uint64_t durable;
+
+		faulty_free(disk);
+		disk = faulty_new(polls);
+		io = faulty_io(disk);
+		wal = log_rig_open(io, 1);
+		append_by_polls(wal, 35); /* in the second half of a segment: the next is made */
+		assert_int_equal(wal_release(wal, wal_position(wal).durable), 0);
+		for (unsigned i = 0; i < polls; i++)
+			(void)wal_poll(wal);
+		if (polls % 2) { /* what is under way ends badly */
+			faulty_cut_at(disk, faulty_steps(disk) + 1 + polls % 3);
+			(void)log_rig_append(wal, 700);
+			wal_flush(wal, true);
+		}
+		durable = wal_position(wal).durable;
+		wal_close(wal);
+		faulty_restart(disk, polls);
+		result = read_all();
+		assert_true(result.end == WAL_READER_E_END || result.end == WAL_READER_E_TORN);
+		assert_true(result.last >= durable);
+	}
+}
+
+/* Also when all of them may go while the next one's header is being written. */
+static void a_log_has_always_a_segment_that_was_begun(void **state)
+{
+	for (uint32_t i = 0; i < 400; i++) {
+		uint32_t size = 1300 + i % 10 * 8; /* some leave no room for a frame */
+		struct wal *wal = log_rig_open(io, 1);
+
+		for (unsigned k = 0; k < 11; k++) {
+			assert_int_equal(log_rig_append(wal, k ? 1400 : size), 0);
+			assert_int_equal(wal_sync(wal), 0);
+		}
+		assert_int_equal(log_rig_append(wal, 700), 0);
+		wal_flush(wal, true);
+		while (wal_position(wal).durable < wal_position(wal).next - 1) {
+			uint64_t durable = wal_position(wal).durable;
+
+			assert_int_equal(wal_release(wal, durable + 1), 0);
+			assert_true(count_files(WAL_FILE_BEGUN) > 0);
+			(void)wal_poll(wal);
+		}
+		wal_close(wal);
+		faulty_free(disk);
+		disk = faulty_new(i);
+		io = faulty_io(disk);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +618,13 @@ int main(void)
 		CASE(a_full_disk_is_waited_for),
 		CASE(a_disk_without_room_for_a_segment_is_not_opened_on),
 		CASE(released_segments_end_the_wait_for_room),
+		CASE(a_log_that_is_polled_never_blocks),
+		CASE(what_is_released_goes_by_and_by_or_when_told),
+		CASE(a_segment_opens_ahead_of_its_use),
+		CASE(a_call_without_room_is_made_again_and_a_failed_one_stops_the_log),
+		CASE(a_new_segment_whose_sync_found_no_room_is_written_again),
+		CASE(a_log_closes_while_its_segments_are_worked_on),
+		CASE(a_log_has_always_a_segment_that_was_begun),
 #undef CASE
 	};
 
