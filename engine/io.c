@@ -43,7 +43,12 @@ void io_free(struct io *io)
 
 int io_lock(struct io *io)
 {
-	return io->ops->lock(io);
+	return io->ops->lock(io, /* shared= */ false);
+}
+
+int io_lock_shared(struct io *io)
+{
+	return io->ops->lock(io, /* shared= */ true);
 }
 
 static int check_open(const char *name, unsigned flags)

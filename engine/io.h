@@ -5,10 +5,11 @@
  * Io - the files of one store
  *
  * Everything that the engine keeps lies in one folder, and an io is that folder.
- * Files are reached by their names in it. There are three makers:
+ * Files are reached by their names in it. There are these makers:
  *
  *      io_plain_new()    pread, pwrite, fdatasync
  *      io_ring_new()     the same, and queues by io_uring
+ *      io_overlay_new()  io_overlay.h: what is written stays in memory
  *      faulty_new()      tests/lib/faulty.h: a disk in memory that loses power, tears
  *                        and reorders what was not synced, fails, fills up and rots
  *
@@ -114,9 +115,10 @@ int io_ring_new(const char *path, bool create, struct io **ret_io);
 /* All its files and queues are closed. NULL is fine. */
 void io_free(struct io *io);
 
-/* Takes the folder for this io until io_free(), or the end of the process. Returns 0, IO_E_LOCKED
- * or a negative errno. */
+/* Takes the folder for this io until io_free(), or the end of the process; or shares it with others
+ * who share it. Return 0, IO_E_LOCKED or a negative errno. */
 int io_lock(struct io *io);
+int io_lock_shared(struct io *io);
 
 /* Returns 0, IO_E_ABSENT, IO_E_EXISTS or a negative errno. */
 int io_open(struct io *io, const char *name, unsigned flags, struct io_file **ret_file);

@@ -15,7 +15,7 @@
 
 struct io_ops {
 	void (*free)(struct io *io);
-	int (*lock)(struct io *io);
+	int (*lock)(struct io *io, bool shared);
 	int (*rename)(struct io *io, const char *from, const char *to);
 	int (*remove)(struct io *io, const char *name);
 	int (*sync_folder)(struct io *io);

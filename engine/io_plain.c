@@ -103,9 +103,9 @@ static void plain_free(struct io *io)
 }
 
 /* The lock is the folder's own descriptor's: nothing stays behind when the process dies. */
-static int plain_lock(struct io *io)
+static int plain_lock(struct io *io, bool shared)
 {
-	int error = result_of(flock(folder_of(io), LOCK_EX | LOCK_NB));
+	int error = result_of(flock(folder_of(io), (shared ? LOCK_SH : LOCK_EX) | LOCK_NB));
 
 	return error == -EWOULDBLOCK ? IO_E_LOCKED : error;
 }

@@ -98,7 +98,8 @@ static void leave(struct io *io)
 	faulty_of(io)->locked = false;
 }
 
-static int lock(struct io *io)
+/* Nobody shares it. */
+static int lock(struct io *io, bool shared)
 {
 	struct faulty *faulty = faulty_of(io);
 	int error = begin_call(faulty, "lock", "the folder");
