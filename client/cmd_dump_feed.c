@@ -93,6 +93,6 @@ int cmd_dump_feed(int argc, char **argv)
 
 	if (!cmd_options("dump feed", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
-	status = cmd_store_open(dump.folder, /* create= */ false, &store);
+	status = cmd_store_read(dump.folder, /* patient= */ false, &store);
 	return status == CMD_DONE ? cmd_store_close(&store, run(&dump, &store)) : status;
 }

@@ -60,7 +60,7 @@ int cmd_edges(int argc, char **argv)
 	long long node = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || errno != 0)
 		return cmd_usage("a node's id is a whole number of 64 bits, not '%s'", text);
-	status = cmd_store_open(folder, /* create= */ false, &store);
+	status = cmd_store_read(folder, /* patient= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 	return cmd_store_close(&store, print_all(&store, node, incoming, json));

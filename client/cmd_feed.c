@@ -3,12 +3,13 @@
 /*
  * Cmd_feed - prints the changes of a store, as JSON lines
  *
- * A store belongs to one process at a time. With --follow the command takes turns: it opens
- * the store, prints what has come, closes it, and opens it again when its files have
- * changed and nobody else has it. Between turns it prints a heartbeat every HEARTBEAT_NS.
+ * It reads as every command that only reads: beside others, and changing no file. A store that is
+ * written to is its writer's alone, so with --follow the command takes turns: it opens the store,
+ * prints what has come, closes it, and opens it again when its files have changed and nobody
+ * writes. Between turns it prints a heartbeat every HEARTBEAT_NS.
  *
- * A reader with a name is moved after its lines have left the process: what is printed twice
- * after a crash has the same token; nothing is left out.
+ * A reader with a name is moved after its lines have left the process, in a turn of its own that
+ * writes: what is printed twice after a crash has the same token; nothing is left out.
  */
 
 #include "base/clock.h"
@@ -28,8 +29,8 @@
 #define HEARTBEAT_NS  NS_PER_S
 #define TURN_PAUSE_NS (100 * NS_PER_MS)
 
-/* Events after which a reader's position is kept, while there are more. */
-#define PIN_EVERY 10000
+/* Events after which a reader's position is kept, while there are more: a turn's. */
+#define PIN_EVERY 100000
 
 static const char about[] =
 	"Prints every change of the store in DIR from a position on, one JSON object a line: op c "
@@ -49,6 +50,7 @@ struct reading {
 	struct feed_position position;
 	uint64_t printed;
 	uint64_t unpinned;    /* events since the reader was moved */
+	uint64_t lsn;         /* of the last change, when the store was read */
 	struct store *opened; /* during a turn */
 };
 
@@ -100,9 +102,6 @@ static int pin(struct reading *reading)
 {
 	int rc;
 
-	reading->unpinned = 0;
-	if (!reading->reader)
-		return CMD_DONE;
 	if (fflush(stdout) != 0)
 		return cmd_fail("standard output: %s", strerror(errno));
 	rc = retention_pin(store_retention(reading->opened), reading->reader, reading->position,
@@ -115,6 +114,7 @@ static int pin(struct reading *reading)
 	if (rc)
 		return cmd_fail("%s: can't keep the reader's position: %s", reading->folder,
 				strerror(-rc));
+	reading->unpinned = 0;
 	return CMD_DONE;
 }
 
@@ -141,9 +141,15 @@ static int feed_failed(const struct reading *reading, const struct feed *feed, i
 	return cmd_fail("%s: %s", reading->folder, strerror(-rc));
 }
 
+/* Whether a reader is to be moved before more is printed. */
+static bool is_full(const struct reading *reading)
+{
+	return reading->reader && reading->unpinned == PIN_EVERY;
+}
+
 static int print_events(struct reading *reading, struct feed *feed)
 {
-	while (!is_over(reading)) {
+	while (!is_over(reading) && !is_full(reading)) {
 		struct feed_event event;
 		int rc = feed_next(feed, &event);
 
@@ -152,8 +158,7 @@ static int print_events(struct reading *reading, struct feed *feed)
 			return feed_failed(reading, feed, rc);
 		rc = print_line(feed_json_event(&event, reading->position, reading->store));
 		reading->printed++;
-		if (!rc && ++reading->unpinned == PIN_EVERY)
-			rc = pin(reading);
+		reading->unpinned++;
 		if (rc)
 			return rc;
 	}
@@ -166,18 +171,16 @@ static int read_opened(struct reading *reading)
 	struct feed *feed;
 	int rc = reading->begun ? CMD_DONE : begin(reading);
 
-	/* A new reader's history is kept from its first turn on, whatever comes of it. */
-	if (!rc)
-		rc = pin(reading);
 	if (rc)
 		return rc;
+	reading->lsn = store_stats(reading->opened).lsn;
 	options.since = reading->position;
 	rc = feed_open(store_kv(reading->opened), &options, &feed);
 	if (rc)
 		return cmd_fail("%s: %s", reading->folder, strerror(-rc));
 	rc = print_events(reading, feed);
 	feed_close(feed);
-	return rc == CMD_DONE ? pin(reading) : rc;
+	return rc;
 }
 
 /* Sums up names, sizes and times of the files: another sum, and somebody has written. */
@@ -198,12 +201,11 @@ static uint64_t sum_of_files(const char *path)
 	return sum;
 }
 
-/* Prints what there is. The files are summed up before others can have the folder, so that no
- * change of theirs is taken for ours; the sum is 0 when another process has it now. */
-static int take_turn(struct reading *reading, uint64_t *ret_sum)
+/* Prints what there is. The sum is of the files that were read, or 0 when there may be more. */
+static int read_turn(struct reading *reading, uint64_t *ret_sum)
 {
 	struct cmd_store store;
-	int rc = cmd_store_take_turn(reading->folder, reading->follow, &store);
+	int rc = cmd_store_read(reading->folder, reading->follow, &store);
 
 	*ret_sum = 0;
 	if (rc == CMD_STORE_LOCKED)
@@ -211,9 +213,61 @@ static int take_turn(struct reading *reading, uint64_t *ret_sum)
 	if (rc != CMD_DONE)
 		return rc;
 	reading->opened = store.store;
-	rc = cmd_store_close_but_io(&store, read_opened(reading));
-	*ret_sum = sum_of_files(reading->folder);
+	rc = read_opened(reading);
+	*ret_sum = is_full(reading) ? 0 : sum_of_files(reading->folder);
+	return cmd_store_close(&store, rc);
+}
+
+/* Moves the reader, or makes it. The sum is of the files as they are then, so that what this turn
+ * wrote isn't taken for somebody's change, unless there was one in between. */
+static int pin_turn(struct reading *reading, uint64_t *ret_sum)
+{
+	struct cmd_store store;
+	int rc = cmd_store_take_turn(reading->folder, reading->follow, &store);
+
+	if (rc == CMD_STORE_LOCKED) {
+		*ret_sum = 0;
+		return CMD_DONE;
+	}
+	if (rc != CMD_DONE)
+		return rc;
+	reading->opened = store.store;
+	uint64_t lsn = store_stats(store.store).lsn;
+	rc = reading->begun ? CMD_DONE : begin(reading);
+	if (rc == CMD_DONE)
+		rc = pin(reading);
+	rc = cmd_store_close_but_io(&store, rc);
+	*ret_sum = *ret_sum && lsn == reading->lsn ? sum_of_files(reading->folder) : 0;
 	io_free(store.io);
+	return rc;
+}
+
+/* A new reader's history is kept from its first turn on, whatever comes of it. */
+static int take_turn(struct reading *reading, uint64_t *ret_sum)
+{
+	int rc = CMD_DONE;
+
+	*ret_sum = 0;
+	if (reading->reader && (!reading->begun || is_full(reading)))
+		rc = pin_turn(reading, ret_sum);
+	if (rc == CMD_DONE && (!reading->reader || (reading->begun && !is_full(reading))))
+		rc = read_turn(reading, ret_sum);
+	if (rc == CMD_DONE && reading->reader && reading->unpinned)
+		rc = pin_turn(reading, ret_sum);
+	return rc;
+}
+
+/* All there is. */
+static int read_all(struct reading *reading)
+{
+	uint64_t before, sum;
+	int rc;
+
+	do {
+		before = reading->printed;
+		rc = take_turn(reading, &sum);
+	} while (rc == CMD_DONE && reading->reader && !is_over(reading) &&
+		 reading->printed - before == PIN_EVERY);
 	return rc;
 }
 
@@ -251,6 +305,7 @@ static int follow(struct reading *reading)
 int cmd_feed(int argc, char **argv)
 {
 	struct reading reading = {0};
+	bool json = false;
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &reading.folder, .positional = true,
 		 .required = true},
@@ -262,13 +317,13 @@ int cmd_feed(int argc, char **argv)
 		{"limit", "N", "end after so many changes", .number = &reading.limit, .min = 1,
 		 .max = UINT64_MAX},
 		{"follow", NULL, "go on with what comes", .flag = &reading.follow},
+		{"json", NULL, "one JSON object a line, as always", .flag = &json},
 	};
-	uint64_t sum;
 	int status;
 
 	if (!cmd_options("feed", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
 	if (reading.token && reading.since)
 		return cmd_usage("--since and --token: one of them");
-	return reading.follow ? follow(&reading) : take_turn(&reading, &sum);
+	return reading.follow ? follow(&reading) : read_all(&reading);
 }

@@ -44,7 +44,7 @@ int cmd_get(int argc, char **argv)
 	if (status != CMD_DONE)
 		return status;
 	key.bytes = bytes;
-	status = cmd_store_open(folder, /* create= */ false, &store);
+	status = cmd_store_read(folder, /* patient= */ false, &store);
 	if (status != CMD_DONE) {
 		free(bytes);
 		return status;

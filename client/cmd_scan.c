@@ -101,7 +101,7 @@ static int run(const struct scan *scan)
 {
 	struct cmd_store store;
 	struct kv_cursor *cursor;
-	int status = cmd_store_open(scan->folder, /* create= */ false, &store);
+	int status = cmd_store_read(scan->folder, /* patient= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 

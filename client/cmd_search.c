@@ -189,7 +189,8 @@ int cmd_search(int argc, char **argv)
 	status = cmd_vectors_open(request.query, "test", &queries);
 	if (status != CMD_DONE)
 		return status;
-	status = cmd_store_open(request.folder, /* create= */ false, &store);
+	status = request.save ? cmd_store_open(request.folder, /* create= */ false, &store)
+			      : cmd_store_read(request.folder, /* patient= */ false, &store);
 	if (status == CMD_DONE)
 		status = cmd_store_close(&store, search_store(&request, &store, &queries));
 	cmd_vectors_close(&queries);

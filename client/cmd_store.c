@@ -8,17 +8,23 @@
 #include "client/cmd.h"
 #include "client/cmd_vectors.h"
 #include "engine/io.h"
+#include "engine/io_overlay.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Bytes of a segment of the log: every command begins one. */
 #define SEGMENT_SIZE (UINT64_C(32) << 20)
 
 /* The same for one that hardly writes. */
 #define SEGMENT_SIZE_TURN (UINT64_C(4) << 20)
+
+/* For a store that another process has. */
+#define LOCK_WAIT_NS  (2 * NS_PER_S)
+#define LOCK_PAUSE_NS (10 * NS_PER_MS)
 
 int cmd_store_fail(const struct cmd_store *store, const char *what, int result)
 {
@@ -49,12 +55,28 @@ int cmd_store_fail(const struct cmd_store *store, const char *what, int result)
 	return cmd_fail("%s: %s: %s", store->folder, what, why);
 }
 
-/* io_uring where the kernel lets us, else plain calls. */
-static int open_io(const char *folder, bool create, struct io **ret_io)
-{
-	int r = io_ring_new(folder, create, ret_io);
+/* How a store is opened. */
+enum how {
+	TO_WRITE,
+	TO_READ, /* in memory only */
+};
 
-	return r < 0 && r != -ENOMEM ? io_plain_new(folder, create, ret_io) : r;
+/* io_uring where the kernel lets us, else plain calls. */
+static int open_io(const char *folder, bool create, enum how how, struct io **ret_io)
+{
+	struct io *base;
+	int r = how == TO_WRITE ? io_ring_new(folder, create, ret_io) : -ENOSYS;
+	if (r >= 0 || r == -ENOMEM)
+		return r;
+	r = io_plain_new(folder, create, &base);
+	if (r != 0 || how == TO_WRITE) {
+		*ret_io = base;
+		return r;
+	}
+	r = io_overlay_new(base, ret_io);
+	if (r < 0)
+		io_free(base);
+	return r;
 }
 
 /* What a newcomer should know of a recovery that did something. */
@@ -65,22 +87,37 @@ static void tell_recovery(const struct cmd_store *store)
 	if (recovery.torn_lsn > 0)
 		fprintf(stderr,
 			"tern: %s: the log's end was torn by a crash: change %" PRIu64
-			" and what followed had not been acknowledged, and is cut off\n",
+			" and what followed had not been acknowledged, and is left out\n",
 			store->folder, recovery.torn_lsn);
 }
 
-static int open_store(const char *folder, const struct store_options *options, bool patient,
-		      struct cmd_store *ret_store)
+/* Whoever has the store may be about to end. */
+static int open_waiting(struct cmd_store *store, const struct store_options *options, bool patient,
+			char *error, size_t error_size)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	uint64_t until = clock_now_ns() + (patient ? 0 : LOCK_WAIT_NS);
+	int r;
+
+	while ((r = store_open(store->io, options, &store->store, error, error_size)) ==
+		       STORE_E_LOCKED &&
+	       clock_now_ns() < until)
+		nanosleep(&pause, NULL);
+	return r;
+}
+
+static int open_store(const char *folder, const struct store_options *options, enum how how,
+		      bool patient, struct cmd_store *ret_store)
 {
 	struct cmd_store store = {.folder = folder};
 	char error[256];
-	int r = open_io(folder, options->create, &store.io);
+	int r = open_io(folder, options->create, how, &store.io);
 	if (r == IO_E_ABSENT)
 		return cmd_fail("%s: no such folder; 'tern put' or 'tern load' make one", folder);
 	if (r < 0)
 		return cmd_fail("%s: %s", folder, strerror(-r));
 
-	r = store_open(store.io, options, &store.store, error, sizeof(error));
+	r = open_waiting(&store, options, patient, error, sizeof(error));
 	if (r != 0) {
 		io_free(store.io);
 		return patient && r == STORE_E_LOCKED ? CMD_STORE_LOCKED
@@ -95,7 +132,7 @@ int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store)
 {
 	const struct store_options options = {.create = create, .wal.segment_size = SEGMENT_SIZE};
 
-	return open_store(folder, &options, /* patient= */ false, ret_store);
+	return open_store(folder, &options, TO_WRITE, /* patient= */ false, ret_store);
 }
 
 int cmd_store_make(const char *folder, uint64_t group_ns, struct cmd_store *ret_store)
@@ -103,14 +140,28 @@ int cmd_store_make(const char *folder, uint64_t group_ns, struct cmd_store *ret_
 	const struct store_options options = {
 		.create = true, .group_ns = group_ns, .wal.segment_size = SEGMENT_SIZE};
 
-	return open_store(folder, &options, /* patient= */ false, ret_store);
+	return open_store(folder, &options, TO_WRITE, /* patient= */ false, ret_store);
+}
+
+static const struct store_options turn_options = {
+	.wal = {.segment_size = SEGMENT_SIZE_TURN, .buffer_size = SEGMENT_SIZE_TURN / 2},
+};
+
+int cmd_store_read(const char *folder, bool patient, struct cmd_store *ret_store)
+{
+	return open_store(folder, &turn_options, TO_READ, patient, ret_store);
+}
+
+int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store)
+{
+	return open_store(folder, &turn_options, TO_WRITE, patient, ret_store);
 }
 
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 {
 	const struct store_options options = {.salvage = true, .wal.segment_size = SEGMENT_SIZE};
 	struct cmd_store store;
-	int status = open_store(folder, &options, /* patient= */ false, &store);
+	int status = open_store(folder, &options, TO_WRITE, /* patient= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 
@@ -122,14 +173,6 @@ int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 		return cmd_store_close(&store, cmd_store_fail(&store, "checkpoint", r));
 	*ret_store = store;
 	return CMD_DONE;
-}
-
-int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store)
-{
-	const struct store_options options = {
-		.wal = {.segment_size = SEGMENT_SIZE_TURN, .buffer_size = SEGMENT_SIZE_TURN / 2}};
-
-	return open_store(folder, &options, patient, ret_store);
 }
 
 /* The command has done what it was asked for, but a user wants to know. */

@@ -4,8 +4,8 @@
 /*
  * Cmd store - what the subcommands that work on a store's folder share
  *
- * They open the store as a node would: they take its lock, and recover what a crash left. Each
- * function prints its own error, one line.
+ * They open the store as a node would: they take its lock, and recover what a crash left; who only
+ * reads does that in memory. Each function prints its own error, one line.
  *
  * Threads: the main thread.
  */
@@ -24,8 +24,8 @@ struct cmd_store {
 	struct store *store;
 };
 
-/* Opens the store in 'folder', or makes one there. Returns CMD_DONE, or CMD_FAILED and a line is
- * printed. */
+/* Opens the store in 'folder', or makes one there; waits a little for who has it. Returns CMD_DONE,
+ * or CMD_FAILED and a line is printed. */
 int cmd_store_open(const char *folder, bool create, struct cmd_store *ret_store);
 
 /* The same, and makes one; what is committed with STORE_GROUP is durable within 'group_ns'. */
@@ -39,9 +39,13 @@ int cmd_store_make(const char *folder, uint64_t group_ns, struct cmd_store *ret_
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store);
 
 /*
- * Opens the store for a short turn that writes next to nothing. Returns as cmd_store_open(), or,
- * where the caller is patient and another process has it, CMD_STORE_LOCKED with nothing printed.
+ * Opens the store to read it: what recovery and the caller write stays in memory, no file changes,
+ * and others may read it at the same time. Returns as cmd_store_open(), or, where the caller is
+ * patient and another process writes, at once CMD_STORE_LOCKED with nothing printed.
  */
+int cmd_store_read(const char *folder, bool patient, struct cmd_store *ret_store);
+
+/* Opens the store for a short turn that writes next to nothing. Returns as cmd_store_read(). */
 int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store);
 
 /* Returns 'status', or CMD_FAILED when what was written could not be made durable. */

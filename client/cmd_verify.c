@@ -65,7 +65,7 @@ int cmd_verify(int argc, char **argv)
 	if (!cmd_options("verify", about, options, ARRAY_COUNT(options), argc, argv, &status))
 		return status;
 	status = salvage ? cmd_store_salvage(folder, &store)
-			 : cmd_store_open(folder, /* create= */ false, &store);
+			 : cmd_store_read(folder, /* patient= */ false, &store);
 	if (status != CMD_DONE)
 		return status;
 

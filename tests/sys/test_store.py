@@ -465,6 +465,75 @@ class Searches(Store):
         self.whole()
 
 
+class Readers(Store):
+    def files(self):
+        """Names, times and bytes of the store's files."""
+        found = {}
+        for name in os.listdir(self.store):
+            path = os.path.join(self.store, name)
+            with open(path, "rb") as file:
+                found[name] = (os.stat(path).st_mtime_ns, file.read())
+        return found
+
+    def test_who_reads_changes_no_file(self):
+        self.done("load", "--pairs", self.pairs([(b"%03d" % i, b"v%d" % i) for i in range(500)]))
+        self.done("load", "--edges", self.write("edges", b"1 2\n2 3\n"))
+        base = os.path.join(DATA, "words100_base.fbin")
+        self.done("load", "--base", base, "--collection", "c")
+        before = self.files()
+        self.done("get", "007")
+        self.done("scan", "--internal")
+        self.done("edges", "1")
+        self.done("search", "--collection", "c", "--query", os.path.join(DATA, "words100_query.fbin"))
+        self.whole()
+        self.done("feed", "--json")
+        self.assertEqual(tern("dump", "feed", self.store).returncode, 0)
+        self.assertEqual(self.files(), before)
+
+    def test_a_store_is_read_where_nothing_can_be_written(self):
+        self.done("load", "--pairs", self.pairs([(b"%03d" % i, b"v%d" % i) for i in range(500)]))
+        run = subprocess.run(["unshare", "--mount", "sh", "-c",
+                              'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && '
+                              '! touch "$1/x" 2>/dev/null && "$0" get "$1" 007 && "$0" verify "$1" >&2',
+                              TERN, self.store], capture_output=True, timeout=TIMEOUT_S, check=False)
+        if run.returncode != 0 and (b"unshare" in run.stderr or b"mount:" in run.stderr):
+            self.skipTest(run.stderr.decode().strip())
+        self.assertEqual((run.returncode, run.stdout), (0, b"v7"), run.stderr)
+
+    def test_followers_let_a_store_rest_and_writers_in(self):
+        self.done("put", "first", "1")
+        followers = []
+        for name in ("one", "two"):
+            path = self.path(name)
+            with open(path, "wb") as out:
+                follower = subprocess.Popen([TERN, "feed", self.store, "--follow", "--reader", name], stdout=out)
+            self.addCleanup(follower.wait)
+            self.addCleanup(follower.kill)
+            followers.append(path)
+
+        def wait_for(what):
+            until = time.monotonic() + TIMEOUT_S
+            for path in followers:
+                while True:
+                    with open(path, "rb") as file:
+                        if what in file.read():
+                            break
+                    self.assertLess(time.monotonic(), until, what)
+                    time.sleep(0.05)
+
+        wait_for(b'"first"')
+        # Readers are moved, and then nobody writes.
+        until = time.monotonic() + TIMEOUT_S
+        before = None
+        while before != (before := self.files()):
+            self.assertLess(time.monotonic(), until, "the store isn't left alone")
+            time.sleep(2)
+        for i in range(10):
+            self.done("put", f"key{i}", "v")
+        wait_for(b'"key9"')
+        self.whole()
+
+
 class Damage(Store):
     def make(self):
         """A store that has everything: tables, a blob file, pages, a log, a saved index."""
