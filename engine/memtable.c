@@ -40,6 +40,9 @@
 /* Fewer than these are linked one by one, as all are where memory is short. */
 #define LATE_MIN 16
 
+/* Refs that room is taken for at first; it doubles. */
+#define LATE_FIRST 4096
+
 /* So many entries ahead memory is asked for. */
 #define AHEAD 16
 
@@ -89,8 +92,10 @@ struct memtable {
 	struct node_list marks;
 	struct node_list ranges;
 	struct rand rand;
-	struct memtable_node *late; /* the oldest that is still to be linked by its key */
+	struct entry_ref
+		*late; /* owned: what is still to be linked by key, in the order of numbers */
 	uint32_t late_count;
+	uint32_t late_capacity;
 	unsigned level_count;
 	struct memtable_link
 		*head; /* = links; a pointer, so that readers of a const list get at it */
@@ -143,6 +148,7 @@ void memtable_free(struct memtable *memtable)
 	if (!memtable)
 		return;
 	free_pieces(memtable);
+	free(memtable->late);
 	free(memtable->first);
 	free(memtable);
 }
@@ -156,7 +162,6 @@ void memtable_reset(struct memtable *memtable)
 	memtable->count = 0;
 	memtable->oldest = memtable->newest = NULL;
 	memtable->marks = memtable->ranges = (struct node_list){0};
-	memtable->late = NULL;
 	memtable->late_count = 0;
 	memtable->level_count = 1;
 	memset(memtable->links, 0, sizeof(memtable->links));
@@ -292,12 +297,15 @@ static unsigned levels_of(const struct memtable_node *node)
 			  sizeof(struct memtable_link));
 }
 
+static struct memtable_node *node_of(const struct entry_ref *ref)
+{
+	return CONTAINER_OF(ref->entry, struct memtable_node, entry);
+}
+
 static void ask_for(const struct entry_ref *ref)
 {
-	const struct memtable_node *node = CONTAINER_OF(ref->entry, struct memtable_node, entry);
-
-	__builtin_prefetch(node, /* write= */ 0);
-	__builtin_prefetch(node->links, /* write= */ 1);
+	__builtin_prefetch(node_of(ref), /* write= */ 0);
+	__builtin_prefetch(node_of(ref)->links, /* write= */ 1);
 }
 
 /*
@@ -329,8 +337,7 @@ static void link_sorted(struct memtable *memtable, const struct entry_ref *refs,
 	for (unsigned level = 0; level < LEVEL_MAX; level++)
 		path[level] = &memtable->head[level];
 	for (uint32_t i = 0; i < count; i++) {
-		struct memtable_node *node =
-			CONTAINER_OF(refs[i].entry, struct memtable_node, entry);
+		struct memtable_node *node = node_of(&refs[i]);
 		struct probe probe = {.entry = node->entry, .prefix = refs[i].chunk};
 		unsigned level_count = levels_of(node);
 
@@ -346,54 +353,70 @@ static void link_sorted(struct memtable *memtable, const struct entry_ref *refs,
 	}
 }
 
-static bool is_keyed(const struct memtable_node *node)
+static void link_each(struct memtable *memtable)
 {
-	return node->entry.kind != ENTRY_RANGE_TOMBSTONE;
+	for (uint32_t i = 0; i < memtable->late_count; i++) {
+		struct memtable_node *node = node_of(&memtable->late[i]);
+
+		link_by_key(memtable, node, levels_of(node));
+	}
 }
 
 /* The youngest first, as versions of a key stand. */
-static void list_late(const struct memtable *memtable, struct entry_ref *refs)
+static void turn(struct entry_ref *refs, uint32_t count)
 {
-	struct entry_ref *ref = refs + memtable->late_count;
+	for (uint32_t i = 0; i < count / 2; i++) {
+		struct entry_ref ref = refs[i];
 
-	for (const struct memtable_node *node = memtable->late; node; node = node->after)
-		if (is_keyed(node))
-			*--ref = (struct entry_ref){entry_chunk(node->entry.key, 0), &node->entry};
-	DCHECK(ref == refs);
-}
-
-static void link_each(struct memtable *memtable)
-{
-	for (struct memtable_node *node = memtable->late; node; node = node->after)
-		if (is_keyed(node))
-			link_by_key(memtable, node, levels_of(node));
+		refs[i] = refs[count - 1 - i];
+		refs[count - 1 - i] = ref;
+	}
 }
 
 void memtable_link(struct memtable *memtable)
 {
 	uint32_t count = memtable->late_count;
-	struct entry_ref *refs = NULL;
+	struct entry_ref *spare = NULL;
 
 	if (count >= LATE_MIN)
-		refs = malloc(2 * (size_t)count * sizeof(*refs));
-	if (refs) {
-		list_late(memtable, refs);
-		entry_sort(refs, refs + count, count);
-		link_sorted(memtable, refs, count);
+		spare = malloc(count * sizeof(*spare));
+	if (spare) {
+		turn(memtable->late, count);
+		entry_sort(memtable->late, spare, count);
+		link_sorted(memtable, memtable->late, count);
 	} else {
 		link_each(memtable);
 	}
-	free(refs);
+	free(spare);
+	free(memtable->late);
 	memtable->late = NULL;
-	memtable->late_count = 0;
+	memtable->late_count = memtable->late_capacity = 0;
 }
 
-static void add_late(struct memtable *memtable, struct memtable_node *node)
+static bool late_grow(struct memtable *memtable)
 {
-	if (memtable->late_count == 0)
-		memtable->late = node;
-	if (++memtable->late_count == LATE_MAX)
+	uint32_t capacity = memtable->late_capacity ? memtable->late_capacity * 2 : LATE_FIRST;
+	struct entry_ref *late = realloc(memtable->late, capacity * sizeof(*late));
+
+	if (!late)
+		return false;
+	memtable->late = late;
+	memtable->late_capacity = capacity;
+	return true;
+}
+
+/* Where memory is short, some are linked sooner. */
+static void add_late(struct memtable *memtable, struct memtable_node *node, unsigned level_count)
+{
+	if (memtable->late_count == LATE_MAX)
 		memtable_link(memtable);
+	if (memtable->late_count == memtable->late_capacity && !late_grow(memtable)) {
+		memtable_link(memtable);
+		link_by_key(memtable, node, level_count);
+		return;
+	}
+	memtable->late[memtable->late_count++] =
+		(struct entry_ref){entry_chunk(node->entry.key, 0), &node->entry};
 }
 
 static void link_by_number(struct memtable *memtable, struct memtable_node *node)
@@ -446,7 +469,7 @@ static int add(struct memtable *memtable, const struct entry *entry, bool late)
 	if (is_range)
 		memtable->ranges.nodes[memtable->ranges.count++] = node;
 	else if (late)
-		add_late(memtable, node);
+		add_late(memtable, node, level_count);
 	else
 		link_by_key(memtable, node, level_count);
 	return 0;
@@ -454,7 +477,6 @@ static int add(struct memtable *memtable, const struct entry *entry, bool late)
 
 int memtable_add(struct memtable *memtable, const struct entry *entry)
 {
-	/* Late ones are all behind the oldest of them. */
 	memtable_link(memtable);
 	return add(memtable, entry, /* late= */ false);
 }
