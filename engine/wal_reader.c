@@ -479,7 +479,7 @@ int wal_reader_rewrite(struct wal_reader *reader)
 	CHECK(reader->finished == WAL_READER_E_END || reader->finished == WAL_READER_E_TORN);
 	wal_window_close(&reader->window);
 	return wal_tail_rewrite(reader->io, reader->name, reader->tail.from, reader->offset,
-				reader->window.room, WAL_WINDOW_SIZE);
+				reader->window.room, WAL_WINDOW_PIECE);
 }
 
 struct wal_reader_stats wal_reader_stats(const struct wal_reader *reader)

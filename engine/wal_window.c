@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Bytes of a frame, at most. */
 #define FRAME_MAX (RECORD_SIZE_MAX + WAL_FRAME_HEAD)
@@ -15,20 +16,32 @@
 static_assert(WAL_WINDOW_PIECE % IO_ALIGN == 0, "pieces are whole blocks");
 static_assert(WAL_WINDOW_PIECE >= FRAME_MAX, "a frame fits in front of a piece");
 
+/* Where the kernel has no huge pages it is slower, not wrong. */
+static uint8_t *take_rooms(bool ahead)
+{
+	uint8_t *memory;
+
+	/* Malloc keeps what is freed of it; for aligned_alloc() the kernel is asked each time. */
+	if (!ahead)
+		return malloc(WAL_WINDOW_PIECE);
+	memory = aligned_alloc(WAL_WINDOW_PIECE, 2 * WAL_WINDOW_SIZE);
+	if (memory)
+		(void)madvise(memory, 2 * WAL_WINDOW_SIZE, MADV_HUGEPAGE);
+	return memory;
+}
+
 int wal_window_init(struct io *io, bool ahead, struct wal_window *ret_window)
 {
 	struct wal_window window = {.io = io};
 	int result = 0;
 
-	/* Malloc keeps what is freed of it; aligned_alloc() takes new pages for each window. */
-	window.memory = malloc((ahead ? 2 : 1) * WAL_WINDOW_SIZE + IO_ALIGN);
+	window.memory = window.room = take_rooms(ahead);
 	if (!window.memory)
 		return -ENOMEM;
-	window.room = window.memory + align_up((uintptr_t)window.memory, IO_ALIGN) -
-		      (uintptr_t)window.memory;
-	window.next_room = window.room + WAL_WINDOW_SIZE;
-	if (ahead)
+	if (ahead) {
+		window.next_room = window.room + WAL_WINDOW_SIZE;
 		result = io_queue_new(io, 1, &window.queue);
+	}
 	if (result) {
 		wal_window_deinit(&window);
 		return result;
@@ -47,7 +60,7 @@ void wal_window_deinit(struct wal_window *window)
 
 uint64_t wal_window_memory(const struct wal_window *window)
 {
-	return (window->queue ? 2 : 1) * (uint64_t)WAL_WINDOW_SIZE + IO_ALIGN;
+	return window->queue ? 2 * WAL_WINDOW_SIZE : WAL_WINDOW_PIECE;
 }
 
 static uint64_t whole_blocks(uint64_t size)
@@ -82,14 +95,14 @@ static int ask(struct wal_window *window)
 	return result;
 }
 
+/* Until nothing is under way. */
 static void wait(struct wal_window *window)
 {
 	struct io_op *op;
 
-	while (window->asked) {
+	while (window->asked && io_queue_poll(window->queue, &op, 1) == 0)
 		io_queue_wait(window->queue);
-		window->asked = io_queue_poll(window->queue, &op, 1) == 0;
-	}
+	window->asked = false;
 }
 
 static int open_files(struct wal_window *window, const char *name, bool ahead)
@@ -149,7 +162,7 @@ static int fill(struct wal_window *window, uint64_t offset)
 {
 	uint64_t end = end_of(window);
 	size_t keep = offset >= window->offset && offset < end ? (size_t)(end - offset) : 0;
-	size_t size = (size_t)MIN(window->file_size - offset, (uint64_t)WAL_WINDOW_SIZE);
+	size_t size = (size_t)MIN(window->file_size - offset, (uint64_t)WAL_WINDOW_PIECE);
 	int result;
 
 	memmove(window->room, window->bytes + window->size - keep, keep);

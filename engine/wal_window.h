@@ -21,8 +21,11 @@
 
 #include <stdbool.h>
 
-/* Bytes of what is read at once, whole blocks, and of what is kept before it: a frame at least. */
-#define WAL_WINDOW_PIECE (RECORD_SIZE_MAX + IO_ALIGN)
+/*
+ * Bytes of a piece, and of the room before it for what is kept: a frame at least. They are what a
+ * huge page is: a disk is quickest where a read is one piece of memory to it.
+ */
+#define WAL_WINDOW_PIECE (UINT32_C(2) << 20)
 
 /* Bytes of a room. */
 #define WAL_WINDOW_SIZE (2 * WAL_WINDOW_PIECE)
@@ -32,7 +35,7 @@ struct wal_window {
 	struct io_file *file; /* owned; NULL: none is open */
 	uint64_t file_size;
 	uint8_t *memory; /* owned: one room or two */
-	uint8_t *room;   /* WAL_WINDOW_SIZE */
+	uint8_t *room;   /* WAL_WINDOW_SIZE; alone, a piece */
 	uint8_t *bytes;  /* in the room: what is seen */
 	uint64_t offset; /* of bytes[0] in the file */
 	size_t size;

@@ -13,7 +13,7 @@
 
 #define SEED      UINT64_C(23)
 #define FRAME_MAX (RECORD_SIZE_MAX + WAL_FRAME_HEAD)
-#define FILE_MAX  (UINT32_C(7) << 20)
+#define FILE_MAX  (UINT32_C(11) << 20)
 #define ROUNDS    12
 #define STEPS     100
 
@@ -85,13 +85,9 @@ static void it_shows_what_the_file_has(void **state)
 
 	rand_init(&rand, SEED);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		static const uint32_t sizes[] = {0,
-						 1,
-						 IO_ALIGN - 1,
-						 IO_ALIGN,
-						 WAL_WINDOW_PIECE,
-						 2 * WAL_WINDOW_PIECE + 1,
-						 FILE_MAX};
+		static const uint32_t sizes[] = {
+			0,       1, IO_ALIGN - 1, IO_ALIGN, WAL_WINDOW_PIECE, WAL_WINDOW_PIECE + 1,
+			FILE_MAX};
 		uint64_t size = round < 7 ? sizes[round] : rand_below(&rand, FILE_MAX);
 		struct wal_window window;
 
@@ -160,7 +156,7 @@ static void a_read_that_fails_is_said_when_it_is_needed(void **state)
 		for (; result == 0 && offset < FILE_MAX; offset += 1000)
 			result = wal_window_at(&window, offset, 1000, &lent, &size);
 		assert_int_equal(result, -EIO);
-		assert_true(offset > WAL_WINDOW_PIECE);
+		assert_true(offset > FRAME_MAX);
 		faulty_fail_at(disk, 0, 0, 0);
 		wal_window_deinit(&window);
 	}
