@@ -9,6 +9,7 @@
  *     offset).
  *  3. A chunk that is being read is not moved, joined or found by the hand; nor is a pinned one.
  *  4. The hand is at a chunk, or at the end.
+ *  5. A chunk outside of the memory is being read, or pinned, or one of 'idle'.
  */
 #include "engine/block_cache.h"
 
@@ -19,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <zstd.h>
 
@@ -35,6 +37,18 @@
 /* Bytes as they lie in the file, of a compressed block that is on its way; what is longer is read
  * behind its own raw bytes. */
 #define STAGE_SIZE (16U << 10)
+
+/* Blocks outside of the memory that are being read, or wait for who asked for them. */
+#define ASKED_MAX BLOCK_CACHE_READ_MAX
+
+/* Who asks for one more is told to wait, so that none goes while who asked for it comes round; but
+ * if so many ask and nobody comes, those that are there are given up. */
+#define ASKED_PATIENCE 4096
+
+/* Blocks outside of the memory that nobody has pinned, and bytes of those of them that were had:
+ * they stay because one read may need several, from its beginning each time that it waited. */
+#define IDLE_MAX      (2 * ASKED_MAX)
+#define IDLE_SIZE_MAX (UINT64_C(64) << 20)
 
 enum chunk_state {
 	CHUNK_FREE,
@@ -53,7 +67,8 @@ struct chunk {
 	uint32_t pins;
 	int result;
 	uint8_t state; /* enum chunk_state */
-	bool used;     /* since the hand came by */
+	bool used;     /* since the hand came by; outside: by who asked for it */
+	bool outside;  /* of the memory: allocated by itself */
 };
 static_assert(sizeof(struct chunk) <= UNIT, "a head is one unit");
 
@@ -75,6 +90,11 @@ struct block_cache {
 	ZSTD_DCtx *inflater; /* owned */
 	uint8_t *stages;     /* owned, one a read */
 	struct read reads[BLOCK_CACHE_READ_MAX];
+	struct chunk *idle[IDLE_MAX]; /* the oldest first */
+	uint32_t idle_count;
+	uint64_t idle_size; /* of those that were used */
+	uint32_t asked;     /* chunks outside that were not used */
+	unsigned refused;   /* gets since one of them was */
 	struct block_cache_stats stats;
 };
 
@@ -200,6 +220,94 @@ static struct chunk *take_chunk(struct block_cache *cache, uint64_t room)
 	return NULL;
 }
 
+static struct chunk *outside_new(struct block_cache *cache, uint64_t room)
+{
+	uint64_t size = align_up(UNIT + room, UNIT);
+	struct chunk *chunk = aligned_alloc(UNIT, size);
+
+	if (!chunk)
+		return NULL;
+	*chunk = (struct chunk){.size = size, .outside = true};
+	cache->stats.outside += size;
+	cache->asked++;
+	return chunk;
+}
+
+static void idle_remove(struct block_cache *cache, const struct chunk *chunk)
+{
+	uint32_t index = 0;
+
+	while (index < cache->idle_count && cache->idle[index] != chunk)
+		index++;
+	if (index == cache->idle_count)
+		return;
+	cache->idle_size -= chunk->used ? chunk->size : 0;
+	memmove(&cache->idle[index], &cache->idle[index + 1],
+		(--cache->idle_count - index) * sizeof(struct chunk *));
+}
+
+/* The block is in the cache no more. */
+static void drop(struct block_cache *cache, struct chunk *chunk)
+{
+	forget(cache, chunk);
+	if (!chunk->outside)
+		return;
+	idle_remove(cache, chunk);
+	cache->asked -= !chunk->used;
+	cache->stats.outside -= chunk->size;
+	free(chunk);
+}
+
+static void drop_oldest_used(struct block_cache *cache)
+{
+	uint32_t index = 0;
+
+	while (!cache->idle[index]->used)
+		index++;
+	drop(cache, cache->idle[index]);
+}
+
+/* Fewer than half of the places are for chunks that weren't used. */
+static void idle_add(struct block_cache *cache, struct chunk *chunk)
+{
+	CHECK(cache->asked <= ASKED_MAX);
+	cache->idle[cache->idle_count++] = chunk;
+	cache->idle_size += chunk->used ? chunk->size : 0;
+	while (cache->idle_size > IDLE_SIZE_MAX || cache->idle_count == IDLE_MAX)
+		drop_oldest_used(cache);
+}
+
+/* Somebody has the chunk, which is outside. */
+static void claim(struct block_cache *cache, struct chunk *chunk)
+{
+	if (chunk->pins == 0)
+		idle_remove(cache, chunk);
+	if (chunk->used)
+		return;
+	chunk->used = true;
+	cache->asked--;
+	cache->refused = 0;
+}
+
+/* Whether one more chunk outside may be asked for. */
+static bool may_ask(struct block_cache *cache)
+{
+	uint32_t index = 0;
+
+	if (cache->asked < ASKED_MAX)
+		return true;
+	if (++cache->refused < ASKED_PATIENCE)
+		return false;
+	cache->refused = 0;
+	while (index < cache->idle_count) {
+		if (cache->idle[index]->used)
+			index++;
+		else
+			drop(cache, cache->idle[index]);
+	}
+	return cache->asked < ASKED_MAX;
+}
+
 static struct read *free_read(struct block_cache *cache)
 {
 	for (unsigned i = 0; i < BLOCK_CACHE_READ_MAX; i++)
@@ -275,8 +383,8 @@ static void finish(struct block_cache *cache, struct read *read, int result)
 
 	chunk->result = check_read(cache, read, result);
 	chunk->state = chunk->result ? CHUNK_FAILED : CHUNK_HERE;
-	chunk->used = true;
-	if (!is_staged(read->place) && piece_is_compressed(read->place))
+	chunk->used = !chunk->outside;
+	if (!chunk->outside && !is_staged(read->place) && piece_is_compressed(read->place))
 		(void)cut(chunk, align_up(UNIT + (uint64_t)read->place.raw_size, UNIT));
 	read->chunk = NULL;
 	cache->stats.reads--;
@@ -290,8 +398,14 @@ bool block_cache_poll(struct block_cache *cache)
 	if (cache->stats.reads == 0)
 		return false;
 	count = io_queue_poll(cache->queue, ops, BLOCK_CACHE_READ_MAX);
-	for (uint32_t i = 0; i < count; i++)
-		finish(cache, ops[i]->context, ops[i]->result);
+	for (uint32_t i = 0; i < count; i++) {
+		struct read *read = ops[i]->context;
+		struct chunk *chunk = read->chunk;
+
+		finish(cache, read, ops[i]->result);
+		if (chunk->outside)
+			idle_add(cache, chunk);
+	}
 	return count > 0;
 }
 
@@ -307,26 +421,32 @@ static int take_failure(struct block_cache *cache, struct chunk *chunk)
 {
 	int result = chunk->result;
 
-	forget(cache, chunk);
+	drop(cache, chunk);
 	return result;
 }
 
 /* Begins a read, and ends it unless 'wait_never'. A block that would fill half of the memory is not
- * for the cache. */
+ * for the cache; who can't wait gets it from memory of its own. */
 static int read_block(struct block_cache *cache, const struct block_cache_file *file,
 		      struct piece_place place, bool wait_never, bool *ret_missed,
 		      struct chunk **ret_chunk)
 {
 	bool fits = room_of(place) < cache->stats.size / 2;
-	struct read *read = fits ? free_read(cache) : NULL;
-	struct chunk *chunk = read ? take_chunk(cache, room_of(place)) : NULL;
+	struct read *read = free_read(cache);
+	struct chunk *chunk = read && fits ? take_chunk(cache, room_of(place)) : NULL;
 	int result;
 
+	if (!read && wait_never)
+		return BLOCK_CACHE_E_WAIT;
 	if (!chunk) {
-		if (fits && wait_never && cache->stats.reads > 0)
-			return BLOCK_CACHE_E_WAIT;
 		cache->stats.full++;
-		return BLOCK_CACHE_E_FULL;
+		if (!wait_never)
+			return BLOCK_CACHE_E_FULL;
+		if (!may_ask(cache))
+			return BLOCK_CACHE_E_WAIT;
+		chunk = outside_new(cache, room_of(place));
+		if (!chunk)
+			return -ENOMEM;
 	}
 	begin(cache, read, file, place, chunk);
 	*ret_missed = true;
@@ -370,10 +490,12 @@ int block_cache_get(struct block_cache *cache, const struct block_cache_file *fi
 		result = read_block(cache, file, place, wait_never, ret_missed, &chunk);
 	if (result)
 		return result;
+	if (chunk->outside)
+		claim(cache, chunk);
 	cache->stats.hits += !*ret_missed;
 	cache->stats.pinned += chunk->pins == 0;
 	chunk->pins++;
-	chunk->used = !*ret_missed;
+	chunk->used = chunk->outside || !*ret_missed;
 	*ret_block = &chunk->block;
 	return 0;
 }
@@ -385,6 +507,8 @@ void block_cache_put(struct block_cache *cache, struct block_cached *block)
 	CHECK(chunk->pins > 0);
 	chunk->pins--;
 	cache->stats.pinned -= chunk->pins == 0;
+	if (chunk->pins == 0 && chunk->outside)
+		idle_add(cache, chunk);
 }
 
 uint64_t block_cache_id(struct block_cache *cache)
@@ -392,7 +516,7 @@ uint64_t block_cache_id(struct block_cache *cache)
 	return cache->next_id++;
 }
 
-static bool is_read_from(const struct block_cache *cache, uint64_t id)
+bool block_cache_is_read(const struct block_cache *cache, uint64_t id)
 {
 	for (unsigned i = 0; i < BLOCK_CACHE_READ_MAX; i++)
 		if (cache->reads[i].chunk && cache->reads[i].chunk->file == id)
@@ -402,7 +526,7 @@ static bool is_read_from(const struct block_cache *cache, uint64_t id)
 
 void block_cache_leave(struct block_cache *cache, uint64_t id)
 {
-	while (is_read_from(cache, id))
+	while (block_cache_is_read(cache, id))
 		wait_for_any(cache);
 }
 
@@ -455,6 +579,8 @@ void block_cache_free(struct block_cache *cache)
 	CHECK(cache->stats.pinned == 0);
 	while (cache->stats.reads > 0)
 		wait_for_any(cache);
+	while (cache->idle_count > 0)
+		drop(cache, cache->idle[0]);
 	io_queue_free(cache->queue);
 	ZSTD_freeDCtx(cache->inflater);
 	free(cache->stages);

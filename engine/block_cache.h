@@ -14,7 +14,9 @@
  *        +------- failed -------+                  +--- the hand ---> free
  *
  * A caller that may block gets the block; one that must not gets BLOCK_CACHE_E_WAIT while an
- * io_queue reads it, and asks again after block_cache_poll().
+ * io_queue reads it, and asks again after block_cache_poll(). A block that is too long for the
+ * memory, or that comes when everything is pinned, is read by the first past the cache; the second
+ * gets it in memory of its own, of which some MiB stay for a while.
  *
  * Threads: one owner.
  */
@@ -32,8 +34,8 @@
 
 enum {
 	BLOCK_CACHE_E_WAIT = 1, /* it is being read, or the reads under way have to end first */
-	BLOCK_CACHE_E_FULL,     /* everything is pinned, or it is too long: read it past the cache
-				 */
+	BLOCK_CACHE_E_FULL,     /* everything is pinned, or it is too long: read it past the cache;
+				   never with 'wait_never' */
 	BLOCK_CACHE_E_CORRUPT,  /* the checksum is wrong, or it can't be uncompressed */
 	BLOCK_CACHE_E_END,      /* the file ends before it */
 };
@@ -58,9 +60,10 @@ struct block_cache_stats {
 	uint64_t hits;   /* gets that found their block */
 	uint64_t misses; /* gets that began a read */
 	uint64_t evicted;
-	uint64_t full;   /* BLOCK_CACHE_E_FULL */
-	uint32_t pinned; /* chunks, at the moment */
-	uint32_t reads;  /* under way */
+	uint64_t full;    /* gets that found no room */
+	uint64_t outside; /* bytes outside of the memory, at the moment */
+	uint32_t pinned;  /* chunks, at the moment */
+	uint32_t reads;   /* under way */
 };
 
 /* Takes all memory there will be. Returns 0, -EINVAL (less than BLOCK_CACHE_SIZE_MIN) or another
@@ -72,6 +75,9 @@ void block_cache_free(struct block_cache *cache);
 
 /* A number for a file that is opened; never given twice. */
 uint64_t block_cache_id(struct block_cache *cache);
+
+/* Whether something is being read from the file with this id. */
+bool block_cache_is_read(const struct block_cache *cache, uint64_t id);
 
 /* Waits until nothing is read from the file with this id, so that it can be closed. */
 void block_cache_leave(struct block_cache *cache, uint64_t id);

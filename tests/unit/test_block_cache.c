@@ -157,9 +157,25 @@ static void pinned_blocks_stay_where_they_are(void **state)
 	rig_deinit(&rig);
 }
 
+/* For one who must not wait: polls until it is here. */
+static struct block_cached *get_by_polling(struct rig *rig, unsigned piece)
+{
+	struct block_cached *block;
+	bool missed;
+	int result;
+
+	faulty_polls(rig->disk, true);
+	while ((result = get(rig, piece, true, &missed, &block)) == BLOCK_CACHE_E_WAIT)
+		(void)block_cache_poll(rig->cache);
+	faulty_polls(rig->disk, false);
+	assert_int_equal(result, 0);
+	check_bytes(rig, piece, block);
+	return block;
+}
+
 static void when_all_is_pinned_it_says_so(void **state)
 {
-	struct block_cached *pins[PIECE_MAX], *block;
+	struct block_cached *pins[PIECE_MAX];
 	unsigned count = 0;
 	struct rig rig;
 	bool missed;
@@ -170,9 +186,8 @@ static void when_all_is_pinned_it_says_so(void **state)
 		count++;
 	assert_int_equal(result, BLOCK_CACHE_E_FULL);
 	assert_in_range(count, 38, 42);
-	assert_int_equal(get(&rig, count, true, &missed, &block), BLOCK_CACHE_E_FULL);
-	assert_false(missed);
-	assert_int_equal(block_cache_stats(rig.cache).full, 2);
+	assert_int_equal(block_cache_stats(rig.cache).full, 1);
+	assert_int_equal(block_cache_stats(rig.cache).outside, 0);
 	block_cache_put(rig.cache, pins[1]);
 	assert_true(touch(&rig, count));
 	for (unsigned i = 0; i < count; i++)
@@ -187,9 +202,128 @@ static void a_block_that_fills_half_of_the_cache_is_not_for_it(void **state)
 	struct rig rig;
 	bool missed;
 
-	rig_init(&rig, 1, (UINT32_C(2) << 20) + 1000);
-	assert_int_equal(get(&rig, 0, false, &missed, &block), BLOCK_CACHE_E_FULL);
-	assert_int_equal(get(&rig, 0, true, &missed, &block), BLOCK_CACHE_E_FULL);
+	rig_init(&rig, 2, (UINT32_C(2) << 20) + 1000);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(get(&rig, i, false, &missed, &block), BLOCK_CACHE_E_FULL);
+		block = get_by_polling(&rig, i);
+		/* Who may wait has it, too, as long as it is there. */
+		assert_false(touch(&rig, i));
+		block_cache_put(rig.cache, block);
+	}
+	assert_int_equal(block_cache_stats(rig.cache).evicted, 0);
+	rig_deinit(&rig);
+}
+
+/* One that must not wait has its block where there is no room for it, too. */
+static void when_all_is_pinned_a_poll_core_goes_on(void **state)
+{
+	struct block_cached *pins[PIECE_MAX], *block;
+	unsigned count = 0, here = 0;
+	bool had[PIECE_MAX] = {false}, missed;
+	struct rig rig;
+
+	rig_init(&rig, 180, 100000);
+	while (get(&rig, count, false, &missed, &pins[count]) == 0)
+		count++;
+	/* More of them wait than reads may be under way, and come round one after the other. */
+	faulty_polls(rig.disk, true);
+	for (unsigned i = count; here < 180 - count; i = i + 1 < 180 ? i + 1 : count) {
+		(void)block_cache_poll(rig.cache);
+		if (had[i] || get(&rig, i, true, &missed, &block) != 0)
+			continue;
+		check_bytes(&rig, i, block);
+		block_cache_put(rig.cache, block);
+		had[i] = true;
+		here++;
+	}
+	assert_true(block_cache_stats(rig.cache).outside > 0);
+	for (unsigned i = 0; i < count; i++) {
+		check_bytes(&rig, i, pins[i]);
+		block_cache_put(rig.cache, pins[i]);
+	}
+	faulty_polls(rig.disk, false);
+	rig_deinit(&rig);
+}
+
+/* A search begins anew behind each wait, and needs all of them. */
+static void a_read_of_several_long_blocks_ends(void **state)
+{
+	struct block_cached *block = NULL, *next;
+	unsigned at = 0, tries = 0;
+	struct rig rig;
+	bool missed;
+
+	rig_init(&rig, 4, (UINT32_C(3) << 20));
+	while (at < 4) {
+		assert_true(++tries < 1000);
+		if (get(&rig, at, true, &missed, &next) != 0) {
+			(void)block_cache_poll(rig.cache);
+			at = 0;
+			continue;
+		}
+		check_bytes(&rig, at++, next);
+		if (block)
+			block_cache_put(rig.cache, block);
+		block = next;
+	}
+	block_cache_put(rig.cache, block);
+	rig_deinit(&rig);
+}
+
+static void long_blocks_do_not_stay_for_ever(void **state)
+{
+	struct rig rig;
+
+	rig_init(&rig, 30, UINT32_C(5) << 20);
+	for (unsigned i = 0; i < 30; i++)
+		block_cache_put(rig.cache, get_by_polling(&rig, i));
+	assert_in_range(block_cache_stats(rig.cache).outside, UINT32_C(56) << 20,
+			UINT32_C(64) << 20);
+	/* The oldest went. */
+	assert_int_equal(block_cache_stats(rig.cache).misses, 30);
+	block_cache_put(rig.cache, get_by_polling(&rig, 29));
+	assert_int_equal(block_cache_stats(rig.cache).misses, 30);
+	block_cache_put(rig.cache, get_by_polling(&rig, 0));
+	assert_int_equal(block_cache_stats(rig.cache).misses, 31);
+	rig_deinit(&rig);
+}
+
+/* Who asked and never comes again doesn't hold up others for ever. */
+static void long_blocks_that_nobody_comes_for_are_given_up(void **state)
+{
+	struct block_cached *block;
+	struct rig rig;
+	bool missed;
+
+	rig_init(&rig, 1, UINT32_C(3) << 20);
+	for (uint64_t i = 0; i < BLOCK_CACHE_READ_MAX; i++) {
+		/* Each as a file of its own. */
+		rig.file.id = block_cache_id(rig.cache);
+		assert_int_equal(get(&rig, 0, true, &missed, &block), BLOCK_CACHE_E_WAIT);
+		while (!block_cache_poll(rig.cache))
+			;
+	}
+	rig.file.id = block_cache_id(rig.cache);
+	block_cache_put(rig.cache, get_by_polling(&rig, 0));
+	assert_in_range(block_cache_stats(rig.cache).outside, 1, UINT32_C(4) << 20);
+	rig_deinit(&rig);
+}
+
+static void a_long_block_that_fails_is_told_once(void **state)
+{
+	struct block_cached *block;
+	struct rig rig;
+	bool missed;
+	int result;
+
+	rig_init(&rig, 1, UINT32_C(3) << 20);
+	faulty_flip(rig.disk, NAME, 12345);
+	while ((result = get(&rig, 0, true, &missed, &block)) == BLOCK_CACHE_E_WAIT)
+		(void)block_cache_poll(rig.cache);
+	assert_int_equal(result, BLOCK_CACHE_E_CORRUPT);
+	assert_int_equal(block_cache_stats(rig.cache).outside, 0);
+	faulty_flip(rig.disk, NAME, 12345);
+	block_cache_put(rig.cache, get_by_polling(&rig, 0));
 	rig_deinit(&rig);
 }
 
@@ -380,6 +514,11 @@ int main(void)
 		cmocka_unit_test(pinned_blocks_stay_where_they_are),
 		cmocka_unit_test(when_all_is_pinned_it_says_so),
 		cmocka_unit_test(a_block_that_fills_half_of_the_cache_is_not_for_it),
+		cmocka_unit_test(when_all_is_pinned_a_poll_core_goes_on),
+		cmocka_unit_test(a_read_of_several_long_blocks_ends),
+		cmocka_unit_test(long_blocks_do_not_stay_for_ever),
+		cmocka_unit_test(a_long_block_that_fails_is_told_once),
+		cmocka_unit_test(long_blocks_that_nobody_comes_for_are_given_up),
 		cmocka_unit_test(who_must_not_wait_comes_again),
 		cmocka_unit_test(more_reads_than_there_may_be_wait_too),
 		cmocka_unit_test(who_may_wait_takes_what_another_asked_for),
