@@ -3,6 +3,7 @@
 #include "engine/table_pin.h"
 
 #include "base/byteorder.h"
+#include "base/check.h"
 #include "base/crc.h"
 
 #include <errno.h>
@@ -109,6 +110,20 @@ int blob_identify(struct io *io, const char *name, struct blob_options *options)
 	if (result)
 		return result > 0 ? BLOB_E_CORRUPT : result;
 	return blob_header_identify(header, options->store, &options->number) ? 0 : BLOB_E_CORRUPT;
+}
+
+void blob_set_cache(struct blob *blob, struct block_cache *cache)
+{
+	CHECK(!blob->options.cache || blob->options.cache == cache);
+	if (blob->options.cache)
+		return;
+	blob->options.cache = cache;
+	blob->file.id = block_cache_id(cache);
+}
+
+bool blob_is_read(const struct blob *blob)
+{
+	return blob->options.cache && block_cache_is_read(blob->options.cache, blob->file.id);
 }
 
 void blob_close(struct blob *blob)

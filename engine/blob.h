@@ -86,15 +86,18 @@ int blob_open(struct io *io, const char *name, const struct blob_options *option
  * blob file), -ENOENT or another negative errno. */
 int blob_identify(struct io *io, const char *name, struct blob_options *options);
 
-/* No pin is left. NULL is fine. */
+/* As table_set_cache() and table_is_read(). */
+void blob_set_cache(struct blob *blob, struct block_cache *cache);
+bool blob_is_read(const struct blob *blob);
+
+/* Waits for reads of it that are under way. No pin is left. NULL is fine. */
 void blob_close(struct blob *blob);
 const struct blob_summary *blob_summary(const struct blob *blob);
 const char *blob_error(const struct blob *blob);
 
 /*
  * The value that 'place' points to. 'key' has to be its key. 'pin' is zeros or another get's, of
- * tables too, and is then reused; the value borrows until the pin's release or next use. A frame
- * that is too long for the cache is read past it, with TABLE_WAIT_NEVER too.
+ * tables too, and is then reused; the value borrows until the pin's release or next use.
  *
  * Returns 0, BLOB_E_CORRUPT, BLOB_E_WAIT or a negative errno.
  */

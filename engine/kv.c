@@ -64,10 +64,14 @@ static int open_version(struct kv *kv, struct version **ret_version)
 		.add_count = state->table_count,
 		.blob_add_count = state->blob_count,
 	};
-	int result = kv_change_version(kv, NULL, &all, ret_version);
+	struct kv_files files = {0};
+	int result = kv_files_open(kv, &all, &files, kv->error, sizeof(kv->error));
 
 	if (!result)
+		result = kv_files_version(kv, NULL, &all, &files, ret_version);
+	if (!result)
 		version_count_live(*ret_version);
+	kv_files_put(kv, &files);
 	return absent_is_corrupt(kv, result);
 }
 
@@ -137,6 +141,7 @@ static void close_job(struct kv *kv, struct kv_job *job)
 		return;
 	if (state == KV_JOB_READY && !job->committing)
 		compact_discard(&job->compact);
+	kv_files_put(kv, &job->files);
 	compact_deinit(&job->compact);
 	free(job->removes);
 	free(job->blob_removes);
@@ -153,11 +158,11 @@ void kv_close(struct kv *kv)
 	kv_view_close(kv->view);
 	memtable_free(kv->spare);
 	kv_reader_deinit(&kv->reader);
+	version_files_deinit(&kv->files);
 	block_cache_free(kv->files.cache);
 	for (unsigned level = 0; level < KV_LEVEL_MAX; level++)
 		free(kv->turns[level]);
 	free(kv->removal.doomed); /* what is left goes at the next opening */
-	free(kv->files.doomed);
 	free(kv->snapshots);
 	free(kv->scratch);
 	free(kv);
@@ -250,5 +255,6 @@ int kv_corrupt(struct kv *kv, const char *text)
 
 void kv_poll(struct kv *kv)
 {
-	(void)block_cache_poll(kv->files.cache);
+	if (block_cache_poll(kv->files.cache))
+		version_files_poll(&kv->files);
 }

@@ -220,9 +220,9 @@ int kv_view_blob(struct kv_view *view, const struct entry *entry, unsigned flags
 
 enum kv_need { KV_NEED_NOTHING, KV_NEED_WORK, KV_NEED_JOB };
 
-/* Takes in what kv_job() has ended and begins what is due. KV_NEED_WORK: the next kv_work() has
- * something to do. Damage that a job met is no error here: kv_damage(). Returns 0, KV_E_CORRUPT (a
- * table that was written can't be read) or a negative errno. */
+/* Takes in what kv_job() has ended and begins what is due. Never blocks. KV_NEED_WORK: the next
+ * kv_work() has something to do. Damage that a job met is no error here: kv_damage(). Returns 0 or
+ * a negative errno. */
 int kv_work(struct kv *kv, enum kv_need *ret_need);
 
 /*

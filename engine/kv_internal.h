@@ -9,6 +9,7 @@
  *      kv_view.c    memtables and tables of a moment
  *      kv_read.c    one key
  *      kv_cursor.c  keys in order
+ *      kv_files.c   files that an edit adds
  *      kv_work.c    the owner's side of flushes and compactions
  *      kv_job.c     the worker's side
  *      kv_verify.c  checks, and files that nobody needs
@@ -53,6 +54,14 @@ struct kv_reader {
 	struct fold fold;
 };
 
+/* Files that an edit adds, in its order. All zeros: none so far. */
+struct kv_files {
+	struct table_file **tables;
+	struct blob_file **blobs;
+	uint32_t table_count;
+	uint32_t blob_count;
+};
+
 enum kv_job_state {
 	KV_JOB_IDLE,
 	KV_JOB_READY,   /* the worker's */
@@ -66,7 +75,9 @@ struct kv_job {
 	struct compact compact;  /* what it does */
 	struct kv_mem *mem;      /* a flush: held */
 	struct version *version; /* a compaction: held */
-	bool committing;         /* files are whole, only the ledger is missing */
+	bool written;            /* files are whole, and in the edit */
+	bool committing;         /* the ledger may name them */
+	struct kv_files files;   /* what was written, opened */
 	struct ledger_edit edit;
 	uint64_t *removes; /* of the edit */
 	uint64_t *blob_removes;
@@ -147,14 +158,24 @@ int kv_fold_failed(struct kv *kv, const struct kv_reader *reader, int result);
 /* Notes what is corrupt. Returns KV_E_CORRUPT. */
 int kv_corrupt(struct kv *kv, const char *text);
 
+/* kv_files.c */
+
+/* Opens those that 'files' doesn't have yet: a call that failed is gone on with by the next. By the
+ * owner, or by the worker for a job that is its own. Returns 0, KV_E_CORRUPT ('error') or a
+ * negative errno. */
+int kv_files_open(const struct kv *kv, const struct ledger_edit *edit, struct kv_files *files,
+		  char *error, size_t error_size);
+/* 'before' (NULL: the empty version) with the edit and its files, which are read through the cache
+ * from then on. Returns 0 or -ENOMEM. */
+int kv_files_version(struct kv *kv, const struct version *before, const struct ledger_edit *edit,
+		     const struct kv_files *files, struct version **ret_version);
+/* Lets them go, and leaves zeros. */
+void kv_files_put(struct kv *kv, struct kv_files *files);
+
 /* kv_work.c */
 
-/* 'before' (NULL: the empty version) with the edit's files, which it opens. Returns 0, KV_E_CORRUPT
- * or a negative errno. */
-int kv_change_version(struct kv *kv, const struct version *before, const struct ledger_edit *edit,
-		      struct version **ret_version);
-
-/* Takes a version's change in and makes it current. Returns 0, KV_E_CORRUPT or a negative errno. */
+/* Takes a version's change in, opens its files and makes it current. Blocks. Returns 0,
+ * KV_E_CORRUPT or a negative errno. */
 int kv_take_in(struct kv *kv, const struct ledger_edit *edit);
 
 /* kv_pick.c: fills in the compaction that is due. Returns whether one is. */

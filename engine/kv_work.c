@@ -53,56 +53,6 @@ static void doom(const struct version *version, const struct ledger_edit *edit)
 			version->blobs[i]->doomed = true;
 }
 
-/* Opens what the edit adds. Counts are of what has to be put. */
-static int open_files(struct kv *kv, const struct ledger_edit *edit, struct table_file **tables,
-		      struct blob_file **blobs, struct version_change *change)
-{
-	int result = 0;
-
-	while (!result && change->add_count < edit->add_count) {
-		result = table_file_open(&kv->files, &edit->adds[change->add_count],
-					 &tables[change->add_count], kv->error, sizeof(kv->error));
-		if (result == TABLE_E_CORRUPT)
-			return KV_E_CORRUPT;
-		change->add_count += !result;
-	}
-	while (!result && change->blob_add_count < edit->blob_add_count) {
-		result = blob_file_open(&kv->files, &edit->blob_adds[change->blob_add_count],
-					&blobs[change->blob_add_count], kv->error,
-					sizeof(kv->error));
-		if (result == BLOB_E_CORRUPT)
-			return KV_E_CORRUPT;
-		change->blob_add_count += !result;
-	}
-	return result;
-}
-
-int kv_change_version(struct kv *kv, const struct version *before, const struct ledger_edit *edit,
-		      struct version **ret_version)
-{
-	struct table_file **tables = calloc(edit->add_count + 1, sizeof(struct table_file *));
-	struct blob_file **blobs = calloc(edit->blob_add_count + 1, sizeof(struct blob_file *));
-	struct version_change change = {
-		.adds = tables,
-		.removes = edit->removes,
-		.blob_adds = blobs,
-		.blob_removes = edit->blob_removes,
-		.remove_count = edit->remove_count,
-		.blob_remove_count = edit->blob_remove_count,
-	};
-	int result = tables && blobs ? open_files(kv, edit, tables, blobs, &change) : -ENOMEM;
-
-	if (!result)
-		result = version_new(before, &change, ret_version);
-	for (uint32_t i = 0; i < change.add_count; i++)
-		table_file_put(&kv->files, tables[i]);
-	for (uint32_t i = 0; i < change.blob_add_count; i++)
-		blob_file_put(&kv->files, blobs[i]);
-	free(tables);
-	free(blobs);
-	return result;
-}
-
 /* 'flushed' is the memtable that became tables, or NULL. */
 static int install(struct kv *kv, struct version *version, const struct kv_mem *flushed)
 {
@@ -116,10 +66,11 @@ static int install(struct kv *kv, struct version *version, const struct kv_mem *
 	return kv_view_install(kv, version, view->mems, view->mem_count - 1);
 }
 
-static int take_in(struct kv *kv, const struct ledger_edit *edit, const struct kv_mem *flushed)
+static int take_in(struct kv *kv, const struct ledger_edit *edit, const struct kv_files *files,
+		   const struct kv_mem *flushed)
 {
 	struct version *version;
-	int result = kv_change_version(kv, kv->view->version, edit, &version);
+	int result = kv_files_version(kv, kv->view->version, edit, files, &version);
 
 	if (result)
 		return result;
@@ -139,11 +90,18 @@ static int take_in(struct kv *kv, const struct ledger_edit *edit, const struct k
 
 int kv_take_in(struct kv *kv, const struct ledger_edit *edit)
 {
-	return take_in(kv, edit, NULL);
+	struct kv_files files = {0};
+	int result = kv_files_open(kv, edit, &files, kv->error, sizeof(kv->error));
+
+	if (!result)
+		result = take_in(kv, edit, &files, NULL);
+	kv_files_put(kv, &files);
+	return result;
 }
 
 static void end_job(struct kv *kv, struct kv_job *job)
 {
+	kv_files_put(kv, &job->files);
 	compact_deinit(&job->compact);
 	free(job->removes);
 	free(job->blob_removes);
@@ -152,6 +110,7 @@ static void end_job(struct kv *kv, struct kv_job *job)
 	job->removes = job->blob_removes = NULL;
 	job->mem = NULL;
 	job->version = NULL;
+	job->written = job->committing = false;
 	atomic_store_explicit(&job->state, KV_JOB_IDLE, memory_order_relaxed);
 }
 
@@ -198,7 +157,7 @@ static int end(struct kv *kv, struct kv_job *job)
 
 	switch (state_of(&job->state)) {
 	case KV_JOB_ENDED:
-		result = take_in(kv, &job->edit, job->mem);
+		result = take_in(kv, &job->edit, &job->files, job->mem);
 		if (result)
 			return result;
 		note_damage(kv, job);
@@ -280,6 +239,9 @@ static enum kv_need need_of(const struct kv *kv)
 	const _Atomic int *states[] = {&kv->removal.state, &kv->flush.state, &kv->compaction.state};
 	enum kv_need need = KV_NEED_NOTHING;
 
+	/* What leaves is removed behind that. */
+	if (version_files_are_leaving(&kv->files))
+		need = KV_NEED_WORK;
 	for (size_t i = 0; i < ARRAY_COUNT(states); i++) {
 		enum kv_job_state state = state_of(states[i]);
 
@@ -293,8 +255,10 @@ static enum kv_need need_of(const struct kv *kv)
 
 int kv_work(struct kv *kv, enum kv_need *ret_need)
 {
+	/* Else nobody may poll for what was asked for and isn't wanted any more. */
+	if (version_files_are_leaving(&kv->files))
+		kv_poll(kv);
 	int result = end(kv, &kv->flush);
-
 	if (!result)
 		result = end(kv, &kv->compaction);
 	if (result)

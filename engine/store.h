@@ -38,10 +38,8 @@
  *      store_poll()    a renaming and a sync of the folder for each segment by which the log
  *                      grows beyond what it got back; opening a file for each segment begun
  *      store_work()    a renaming for each segment that a checkpoint lets go, and one sync of
- *                      the folder; opening each table that a job wrote, and reading its ends,
- *                      which the kernel still has
- *      kv_get()        with KV_WAIT_NEVER one read of a block that is larger than half of the
- *                      cache, else any read
+ *                      the folder
+ *      kv_get()        any read, unless with KV_WAIT_NEVER
  *      retention_pin() a commit of the ledger
  *
  * Pages and their sync, the log, and blocks read with KV_WAIT_NEVER go through queues.

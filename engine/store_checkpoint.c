@@ -175,8 +175,6 @@ int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 		return r;
 	look_at_history(store);
 	r = kv_work(store->kv, &need);
-	if (r == KV_E_CORRUPT)
-		return store_refuse(store, kv_error(store->kv));
 	if (r < 0)
 		return r;
 	note_damage(store);

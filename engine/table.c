@@ -2,6 +2,7 @@
 #include "engine/table_internal.h"
 
 #include "base/byteorder.h"
+#include "base/check.h"
 #include "engine/bloom.h"
 
 #include <errno.h>
@@ -105,6 +106,20 @@ int table_identify(struct io *io, const char *name, struct table_options *option
 	result = identify(file, options);
 	io_close(file);
 	return result;
+}
+
+void table_set_cache(struct table *table, struct block_cache *cache)
+{
+	CHECK(!table->options.cache || table->options.cache == cache);
+	if (table->options.cache)
+		return;
+	table->options.cache = cache;
+	table->file.id = block_cache_id(cache);
+}
+
+bool table_is_read(const struct table *table)
+{
+	return table->options.cache && block_cache_is_read(table->options.cache, table->file.id);
 }
 
 void table_close(struct table *table)

@@ -115,6 +115,13 @@ int table_open(struct io *io, const char *name, const struct table_options *opti
  * table), -ENOENT or another negative errno. */
 int table_identify(struct io *io, const char *name, struct table_options *options);
 
+/* Has blocks read through the cache from now on. The table was opened without one, and no cursor
+ * and no pin is there. Again with the same one: changes nothing. */
+void table_set_cache(struct table *table, struct block_cache *cache);
+
+/* Whether reads of it are under way, for which table_close() would wait. */
+bool table_is_read(const struct table *table);
+
 /* Waits for reads of it that are under way. No cursor and no pin is left. NULL is fine. */
 void table_close(struct table *table);
 

@@ -12,7 +12,10 @@
  * ordered by key and don't overlap, but for this: a table that ends with a range tombstone may
  * bear the key behind it as its last, with which the next one begins.
  *
- * Threads: the owner; a job may read a version that the owner holds for it, but not its readers.
+ * A file from which a block is being read when its last reference goes leaves when that has ended.
+ *
+ * Threads: the owner; a job may read a version that the owner holds for it, but not its readers,
+ * and open files that it then hands over.
  */
 
 #include "engine/blob.h"
@@ -28,6 +31,7 @@ struct table_file {
 	struct ledger_table info; /* owns keys and references */
 	struct table *table;      /* the owner's reader */
 	struct range_set ranges;
+	struct table_file *next; /* of those that leave */
 	uint32_t refs;
 	bool doomed;  /* the ledger doesn't name it: the file goes with the last reference */
 	bool damaged; /* a compaction couldn't read it: it stays where it is */
@@ -36,7 +40,8 @@ struct table_file {
 struct blob_file {
 	struct ledger_blob info;
 	struct blob *blob;
-	uint64_t live; /* bytes that tables of the newest version refer to */
+	uint64_t live;          /* bytes that tables of the newest version refer to */
+	struct blob_file *next; /* of those that leave */
 	uint32_t refs;
 	bool doomed;
 	bool damaged; /* the same: what lives in it isn't written anew */
@@ -60,6 +65,8 @@ struct version_files {
 	uint64_t *doomed; /* numbers << 1, and 1 for a blob file: removed by the next job */
 	uint32_t doomed_count;
 	uint32_t doomed_capacity;
+	struct table_file *leaving_tables; /* without a reference, and still being read */
+	struct blob_file *leaving_blobs;
 };
 
 void version_table_name(uint64_t number, char name[IO_NAME_MAX + 1]);
@@ -68,16 +75,25 @@ void version_blob_name(uint64_t number, char name[IO_NAME_MAX + 1]);
 /* Whether the name is a table's or a blob file's, and which. */
 bool version_number(const char *name, uint64_t *ret_number, bool *ret_blob);
 
-/* Opens a table as the ledger has it, with one reference. Returns 0, TABLE_E_CORRUPT ('error') or a
- * negative errno. */
-int table_file_open(struct version_files *files, const struct ledger_table *info,
+/* Opens a table as the ledger has it, with one reference and without the cache: any thread may,
+ * which owns it until it hands it over. Returns 0, TABLE_E_CORRUPT ('error') or a negative errno.
+ */
+int table_file_open(const struct version_files *files, const struct ledger_table *info,
 		    struct table_file **ret_file, char *error, size_t error_size);
+/* What is being read from leaves when that has ended. Never blocks. */
 void table_file_put(struct version_files *files, struct table_file *file);
 
 /* The same of a blob file. */
-int blob_file_open(struct version_files *files, const struct ledger_blob *info,
+int blob_file_open(const struct version_files *files, const struct ledger_blob *info,
 		   struct blob_file **ret_file, char *error, size_t error_size);
 void blob_file_put(struct version_files *files, struct blob_file *file);
+
+/* Closes files that wait for a read, if it has ended. Never blocks. */
+void version_files_poll(struct version_files *files);
+bool version_files_are_leaving(const struct version_files *files);
+
+/* Closes them all, and waits for that. */
+void version_files_deinit(struct version_files *files);
 
 /* The file of that number, or NULL. */
 struct blob_file *version_blob(const struct version *version, uint64_t number);

@@ -81,11 +81,10 @@ static bool is_same(const struct table_summary *summary, const struct ledger_tab
 	       key_equal(last, info->last);
 }
 
-static int open_reader(struct version_files *files, struct table_file *file, char *error,
+static int open_reader(const struct version_files *files, struct table_file *file, char *error,
 		       size_t error_size)
 {
-	struct table_options options = {.cache = files->cache,
-					.seqno_global = file->info.seqno_global};
+	struct table_options options = {.seqno_global = file->info.seqno_global};
 	char name[IO_NAME_MAX + 1];
 
 	version_table_name(file->info.number, name);
@@ -106,7 +105,7 @@ static int open_reader(struct version_files *files, struct table_file *file, cha
 	return result;
 }
 
-int table_file_open(struct version_files *files, const struct ledger_table *info,
+int table_file_open(const struct version_files *files, const struct ledger_table *info,
 		    struct table_file **ret_file, char *error, size_t error_size)
 {
 	struct table_file *file = calloc(1, sizeof(*file));
@@ -125,19 +124,29 @@ int table_file_open(struct version_files *files, const struct ledger_table *info
 	return 0;
 }
 
-void table_file_put(struct version_files *files, struct table_file *file)
+static void table_file_leave(struct version_files *files, struct table_file *file)
 {
-	if (--file->refs > 0)
-		return;
 	if (file->doomed)
 		doom(files, file->info.number, /* blob= */ false);
 	table_file_free(file);
 }
 
-int blob_file_open(struct version_files *files, const struct ledger_blob *info,
+void table_file_put(struct version_files *files, struct table_file *file)
+{
+	if (--file->refs > 0)
+		return;
+	if (!table_is_read(file->table)) {
+		table_file_leave(files, file);
+		return;
+	}
+	file->next = files->leaving_tables;
+	files->leaving_tables = file;
+}
+
+int blob_file_open(const struct version_files *files, const struct ledger_blob *info,
 		   struct blob_file **ret_file, char *error, size_t error_size)
 {
-	struct blob_options options = {.number = info->number, .cache = files->cache};
+	struct blob_options options = {.number = info->number};
 	struct blob_file *file = calloc(1, sizeof(*file));
 	char name[IO_NAME_MAX + 1];
 
@@ -162,12 +171,68 @@ int blob_file_open(struct version_files *files, const struct ledger_blob *info,
 	return 0;
 }
 
-void blob_file_put(struct version_files *files, struct blob_file *file)
+static void blob_file_leave(struct version_files *files, struct blob_file *file)
 {
-	if (--file->refs > 0)
-		return;
 	if (file->doomed)
 		doom(files, file->info.number, /* blob= */ true);
 	blob_close(file->blob);
 	free(file);
+}
+
+void blob_file_put(struct version_files *files, struct blob_file *file)
+{
+	if (--file->refs > 0)
+		return;
+	if (!blob_is_read(file->blob)) {
+		blob_file_leave(files, file);
+		return;
+	}
+	file->next = files->leaving_blobs;
+	files->leaving_blobs = file;
+}
+
+void version_files_poll(struct version_files *files)
+{
+	struct table_file *tables = files->leaving_tables;
+	struct blob_file *blobs = files->leaving_blobs;
+
+	files->leaving_tables = NULL;
+	files->leaving_blobs = NULL;
+	while (tables) {
+		struct table_file *file = tables;
+
+		tables = file->next;
+		file->refs = 1;
+		table_file_put(files, file);
+	}
+	while (blobs) {
+		struct blob_file *file = blobs;
+
+		blobs = file->next;
+		file->refs = 1;
+		blob_file_put(files, file);
+	}
+}
+
+bool version_files_are_leaving(const struct version_files *files)
+{
+	return files->leaving_tables || files->leaving_blobs;
+}
+
+void version_files_deinit(struct version_files *files)
+{
+	while (files->leaving_tables) {
+		struct table_file *file = files->leaving_tables;
+
+		files->leaving_tables = file->next;
+		table_file_leave(files, file);
+	}
+	while (files->leaving_blobs) {
+		struct blob_file *file = files->leaving_blobs;
+
+		files->leaving_blobs = file->next;
+		blob_file_leave(files, file);
+	}
+	free(files->doomed); /* goes at the next opening */
+	files->doomed = NULL;
 }

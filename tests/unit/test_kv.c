@@ -621,6 +621,162 @@ static void tables_that_do_not_meet_only_move(void **state)
 	end(&fixture);
 }
 
+/* What only moves is opened by the job, too, as it gets readers of its own. */
+static void a_damaged_table_does_not_move(void **state)
+{
+	struct fixture fixture;
+	char name[IO_NAME_MAX + 1];
+	size_t size;
+
+	(void)state;
+	begin(&fixture);
+	kv_table_name(ledger_next_file(fixture.rig.ledger) + 1, name);
+	for (uint64_t i = 0; i < 4; i++) {
+		put(&fixture, 10 * i, "v");
+		if (i == 3) {
+			free(faulty_file_bytes(fixture.disk, name, &size));
+			faulty_flip(fixture.disk, name, 8 * size - 1);
+		}
+		flush(&fixture);
+	}
+	assert_int_equal(kv_damage(fixture.rig.kv)->files, 1);
+	assert_non_null(strstr(kv_damage(fixture.rig.kv)->line, name));
+	faulty_flip(fixture.disk, name, 8 * size - 1);
+	check(&fixture);
+	reopen(&fixture);
+	check(&fixture);
+	end(&fixture);
+}
+
+/* As a poll core with a worker: the disk aborts what blocks on the first. */
+static void work_polling(struct fixture *fixture)
+{
+	for (;;) {
+		enum kv_need need;
+
+		faulty_polls(fixture->disk, true);
+		assert_int_equal(kv_work(fixture->rig.kv, &need), 0);
+		faulty_polls(fixture->disk, false);
+		if (need == KV_NEED_NOTHING)
+			return;
+		if (need == KV_NEED_JOB)
+			assert_in_set(kv_job(fixture->rig.kv, 4096),
+				      ((unsigned long[]){0, KV_E_IDLE}), 2);
+	}
+}
+
+static int get_polling(struct fixture *fixture, uint64_t index)
+{
+	struct entry entry;
+	int result;
+
+	faulty_polls(fixture->disk, true);
+	while ((result = get(fixture, index, KV_WAIT_NEVER, &entry)) == KV_E_WAIT)
+		kv_poll(fixture->rig.kv);
+	faulty_polls(fixture->disk, false);
+	return result;
+}
+
+static void the_owner_touches_no_file_when_a_worker_does(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture);
+	for (uint64_t round = 0; round < 6; round++) {
+		for (uint64_t i = 0; i < KV_RIG_KEYS; i++) {
+			if (i % 9 == 0)
+				put_large(&fixture, i, i + round);
+			else
+				put(&fixture, i, "value");
+		}
+		assert_int_equal(kv_flush(fixture.rig.kv), 0);
+		work_polling(&fixture);
+	}
+	forget_history(&fixture);
+	kv_compact(fixture.rig.kv);
+	work_polling(&fixture);
+	for (uint64_t i = 0; i < KV_RIG_KEYS; i++)
+		assert_int_equal(get_polling(&fixture, i), 0);
+	check(&fixture);
+	end(&fixture);
+}
+
+static void compact_while_being_read(struct fixture *fixture)
+{
+	struct entry entry;
+
+	for (uint64_t i = 0; i < 5; i++)
+		put_large(fixture, i, i);
+	put(fixture, 50, "value");
+	flush(fixture);
+	reopen(fixture);
+	assert_int_equal(get_polling(fixture, 0), 0);
+	for (uint64_t i = 1; i < 5; i++)
+		assert_int_equal(get(fixture, i, KV_WAIT_NEVER, &entry), KV_E_WAIT);
+	for (uint64_t i = 0; i < KV_RIG_KEYS; i++)
+		put(fixture, i, "small");
+	forget_history(fixture);
+	kv_compact(fixture->rig.kv);
+	work_polling(fixture);
+	assert_int_equal(count_files(fixture, "blob-"), 0);
+	assert_int_equal(count_files(fixture, "table-"), 1);
+	assert_int_equal(get_polling(fixture, 50), 0);
+	check(fixture);
+}
+
+/* Files go while they are being read from: nobody waits for that, and it comes to an end. Reads may
+ * happen to end in time, but not every time. */
+static void a_file_that_is_being_read_is_closed_later(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture);
+	for (unsigned round = 0; round < 10; round++)
+		compact_while_being_read(&fixture);
+	end(&fixture);
+}
+
+/* A worker that can't open what it wrote does so later; nothing is written twice. */
+static void what_was_written_is_opened_when_it_can_be(void **state)
+{
+	struct fixture fixture;
+	enum kv_need need;
+	unsigned failures = 0;
+	uint64_t calls;
+
+	(void)state;
+	begin(&fixture);
+	put_large(&fixture, 1, 1);
+	put(&fixture, 2, "value");
+	assert_int_equal(kv_flush(fixture.rig.kv), 0);
+	assert_int_equal(kv_work(fixture.rig.kv, &need), 0);
+	assert_int_equal(need, KV_NEED_JOB);
+	/* The call behind the files' folder is the first of opening. */
+	for (calls = 1;; calls++) {
+		uint64_t number = ledger_next_file(fixture.rig.ledger);
+
+		faulty_fail_at(fixture.disk, faulty_calls(fixture.disk) + calls, -EMFILE, 1);
+		if (kv_job(fixture.rig.kv, 1 << 20) == 0)
+			break;
+		failures++;
+		if (count_files(&fixture, "table-") == 1) {
+			/* Both are whole: no more numbers are given. */
+			assert_int_equal(kv_job(fixture.rig.kv, 1 << 20), 0);
+			assert_int_equal(ledger_next_file(fixture.rig.ledger), number + 3);
+			break;
+		}
+	}
+	faulty_fail_at(fixture.disk, 0, 0, 0);
+	assert_true(failures > 5);
+	work_polling(&fixture);
+	check(&fixture);
+	reopen(&fixture);
+	check(&fixture);
+	end(&fixture);
+}
+
 /* Cold: what isn't in the cache is asked for and comes by polling. */
 static void nobody_waits_who_said_so(void **state)
 {
@@ -1053,6 +1209,10 @@ int main(void)
 		cmocka_unit_test(a_blob_file_that_is_mostly_dead_is_given_up),
 		cmocka_unit_test(files_that_readers_hold_go_when_they_let_go),
 		cmocka_unit_test(tables_that_do_not_meet_only_move),
+		cmocka_unit_test(a_damaged_table_does_not_move),
+		cmocka_unit_test(the_owner_touches_no_file_when_a_worker_does),
+		cmocka_unit_test(a_file_that_is_being_read_is_closed_later),
+		cmocka_unit_test(what_was_written_is_opened_when_it_can_be),
 		cmocka_unit_test(nobody_waits_who_said_so),
 		cmocka_unit_test(a_table_from_elsewhere_is_part_of_the_key_space),
 		cmocka_unit_test(work_that_failed_is_done_again),
