@@ -165,9 +165,11 @@ int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 	if (status != CMD_DONE)
 		return status;
 
+	const struct store_recovery recovery = store_stats(store.store).recovery;
 	fprintf(stderr,
-		"tern: %s: %" PRIu64 " bytes of the log could not be read and are left out\n",
-		folder, store_stats(store.store).recovery.salvaged_bytes);
+		"tern: %s: %" PRIu64 " records and %" PRIu64
+		" bytes of the log could not be read and are left out\n",
+		folder, recovery.missing, recovery.salvaged_bytes);
 	int r = store_checkpoint(store.store);
 	if (r != 0)
 		return cmd_store_close(&store, cmd_store_fail(&store, "checkpoint", r));

@@ -235,11 +235,13 @@ static int run(struct recover *recover, const struct recover_options *options)
 	recover->result.next_lsn = options->from;
 	r = wal_reader_open(recover->io, &reader, &recover->reader, recover->error,
 			    recover->error_size);
-	if (r == -ENOENT && options->from == 1)
+	if (r == -ENOENT && (options->from == 1 || options->salvage)) {
+		recover->result.salvaged = options->salvage;
 		return 0;
+	}
 	if (r == -ENOENT) {
 		snprintf(recover->error, recover->error_size,
-			 "the log has no record %llu, which recovery begins with",
+			 "there is no log, and recovery begins with lsn %llu",
 			 (unsigned long long)options->from);
 		return RECOVER_E_CORRUPT;
 	}
@@ -254,6 +256,7 @@ static int run(struct recover *recover, const struct recover_options *options)
 	recover->result.records = stats.records;
 	recover->result.bytes = stats.bytes;
 	recover->result.salvaged_bytes = stats.skipped;
+	recover->result.missing = stats.missing;
 	recover->result.salvaged = stats.holes > 0;
 	recover->result.memory =
 		stats.memory + recover->tx.count_max * sizeof(struct record) + recover->tx.size_max;
@@ -268,6 +271,7 @@ static int check_end(struct recover *recover, const struct recover_options *opti
 	if (recover->result.next_lsn > options->known)
 		return 0;
 	if (options->salvage) {
+		recover->result.missing += options->known + 1 - recover->result.next_lsn;
 		recover->result.next_lsn = options->known + 1;
 		recover->result.salvaged = true;
 		return 0;

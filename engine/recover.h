@@ -51,6 +51,7 @@ struct recover_result {
 	uint64_t bytes;          /* of the log */
 	uint64_t torn_lsn;       /* what was cut off began with it; 0: nothing */
 	uint64_t salvaged_bytes; /* that were left out */
+	uint64_t missing;        /* LSNs that no record was found for */
 	bool salvaged;           /* the log has holes: another checkpoint is to let it go */
 	uint32_t segments;       /* of the log that were there */
 	uint64_t memory;         /* bytes taken beside key space and pages */

@@ -167,6 +167,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 		.dropped = ret_result->dropped,
 		.torn_lsn = ret_result->torn_lsn,
 		.salvaged_bytes = ret_result->salvaged_bytes,
+		.missing = ret_result->missing,
 		.memory = ret_result->memory,
 		.ns = clock_now_ns() - began_ns,
 	};

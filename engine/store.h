@@ -107,6 +107,7 @@ struct store_recovery {
 	uint64_t dropped;        /* records of transactions that were not committed */
 	uint64_t torn_lsn;       /* first that was cut off; 0: none */
 	uint64_t salvaged_bytes; /* left out */
+	uint64_t missing;        /* LSNs that no record was found for, by salvage */
 	uint64_t memory;         /* bytes of buffers it took */
 	uint64_t ns;
 };

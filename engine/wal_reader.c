@@ -137,25 +137,36 @@ static int open_index(struct wal_reader *reader, uint32_t index)
 	return open_file(reader);
 }
 
-/* The last segment that begins at or before 'from'. */
-static int find_first(struct wal_reader *reader, uint32_t *ret_index)
+/* The last segment that begins at or before 'from', else the first there is. */
+static uint32_t find_first(const struct wal_reader *reader)
 {
-	bool found = reader->options.from == 0, bad = false;
 	uint32_t index = 0;
 
 	for (uint32_t i = 0; i < reader->file_count; i++) {
 		const struct wal_file *file = &reader->files[i];
 
-		bad |= file->state == WAL_FILE_BAD && !found;
-		if (file->state == WAL_FILE_BEGUN && reader->options.from > 0 &&
-		    file->header.current_lsn <= reader->options.from) {
-			found = true;
+		if (file->state == WAL_FILE_BEGUN &&
+		    file->header.current_lsn <= reader->options.from)
 			index = i;
-		}
 	}
-	if (reader->file_count == 0 || (!found && !bad))
-		return -ENOENT;
-	*ret_index = index;
+	return index;
+}
+
+/* The log begins behind what is asked for: there were segments before it. */
+static int check_beginning(struct wal_reader *reader)
+{
+	uint64_t from = reader->options.from;
+
+	if (from == 0 || reader->lsn <= from)
+		return 0;
+	corrupt(reader,
+		"%s at offset 0: the log begins with LSN %" PRIu64 ", and LSN %" PRIu64
+		" is asked for: segments before it are missing",
+		reader->name, reader->lsn, from);
+	if (!reader->options.salvage)
+		return WAL_READER_E_CORRUPT;
+	reader->stats.holes++;
+	reader->stats.missing += reader->lsn - from;
 	return 0;
 }
 
@@ -171,16 +182,19 @@ static int open_folder(struct wal_reader *reader)
 		if (reader->files[i].state != WAL_FILE_SPARE)
 			reader->files[kept++] = reader->files[i];
 	reader->file_count = kept;
-	result = find_first(reader, &index);
-	if (result)
-		return result;
+	if (kept == 0)
+		return -ENOENT;
+	index = find_first(reader);
 	if (reader->files[index].state == WAL_FILE_BAD && reader->options.salvage) {
 		reader->file_index = index;
+		reader->lsn = reader->options.from;
 		return 0;
 	}
 	result = open_index(reader, index);
-	reader->lsn = result ? 0 : reader->header.current_lsn;
-	return result;
+	if (result)
+		return result;
+	reader->lsn = reader->header.current_lsn;
+	return check_beginning(reader);
 }
 
 /* A segment's header says the first LSN; those of others are taken as they come. */
@@ -239,12 +253,20 @@ static const struct wal_file *next_file(const struct wal_reader *reader)
 	return &reader->files[reader->file_index + 1];
 }
 
+/* The next record is to have that LSN. */
+static void expect(struct wal_reader *reader, uint64_t lsn)
+{
+	if (reader->lsn > 0 && lsn > reader->lsn)
+		reader->stats.missing += lsn - reader->lsn;
+	reader->lsn = lsn;
+}
+
 /* Goes on at 'offset' of the open file, behind a hole. */
 static void skip_to(struct wal_reader *reader, uint64_t offset, uint64_t lsn)
 {
 	reader->stats.skipped += offset - reader->offset;
 	reader->offset = offset;
-	reader->lsn = lsn;
+	expect(reader, lsn);
 }
 
 /* Goes on in the next file. Returns 0, WAL_READER_E_CORRUPT or a negative errno. */
@@ -254,7 +276,7 @@ static int go_on(struct wal_reader *reader)
 
 	if (result)
 		return result;
-	reader->lsn = reader->header.current_lsn;
+	expect(reader, reader->header.current_lsn);
 	return 0;
 }
 

@@ -46,8 +46,8 @@ struct wal_reader_options {
 	bool salvage;     /* skip holes, and say so in the stats and in wal_reader_error() */
 };
 
-/* Returns 0, WAL_READER_E_CORRUPT ('error' says) or a negative errno. -ENOENT: no log, or 'from'
- * isn't in it. */
+/* Returns 0, WAL_READER_E_CORRUPT ('error' says; also: the log begins behind 'from') or a negative
+ * errno. -ENOENT: there is no log. */
 int wal_reader_open(struct io *io, const struct wal_reader_options *options,
 		    struct wal_reader **ret_reader, char *error, size_t error_size);
 void wal_reader_close(struct wal_reader *reader);
@@ -75,6 +75,7 @@ struct wal_reader_stats {
 	uint64_t records;
 	uint64_t bytes;   /* of files */
 	uint64_t skipped; /* bytes that salvage left out */
+	uint64_t missing; /* LSNs of records that it left out, as far as it can tell */
 	uint64_t holes;   /* that it went on behind */
 	uint64_t memory;  /* bytes taken */
 };

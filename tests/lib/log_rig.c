@@ -100,6 +100,8 @@ struct log_rig_result log_rig_read(struct io *io, const struct wal_reader_option
 		take(&result, &record);
 	result.place = wal_reader_place(reader);
 	result.skipped = wal_reader_stats(reader).skipped;
+	result.missing = wal_reader_stats(reader).missing;
+	result.records = wal_reader_stats(reader).records;
 	snprintf(result.error, sizeof(result.error), "%s", wal_reader_error(reader));
 	if (cut && result.end == WAL_READER_E_TORN)
 		assert_int_equal(wal_reader_cut(reader), 0);

@@ -34,6 +34,8 @@ struct log_rig_result {
 	uint64_t sets;    /* KvSet records, all of which hold */
 	bool open_tx;     /* a transaction is open at the end */
 	uint64_t skipped; /* by salvage */
+	uint64_t missing; /* LSNs, by salvage */
+	uint64_t records; /* of all types */
 	struct wal_place place;
 	char error[256];
 };

@@ -460,6 +460,55 @@ static void a_log_is_salvaged_once(void **state)
 	assert_true(is_there("k00"));
 }
 
+/* Opens the store, whose segment was removed: refused by its name, and salvaged. */
+static void lose_segment(const char *name, const char *said)
+{
+	assert_int_equal(io_remove(faulty_io(disk), name), 0);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	io_free(faulty_io(disk));
+	if (strstr(error, said) == NULL)
+		fail_msg("%s", error);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
+	assert_true(store_stats(store).recovery.missing > 0);
+	close_store();
+	open_store();
+}
+
+static void a_log_without_its_beginning_is_refused_and_salvaged(void **state)
+{
+	(void)state;
+	put("first", text("value"));
+	commit();
+	close_store();
+	open_store();
+	put("second", text("value"));
+	commit();
+	close_store();
+	lose_segment("wal-00000001", "wal-00000002 at offset 0: the log begins with LSN");
+	assert_false(is_there("first"));
+	assert_true(is_there("second"));
+	assert_sound();
+}
+
+static void a_log_without_its_middle_is_refused_and_salvaged(void **state)
+{
+	static const char *const keys[] = {"first", "second", "third"};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		put(keys[i], text("value"));
+		commit();
+		close_store();
+		open_store();
+	}
+	close_store();
+	lose_segment("wal-00000002", "no record of LSN");
+	assert_true(is_there("first"));
+	assert_false(is_there("second"));
+	assert_true(is_there("third"));
+	assert_sound();
+}
+
 static void what_recovery_can_not_do_is_said(void **state)
 {
 	struct record record = {.type = RECORD_TABLE_INGEST, .ingest = {.table = 99, .entries = 1}};
@@ -739,6 +788,8 @@ int main(void)
 		CASE(a_log_that_ends_before_the_tables_is_refused),
 		CASE(names_that_no_store_gives_are_not_counted_on),
 		CASE(a_log_is_salvaged_once),
+		CASE(a_log_without_its_beginning_is_refused_and_salvaged),
+		CASE(a_log_without_its_middle_is_refused_and_salvaged),
 		CASE(what_recovery_can_not_do_is_said),
 		CASE(what_follows_half_a_transaction_is_not_a_part_of_it),
 		CASE(a_change_is_seen_when_it_is_acknowledged),

@@ -92,7 +92,7 @@ static void what_was_released_is_not_there(void **state)
 	}
 	assert_int_equal(wal_release(wal, 60), 0);
 	wal_close(wal);
-	assert_int_equal(read_with(1, false, false).end, -ENOENT);
+	assert_int_equal(read_with(1, false, false).end, WAL_READER_E_CORRUPT);
 	assert_int_equal(read_with(60, false, false).end, WAL_READER_E_END);
 }
 
@@ -124,9 +124,45 @@ static void a_hole_at_the_end_of_a_segment_is_proved_by_the_next_one(void **stat
 
 static void a_missing_segment_is_a_hole(void **state)
 {
+	struct log_rig_result whole, result;
+
 	write_log(1, 100);
+	whole = read_with(0, false, false);
 	assert_int_equal(io_remove(io, "wal-00000002"), 0);
-	assert_int_equal(read_with(0, false, false).end, WAL_READER_E_CORRUPT);
+	result = read_with(0, false, false);
+	assert_int_equal(result.end, WAL_READER_E_CORRUPT);
+	assert_non_null(strstr(result.error, "wal-00000003 begins with"));
+	result = read_with(0, true, false);
+	assert_int_equal(result.end, WAL_READER_E_END);
+	assert_true(result.missing > 0);
+	assert_int_equal(result.missing + result.records, whole.records);
+}
+
+/* The error says which records are missing; salvage goes on behind them, and counts them. */
+static void a_missing_beginning_is_an_error(void **state)
+{
+	struct log_rig_result whole, result;
+
+	write_log(1, 100);
+	whole = read_with(1, false, false);
+	assert_int_equal(io_remove(io, "wal-00000001"), 0);
+	result = read_with(1, false, false);
+	assert_int_equal(result.end, WAL_READER_E_CORRUPT);
+	assert_non_null(strstr(result.error, "wal-00000002"));
+	assert_non_null(strstr(result.error, "LSN 1 is asked for"));
+	result = read_with(1, true, false);
+	assert_int_equal(result.end, WAL_READER_E_END);
+	assert_int_equal(result.last, whole.last);
+	assert_int_equal(result.missing, result.first - 1);
+	assert_true(result.first > 1);
+	assert_int_equal(read_with(result.first, false, false).end, WAL_READER_E_END);
+
+	/* A header behind it that is damaged, too, doesn't hide it. */
+	damage(3, 30);
+	assert_int_equal(read_with(1, false, false).end, WAL_READER_E_CORRUPT);
+	result = read_with(1, true, false);
+	assert_int_equal(result.end, WAL_READER_E_END);
+	assert_int_equal(result.missing, result.first - 1);
 }
 
 static void a_damaged_header_is_an_error(void **state)
@@ -454,6 +490,7 @@ int main(void)
 		CASE(a_changed_byte_in_the_middle_is_a_hole_with_its_place),
 		CASE(a_hole_at_the_end_of_a_segment_is_proved_by_the_next_one),
 		CASE(a_missing_segment_is_a_hole),
+		CASE(a_missing_beginning_is_an_error),
 		CASE(a_damaged_header_is_an_error),
 		CASE(salvage_goes_on_behind_holes_and_says_how_much_it_left_out),
 		CASE(a_torn_end_is_no_hole_and_is_cut),
