@@ -10,6 +10,7 @@
  *
  *      key space   tables by level, blob files, up to where the log is in tables, history
  *      pages       what the last checkpoint left (struct pager_state, header snapshot)
+ *      log         which segment was begun last, so that its loss is known as such
  *      feed        positions of named readers, which hold back compaction
  *
  * It is a log of edits in a file ledger-<number>. An edit is a row of sectors, each with the edit's
@@ -100,11 +101,20 @@ struct ledger_pages {
 	uint8_t header[LEDGER_HEADER_SIZE];
 };
 
+/* The newest segment of the log that is known to be begun. */
+struct ledger_log {
+	uint32_t number;  /* 0: none is known */
+	uint64_t first;   /* its first LSN */
+	uint64_t size;    /* bytes of its file */
+	uint64_t durable; /* all up to this LSN was durable when that was noted */
+};
+
 /* What one commit changes, all of it or nothing. Zeros change nothing; all is borrowed. */
 struct ledger_edit {
 	uint64_t flushed; /* LSN up to which the key space is in tables; takes effect if larger */
 	uint64_t history; /* first number from which every change is kept; the same */
 	const struct ledger_pages *pages;
+	const struct ledger_log *log;
 	const uint64_t *removes; /* numbers of tables; applied before what is added */
 	const struct ledger_table *adds;
 	const uint64_t *blob_removes;
@@ -127,6 +137,7 @@ struct ledger_state {
 	uint64_t history; /* at least 1 */
 	bool has_pages;   /* a checkpoint was made */
 	struct ledger_pages pages;
+	struct ledger_log log;
 	const struct ledger_table *tables; /* in no order */
 	const struct ledger_blob *blobs;
 	const struct ledger_pin *pins;

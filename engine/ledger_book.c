@@ -237,6 +237,8 @@ int ledger_book_apply(struct ledger_book *book, const struct ledger_counters *co
 		state->has_pages = true;
 		state->pages = *edit->pages;
 	}
+	if (edit->log)
+		state->log = *edit->log;
 	state->next_file = MAX(state->next_file, counters->next_file);
 	state->flushed = MAX(state->flushed, counters->flushed);
 	state->history = MAX(state->history, counters->history);
@@ -363,6 +365,7 @@ struct ledger_edit ledger_book_edit(const struct ledger_book *book)
 		.flushed = state->flushed,
 		.history = state->history,
 		.pages = state->has_pages ? &state->pages : NULL,
+		.log = state->log.number > 0 ? &state->log : NULL,
 		.adds = state->tables,
 		.add_count = state->table_count,
 		.blob_adds = state->blobs,

@@ -18,12 +18,14 @@ enum tag {
 	TAG_BLOB_ADD,
 	TAG_PIN_REMOVE,
 	TAG_PIN_SET,
+	TAG_LOG,
 };
 
 /* Fixed parts behind the tag, and of one reference. */
 #define PAGES_SIZE     (8 * 8 + 4 + LEDGER_HEADER_SIZE)
 #define TABLE_SIZE     (7 * 8 + 4 + 1 + 1 + 2 + 2 + 4)
 #define REFERENCE_SIZE 16
+#define LOG_SIZE       (4 + 3 * 8)
 
 void ledger_bytes_add(struct ledger_bytes *bytes, const void *from, size_t size)
 {
@@ -96,6 +98,15 @@ static void encode_pages(const struct ledger_pages *pages, struct ledger_bytes *
 	ledger_bytes_add(to, pages->header, LEDGER_HEADER_SIZE);
 }
 
+static void encode_log(const struct ledger_log *log, struct ledger_bytes *to)
+{
+	add8(to, TAG_LOG);
+	add32(to, log->number);
+	add64(to, log->first);
+	add64(to, log->size);
+	add64(to, log->durable);
+}
+
 static void encode_table(const struct ledger_table *table, struct ledger_bytes *to)
 {
 	add8(to, TAG_TABLE_ADD);
@@ -163,6 +174,8 @@ int ledger_edit_encode(const struct ledger_counters *counters, const struct ledg
 	add64(to, counters->history);
 	if (edit->pages)
 		encode_pages(edit->pages, to);
+	if (edit->log)
+		encode_log(edit->log, to);
 	for (uint32_t i = 0; i < edit->remove_count; i++)
 		encode_number(TAG_TABLE_REMOVE, edit->removes[i], to);
 	for (uint32_t i = 0; i < edit->blob_remove_count; i++)
@@ -257,6 +270,26 @@ static int decode_pages(struct input *input, struct ledger_edit_read *edit)
 	};
 	memcpy(edit->pages.header, at + 68, LEDGER_HEADER_SIZE);
 	edit->edit.pages = &edit->pages;
+	return 0;
+}
+
+static int decode_log(struct input *input, struct ledger_edit_read *edit)
+{
+	const uint8_t *at = take(input, LOG_SIZE);
+
+	if (!at)
+		return LEDGER_E_CORRUPT;
+	if (edit->edit.log)
+		return refuse(input, "the log is there twice");
+	edit->log = (struct ledger_log){
+		.number = load_le32(at),
+		.first = load_le64(at + 4),
+		.size = load_le64(at + 12),
+		.durable = load_le64(at + 20),
+	};
+	if (edit->log.number == 0 || edit->log.first == 0)
+		return refuse(input, "the log's newest segment is none");
+	edit->edit.log = &edit->log;
 	return 0;
 }
 
@@ -460,6 +493,8 @@ static int decode_item(struct input *input, uint8_t tag, struct ledger_edit_read
 		return decode_pin_remove(input, edit);
 	case TAG_PIN_SET:
 		return decode_pin(input, edit);
+	case TAG_LOG:
+		return decode_log(input, edit);
 	default:
 		return refuse(input, "an item is of no known kind");
 	}

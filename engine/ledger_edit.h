@@ -26,6 +26,7 @@ struct ledger_edit_read {
 	struct ledger_counters counters;
 	struct ledger_edit edit;
 	struct ledger_pages pages;
+	struct ledger_log log;
 };
 
 /* Bytes that a writer appends to. All zeros: empty. */

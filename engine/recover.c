@@ -2,6 +2,7 @@
 
 #include "engine/recover.h"
 
+#include "base/defs.h"
 #include "engine/changes.h"
 #include "engine/edge.h"
 #include "engine/wal_folder.h"
@@ -21,6 +22,8 @@ struct recover {
 	struct pager *pager;
 	struct wal_reader *reader;
 	struct changes tx; /* records since the begin */
+	uint64_t lost_bytes;
+	uint64_t lost_up_to; /* a lost segment had no larger LSNs; 0: none is lost */
 	struct recover_result result;
 	char *error;
 	size_t error_size;
@@ -175,23 +178,59 @@ static int rewrite_tail(struct recover *recover, uint32_t number)
 }
 
 /*
+ * The newest segment that the ledger knows of, or one that was begun later, is there, and a power
+ * cut makes none shorter. Says what is wrong; then all that could be missing is in that segment,
+ * and salvage goes on with numbers behind it.
+ */
+static bool has_lost_end(struct recover *recover, const struct ledger_log *log,
+			 const struct wal_file *newest)
+{
+	bool is_there = newest != NULL && newest->number == log->number;
+	uint64_t size = is_there ? newest->size : 0;
+	char name[IO_NAME_MAX + 1];
+
+	if (log->number == 0 || (newest != NULL && newest->number > log->number) ||
+	    (is_there && size >= log->size))
+		return false;
+
+	recover->lost_bytes = log->size - size;
+	recover->lost_up_to = log->first + log->size / (WAL_FRAME_HEAD + WAL_RECORD_SIZE_MIN);
+	wal_folder_name(log->number, name);
+	if (is_there)
+		snprintf(recover->error, recover->error_size,
+			 "%s has %llu bytes of %llu: the log's end is missing, from a lsn above "
+			 "%llu on",
+			 name, (unsigned long long)size, (unsigned long long)log->size,
+			 (unsigned long long)log->durable);
+	else
+		snprintf(recover->error, recover->error_size,
+			 "%s is missing or has no header: the log is lost from lsn %llu on", name,
+			 (unsigned long long)log->first);
+	return true;
+}
+
+/*
  * What is read is shown, and goes into tables and pages: so it has to be on the disk first, all of
  * it. The segments before the last one are.
  */
-static int secure_log(struct recover *recover)
+static int secure_log(struct recover *recover, const struct recover_options *options)
 {
+	const struct wal_file *newest = NULL;
 	struct wal_file *files;
-	uint32_t last = 0;
 	int r = wal_folder_list(recover->io, &files, &recover->result.segments);
 	if (r < 0)
 		return r;
 
 	for (uint32_t i = 0; i < recover->result.segments; i++) {
-		if (files[i].state == WAL_FILE_BEGUN)
-			last = files[i].number;
+		if (files[i].state != WAL_FILE_SPARE)
+			newest = &files[i];
 	}
+	if (has_lost_end(recover, &options->log, newest) && !options->salvage)
+		r = RECOVER_E_CORRUPT;
+	if (r == 0 && newest != NULL && newest->state == WAL_FILE_BEGUN)
+		r = rewrite_tail(recover, newest->number);
 	free(files);
-	return last == 0 ? 0 : rewrite_tail(recover, last);
+	return r;
 }
 
 static int read_log(struct recover *recover)
@@ -225,11 +264,12 @@ static int read_log(struct recover *recover)
 static int run(struct recover *recover, const struct recover_options *options)
 {
 	struct wal_reader_options reader = {.from = options->from,
+					    .durable = MAX(options->known, options->log.durable),
 					    .store = options->store,
 					    .ahead = true,
 					    .salvage = options->salvage};
-	int r = secure_log(recover);
-	if (r < 0)
+	int r = secure_log(recover, options);
+	if (r != 0)
 		return r;
 
 	recover->result.next_lsn = options->from;
@@ -268,17 +308,21 @@ static int run(struct recover *recover, const struct recover_options *options)
 /* A log that ends before what is known of it has lost its end; numbers would be given again. */
 static int check_end(struct recover *recover, const struct recover_options *options)
 {
-	if (recover->result.next_lsn > options->known)
+	struct recover_result *result = &recover->result;
+	uint64_t known = MAX(options->known, options->log.durable);
+
+	if (result->next_lsn > known && recover->lost_up_to == 0)
 		return 0;
 	if (options->salvage) {
-		recover->result.missing += options->known + 1 - recover->result.next_lsn;
-		recover->result.next_lsn = options->known + 1;
-		recover->result.salvaged = true;
+		result->missing += known + 1 - MIN(result->next_lsn, known + 1);
+		result->next_lsn = MAX(result->next_lsn, MAX(known, recover->lost_up_to) + 1);
+		result->salvaged_bytes += recover->lost_bytes;
+		result->salvaged = true;
 		return 0;
 	}
 	snprintf(recover->error, recover->error_size,
-		 "the log ends before lsn %llu, though tables or pages have changes up to %llu",
-		 (unsigned long long)recover->result.next_lsn, (unsigned long long)options->known);
+		 "the log ends before lsn %llu, though tables, pages or ledger know of %llu",
+		 (unsigned long long)result->next_lsn, (unsigned long long)known);
 	return RECOVER_E_CORRUPT;
 }
 

@@ -10,6 +10,10 @@
  * the process alone the end of the log may be in the kernel's memory only, and no table or page may
  * be ahead of the log.
  *
+ * A log that has lost its end looks like one that ends earlier. What the ledger knows of it is held
+ * against it: the newest segment has to be there, as long as it was, or a newer one, and records up
+ * to what tables, pages and ledger know of.
+ *
  * Memory: one transaction of RECOVER_COUNT_MAX records and RECOVER_SIZE_MAX bytes, the reader's
  * pieces, and what key space and pages are limited to; when those are full they write files.
  *
@@ -18,6 +22,7 @@
 
 #include "engine/io.h"
 #include "engine/kv.h"
+#include "engine/ledger.h"
 #include "engine/pager.h"
 
 #include <stdbool.h>
@@ -35,10 +40,11 @@ enum {
 struct recover_options {
 	uint64_t from; /* first LSN that is needed; without a log from there on, 'from' 1 is an
 			  empty one */
-	uint64_t pages_from; /* pages have what comes before */
-	uint64_t known;      /* tables and ledger have changes up to here: the log was longer */
-	uint32_t store;      /* first bytes of the store's id: whose log it is */
-	bool salvage;        /* go on behind holes */
+	uint64_t pages_from;   /* pages have what comes before */
+	uint64_t known;        /* tables and ledger have changes up to here: the log was longer */
+	uint32_t store;        /* first bytes of the store's id: whose log it is */
+	struct ledger_log log; /* what the ledger says of the log's newest segment */
+	bool salvage;          /* go on behind holes */
 };
 
 struct recover_result {

@@ -150,6 +150,7 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 		.pages_from = store->checkpoint_lsn,
 		.store = load_le32(ledger_store(store->ledger)),
 		.known = MAX(flushed, store->checkpoint_lsn - 1),
+		.log = ledger_state(store->ledger)->log,
 		.salvage = store->options.salvage,
 	};
 	uint64_t began_ns = clock_now_ns();
@@ -249,6 +250,8 @@ static int open_parts(struct store *store, char *error, size_t error_size)
 	if (r < 0)
 		return r;
 	r = continue_log(store, &recovered, error, error_size);
+	if (r == 0)
+		r = store_tell_log(store);
 	if (r != 0 || (recovered.segments < SEGMENTS_MAX && !recovered.salvaged))
 		return r;
 	r = store_checkpoint(store);
@@ -299,6 +302,8 @@ int store_close(struct store *store)
 
 	store_rollback(store);
 	int r = store_sync(store);
+	if (r == 0)
+		r = store_tell_log(store);
 	int saved = retention_save(store->retention, store_clock(store));
 	free_parts(store);
 	return r != 0 ? r : saved;

@@ -145,6 +145,62 @@ static int checkpoint_slice(struct store *store)
 	}
 }
 
+/* ---- the ledger's note of the log ---- */
+
+static struct ledger_log describe_log(const struct store *store)
+{
+	struct wal_position position = wal_position(store->wal);
+
+	return (struct ledger_log){
+		.number = position.segment,
+		.first = position.segment_first,
+		.size = position.segment_size,
+		.durable = position.durable,
+	};
+}
+
+static bool log_note_is_asked(struct store *store)
+{
+	/* pairs with the release in note_segment() and commit_log_note() */
+	return atomic_load_explicit(&store->log_note.asked, memory_order_acquire);
+}
+
+/* A segment that the ledger doesn't know of is a job's to tell. */
+static bool note_segment(struct store *store)
+{
+	if (log_note_is_asked(store))
+		return true;
+	if (wal_position(store->wal).segment == store->log_note.log.number)
+		return false;
+	store->log_note.log = describe_log(store);
+	atomic_store_explicit(&store->log_note.asked, true, memory_order_release);
+	return true;
+}
+
+static int commit_log_note(struct store *store)
+{
+	const struct ledger_edit edit = {.log = &store->log_note.log};
+	int r = ledger_commit(store->ledger, &edit);
+
+	if (r != 0)
+		return r < 0 ? r : -EINVAL;
+	atomic_store_explicit(&store->log_note.asked, false, memory_order_release);
+	return 0;
+}
+
+int store_tell_log(struct store *store)
+{
+	struct ledger_log log = describe_log(store);
+
+	if (log.number == store->log_note.log.number &&
+	    log.durable == store->log_note.log.durable && !log_note_is_asked(store))
+		return 0;
+	store->log_note.log = log;
+	return commit_log_note(store);
+}
+
+/* ---- work ---- */
+
 /* What compaction may drop from now on. */
 static void look_at_history(struct store *store)
 {
@@ -187,12 +243,16 @@ int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 		need = KV_NEED_JOB;
 	else if (step != CHECKPOINT_NONE && need == KV_NEED_NOTHING)
 		need = KV_NEED_WORK;
+	if (note_segment(store))
+		need = KV_NEED_JOB;
 	*ret_need = need;
 	return 0;
 }
 
 int store_job(struct store *store)
 {
+	if (log_note_is_asked(store))
+		return commit_log_note(store);
 	if (step_of(store) == CHECKPOINT_NAMING) {
 		struct ledger_edit edit = {
 			.flushed = store->checkpoint.flushed,

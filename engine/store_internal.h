@@ -38,6 +38,12 @@ struct checkpoint {
 	struct ledger_pages pages;
 };
 
+/* The ledger is told of each segment of the log once it is begun. */
+struct log_note {
+	_Atomic(bool) asked; /* store_job() reads it, with 'log', and takes it back */
+	struct ledger_log log;
+};
+
 struct store {
 	struct io *io; /* borrowed */
 	struct ledger *ledger;
@@ -48,6 +54,7 @@ struct store {
 	struct store_options options;
 	struct changes changes;
 	struct checkpoint checkpoint;
+	struct log_note log_note;
 	bool paged;          /* the staged transaction changes pages */
 	uint32_t paged_to;   /* changes up to here, of which the pages have the edges */
 	uint32_t edge_count; /* of the changes */
@@ -72,6 +79,10 @@ struct store {
 
 /* Keeps one line, and returns STORE_E_CORRUPT. */
 int store_refuse(struct store *store, const char *what);
+
+/* Tells the ledger of the log's newest segment, and how far it is durable. Blocks; no job is under
+ * way. Returns 0 or a negative errno. */
+int store_tell_log(struct store *store);
 
 /* Takes in how far the log has come. */
 void store_note_durable(struct store *store);

@@ -166,6 +166,9 @@ struct wal_position wal_position(const struct wal *wal)
 		.next = wal->next_lsn,
 		.durable = wal->durable,
 		.oldest = wal->segments.begun[0].first,
+		.segment = wal->newest.number,
+		.segment_first = wal->newest.first,
+		.segment_size = wal->newest.size,
 	};
 }
 

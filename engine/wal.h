@@ -71,6 +71,11 @@ struct wal_position {
 	uint64_t next;    /* the next append's, at least */
 	uint64_t durable; /* all up to this LSN survives a power cut; never within a transaction */
 	uint64_t oldest;  /* first LSN in the oldest segment */
+
+	/* The newest segment whose header is durable. */
+	uint32_t segment; /* its number */
+	uint64_t segment_first;
+	uint64_t segment_size;
 };
 
 struct wal_stats {

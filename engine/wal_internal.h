@@ -38,6 +38,7 @@ struct wal {
 	struct io_queue *queue;
 	struct io_file *file; /* the last segment */
 	struct wal_segments segments;
+	struct wal_segment newest; /* whose header is durable */
 	uint32_t buffer_size;
 	uint32_t store;
 	uint32_t salt;

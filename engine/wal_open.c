@@ -132,6 +132,7 @@ static void begin_batches(struct wal *wal)
 	memcpy(wal->filling->bytes, wal->header_block, WAL_HEADER_SIZE);
 	wal->filling->from = wal->filling->used = WAL_HEADER_SIZE;
 	wal->written = wal->durable = wal->noted = wal->next_lsn - 1;
+	wal->newest = wal->segments.begun[wal->segments.begun_count - 1];
 	wal->stats.segments = 1;
 }
 

@@ -7,7 +7,8 @@
  *
  *   the next segment begins with e            go on there
  *   it begins with more, or its header is bad hole: e was durable before it was begun
- *   there is none; a proof lies behind        hole (wal_scan.h)
+ *   there is none; a proof lies behind (wal_scan.h), or
+ *   the caller knows e to have been durable   hole
  *   there is none; something lies here, or
  *   a whole frame behind                      torn end
  *   there is none, and nothing lies here      end
@@ -369,6 +370,11 @@ static int judge_by_rest(struct wal_reader *reader, bool empty)
 			       "%s at offset %" PRIu64 ": the record of LSN %" PRIu64
 			       " is damaged, and others behind it prove that it was durable",
 			       reader->name, reader->offset, reader->lsn);
+	if (reader->lsn > 0 && reader->lsn <= reader->options.durable)
+		return corrupt(reader,
+			       "%s at offset %" PRIu64 ": no record of LSN %" PRIu64
+			       ", and all up to %" PRIu64 " was durable",
+			       reader->name, reader->offset, reader->lsn, reader->options.durable);
 	if (scan.gave_up)
 		return corrupt(reader,
 			       "%s at offset %" PRIu64 ": no record of LSN %" PRIu64
@@ -400,8 +406,9 @@ static int judge(struct wal_reader *reader, bool empty)
 /* The file ends in a few zeros. */
 static bool is_short_of_zeros(const uint8_t *bytes, size_t size)
 {
-	return size < WAL_FRAME_HEAD_V1 && bytes[0] == 0 && bytes[size - 1] == 0 &&
-	       bytes[size / 2] == 0;
+	static const uint8_t zeros[WAL_FRAME_HEAD];
+
+	return size < WAL_FRAME_HEAD && memcmp(bytes, zeros, size) == 0;
 }
 
 /* Returns 0 ('*ret_size'), a WAL_FORMAT_E_* or a negative errno. */
@@ -479,6 +486,22 @@ const char *wal_reader_error(const struct wal_reader *reader)
 	return reader->error;
 }
 
+/* Zeros from 'offset' to the file's end, with the window's room, which isn't needed any more. */
+static int clear(struct io_file *file, uint64_t offset, struct wal_window *window)
+{
+	int result = 0;
+
+	memset(window->room, 0, WAL_WINDOW_PIECE);
+	while (!result && offset < window->file_size) {
+		uint64_t rest = window->file_size - offset;
+		size_t size = rest < WAL_WINDOW_PIECE ? (size_t)rest : WAL_WINDOW_PIECE;
+
+		result = io_write(file, offset, window->room, size);
+		offset += size;
+	}
+	return result;
+}
+
 int wal_reader_cut(struct wal_reader *reader)
 {
 	struct io_file *file;
@@ -489,7 +512,7 @@ int wal_reader_cut(struct wal_reader *reader)
 	result = io_open(reader->io, reader->name, 0, &file);
 	if (result)
 		return result < 0 ? result : -ENOENT;
-	result = io_truncate(file, reader->offset);
+	result = clear(file, reader->offset, &reader->window);
 	if (!result)
 		result = io_sync(file);
 	io_close(file);

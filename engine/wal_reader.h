@@ -40,6 +40,7 @@ struct wal_place {
 
 struct wal_reader_options {
 	uint64_t from;    /* first LSN wanted; 0: all there are */
+	uint64_t durable; /* all up to here was durable, as the caller knows: no end comes before */
 	const char *file; /* read only this one (versions 1 and 2); NULL: the folder's segments */
 	uint32_t store;   /* whose log it is; 0: anybody's */
 	bool ahead;       /* of all segments but the last a queue reads what comes next */
@@ -61,7 +62,8 @@ struct wal_place wal_reader_place(const struct wal_reader *reader);
 /* What the last WAL_READER_E_CORRUPT, or skipped hole, was: one line. */
 const char *wal_reader_error(const struct wal_reader *reader);
 
-/* After WAL_READER_E_TORN: cuts the end off and syncs, so that nothing of it comes back. */
+/* After WAL_READER_E_TORN: writes zeros over what lies behind the end, and syncs, so that nothing
+ * of it comes back. The file keeps its size: a shorter one has lost its end (engine/recover.h). */
 int wal_reader_cut(struct wal_reader *reader);
 
 /*

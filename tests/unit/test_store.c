@@ -5,6 +5,7 @@
 #include "engine/changes.h"
 #include "engine/edge.h"
 #include "engine/store.h"
+#include "engine/wal_folder.h"
 #include "tests/lib/faulty.h"
 
 #include <errno.h>
@@ -469,7 +470,8 @@ static void lose_segment(const char *name, const char *said)
 	if (strstr(error, said) == NULL)
 		fail_msg("%s", error);
 	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
-	assert_true(store_stats(store).recovery.missing > 0);
+	struct store_recovery recovery = store_stats(store).recovery;
+	assert_true(recovery.missing > 0 || recovery.salvaged_bytes == 1 << 20);
 	close_store();
 	open_store();
 }
@@ -507,6 +509,115 @@ static void a_log_without_its_middle_is_refused_and_salvaged(void **state)
 	assert_false(is_there("second"));
 	assert_true(is_there("third"));
 	assert_sound();
+}
+
+/* The begun segment with the highest number. */
+static const char *newest_segment(void)
+{
+	static char name[IO_NAME_MAX + 1];
+
+	wal_folder_name(wal_position(store_wal(store)).segment, name);
+	return name;
+}
+
+/* What was acknowledged in it is gone, and the store knows that it was there. */
+static void a_log_without_its_end_is_refused_and_salvaged(void **state)
+{
+	char name[IO_NAME_MAX + 1], said[2 * IO_NAME_MAX];
+	uint64_t lsn;
+
+	(void)state;
+	put("first", text("value"));
+	commit();
+	close_store();
+	open_store();
+	snprintf(name, sizeof(name), "%s", newest_segment());
+	put("second", text("value"));
+	lsn = commit();
+	restart(1);
+	snprintf(said, sizeof(said), "%s is missing", name);
+	lose_segment(name, said);
+	assert_true(is_there("first"));
+	assert_false(is_there("second"));
+	put("third", text("value"));
+	assert_true(commit() > lsn);
+	assert_sound();
+}
+
+static void a_log_whose_end_is_cut_off_is_refused_and_salvaged(void **state)
+{
+	char name[IO_NAME_MAX + 1];
+	size_t size;
+
+	(void)state;
+	put("first", text("value"));
+	commit();
+	snprintf(name, sizeof(name), "%s", newest_segment());
+	uint64_t lsn = commit();
+	put("second", text("value"));
+	commit();
+	restart(1);
+	uint8_t *bytes = faulty_file_bytes(disk, name, &size);
+	faulty_file_set(disk, name, bytes, 4096);
+	free(bytes);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	io_free(faulty_io(disk));
+	assert_non_null(strstr(error, name));
+	assert_non_null(strstr(error, "4096 bytes of 1048576"));
+	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
+	close_store();
+	open_store();
+	put("third", text("value"));
+	assert_true(commit() > lsn);
+	assert_sound();
+}
+
+/* A segment that was begun while the store ran. */
+static void a_segment_that_was_begun_later_is_known_too(void **state)
+{
+	static const uint8_t value[30000];
+	char name[IO_NAME_MAX + 1], said[2 * IO_NAME_MAX];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s", newest_segment());
+	while (strcmp(name, newest_segment()) == 0) {
+		put("key", (struct entry_bytes){value, sizeof(value)});
+		commit();
+	}
+	assert_int_equal(store_settle(store), 0);
+	snprintf(name, sizeof(name), "%s", newest_segment());
+	restart(1);
+	snprintf(said, sizeof(said), "%s is missing", name);
+	lose_segment(name, said);
+	assert_sound();
+}
+
+/* The ledger knows how far a log went that was closed: its last records are no torn end. */
+static void rot_of_what_was_written_last_is_known_once_the_store_is_closed(void **state)
+{
+	char name[IO_NAME_MAX + 1];
+	size_t size;
+
+	(void)state;
+	put("first", text("value"));
+	commit();
+	put("last", text("the last value"));
+	commit();
+	snprintf(name, sizeof(name), "%s", newest_segment());
+	close_store();
+	uint8_t *bytes = faulty_file_bytes(disk, name, &size);
+	uint8_t *found = memmem(bytes, size, "the last value", 14);
+	assert_non_null(found);
+	memset(found, 'x', 1000); /* the Durable record behind it, too */
+	faulty_file_set(disk, name, bytes, size);
+	free(bytes);
+	assert_int_equal(open_with(1 << 20, /* salvage= */ false), STORE_E_CORRUPT);
+	io_free(faulty_io(disk));
+	assert_non_null(strstr(error, "was durable"));
+	assert_non_null(strstr(error, name));
+	assert_int_equal(open_with(1 << 20, /* salvage= */ true), 0);
+	assert_true(is_there("first"));
+	assert_false(is_there("last"));
 }
 
 static void what_recovery_can_not_do_is_said(void **state)
@@ -790,6 +901,10 @@ int main(void)
 		CASE(a_log_is_salvaged_once),
 		CASE(a_log_without_its_beginning_is_refused_and_salvaged),
 		CASE(a_log_without_its_middle_is_refused_and_salvaged),
+		CASE(a_log_without_its_end_is_refused_and_salvaged),
+		CASE(a_log_whose_end_is_cut_off_is_refused_and_salvaged),
+		CASE(a_segment_that_was_begun_later_is_known_too),
+		CASE(rot_of_what_was_written_last_is_known_once_the_store_is_closed),
 		CASE(what_recovery_can_not_do_is_said),
 		CASE(what_follows_half_a_transaction_is_not_a_part_of_it),
 		CASE(a_change_is_seen_when_it_is_acknowledged),

@@ -212,6 +212,34 @@ static void write_torn(void)
 	damage(1, WAL_HEADER_SIZE + 10 * 351 + 200);
 }
 
+static size_t segment_size(void)
+{
+	size_t size;
+	uint8_t *bytes = faulty_file_bytes(disk, "wal-00000001", &size);
+
+	assert_non_null(bytes);
+	free(bytes);
+	return size;
+}
+
+/* Who knows that the record was durable is told of a hole, in front of which nothing is cut. */
+static void a_torn_end_before_what_is_known_is_a_hole(void **state)
+{
+	struct wal_reader_options options = {.durable = 11};
+	struct log_rig_result result;
+
+	write_torn();
+	assert_int_equal(log_rig_read(io, &options, false).end, WAL_READER_E_TORN);
+	options.durable = 12;
+	result = log_rig_read(io, &options, false);
+	assert_int_equal(result.end, WAL_READER_E_CORRUPT);
+	assert_non_null(strstr(result.error, "no record of LSN 12"));
+	options.salvage = true;
+	result = log_rig_read(io, &options, false);
+	assert_int_equal(result.missing, 1);
+	assert_int_equal(result.last, 13);
+}
+
 static void a_torn_end_is_no_hole_and_is_cut(void **state)
 {
 	struct log_rig_result result;
@@ -222,6 +250,7 @@ static void a_torn_end_is_no_hole_and_is_cut(void **state)
 	assert_int_equal(result.end, WAL_READER_E_TORN);
 	assert_int_equal(result.last, 11); /* ten records and a Durable */
 	assert_int_equal(result.place.lsn, 12);
+	assert_int_equal(segment_size(), 16 << 10);
 	result = read_with(0, false, false);
 	assert_int_equal(result.end, WAL_READER_E_END);
 	assert_int_equal(result.last, 11);
@@ -493,6 +522,7 @@ int main(void)
 		CASE(a_missing_beginning_is_an_error),
 		CASE(a_damaged_header_is_an_error),
 		CASE(salvage_goes_on_behind_holes_and_says_how_much_it_left_out),
+		CASE(a_torn_end_before_what_is_known_is_a_hole),
 		CASE(a_torn_end_is_no_hole_and_is_cut),
 		CASE(files_of_others_are_read_in_both_versions),
 		CASE(a_size_that_can_not_be_is_a_hole_only_if_records_follow),
