@@ -281,32 +281,27 @@ static int go_on(struct wal_reader *reader)
 	return 0;
 }
 
-static int scan_rest(struct wal_reader *reader, struct wal_scan *ret_scan)
+/* What is asked about the rest of the file. */
+static struct wal_scan scan_here(const struct wal_reader *reader)
 {
-	struct wal_scan scan = {
+	return (struct wal_scan){
 		.version = reader->header.version,
 		.salt = reader->header.salt,
-		.any_proves = is_foreign(&reader->header),
+		.is_foreign = is_foreign(&reader->header),
 		.lsn = reader->lsn,
 		.offset = reader->offset,
 	};
-	int result = wal_scan_run(&scan, &reader->window);
-
-	if (result)
-		return result;
-	*ret_scan = scan;
-	return 0;
 }
 
 /* Behind a hole: the first whole frame in this file, else the next file; else there is nothing
  * left. */
 static int salvage(struct wal_reader *reader)
 {
-	struct wal_scan scan;
+	struct wal_scan scan = scan_here(reader);
 	int result;
 
 	if (reader->window.file) {
-		result = scan_rest(reader, &scan);
+		result = wal_scan_next(&scan, &reader->window);
 		if (result)
 			return result;
 		if (scan.found) {
@@ -357,30 +352,55 @@ static int judge_end(struct wal_reader *reader, int end)
 		       reader->name, reader->offset, reader->lsn, reader->options.from);
 }
 
-/* There is none: by what lies here ('empty': nothing) and behind. */
-static int judge_by_rest(struct wal_reader *reader, bool empty)
+static int corrupt_record(struct wal_reader *reader)
 {
-	struct wal_scan scan;
-	int result = scan_rest(reader, &scan);
+	return corrupt(reader,
+		       "%s at offset %" PRIu64 ": the record of LSN %" PRIu64
+		       " is damaged, and others behind it prove that it was durable",
+		       reader->name, reader->offset, reader->lsn);
+}
+
+/* A log of others: a whole frame behind is all the proof there can be. */
+static int judge_foreign(struct wal_reader *reader, bool empty)
+{
+	struct wal_scan scan = scan_here(reader);
+	int result = wal_scan_next(&scan, &reader->window);
 
 	if (result)
 		return result;
-	if (scan.proved)
-		return corrupt(reader,
-			       "%s at offset %" PRIu64 ": the record of LSN %" PRIu64
-			       " is damaged, and others behind it prove that it was durable",
-			       reader->name, reader->offset, reader->lsn);
-	if (reader->lsn > 0 && reader->lsn <= reader->options.durable)
-		return corrupt(reader,
-			       "%s at offset %" PRIu64 ": no record of LSN %" PRIu64
-			       ", and all up to %" PRIu64 " was durable",
-			       reader->name, reader->offset, reader->lsn, reader->options.durable);
+	if (scan.found)
+		return corrupt_record(reader);
 	if (scan.gave_up)
 		return corrupt(reader,
 			       "%s at offset %" PRIu64 ": no record of LSN %" PRIu64
 			       ", and too many bytes behind that could be records",
 			       reader->name, reader->offset, reader->lsn);
-	return judge_end(reader, empty && !scan.found ? WAL_READER_E_END : WAL_READER_E_TORN);
+	return empty ? WAL_READER_E_END : WAL_READER_E_TORN;
+}
+
+/* There is none: by what lies here ('empty': nothing) and behind. What may lie behind is cut, too.
+ */
+static int judge_by_rest(struct wal_reader *reader, bool empty)
+{
+	struct wal_scan scan = scan_here(reader);
+	bool proved;
+	int result = wal_scan_proof(&scan, &reader->window, &proved);
+
+	if (result)
+		return result;
+	if (proved)
+		return corrupt_record(reader);
+	if (reader->lsn <= reader->options.durable)
+		return corrupt(reader,
+			       "%s at offset %" PRIu64 ": no record of LSN %" PRIu64
+			       ", and all up to %" PRIu64 " was durable",
+			       reader->name, reader->offset, reader->lsn, reader->options.durable);
+	if (empty)
+		result = wal_scan_next(&scan, &reader->window);
+	if (result)
+		return result;
+	return judge_end(reader, empty && !scan.found && !scan.gave_up ? WAL_READER_E_END
+								       : WAL_READER_E_TORN);
 }
 
 /* The next record isn't here. Returns 0 to go on. */
@@ -391,6 +411,8 @@ static int judge(struct wal_reader *reader, bool empty)
 	set_place(reader);
 	if (has_next(reader))
 		result = judge_by_next(reader);
+	else if (is_foreign(&reader->header))
+		result = judge_foreign(reader, empty);
 	else
 		result = judge_by_rest(reader, empty);
 	if (result == 0)

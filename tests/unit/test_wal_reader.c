@@ -413,13 +413,48 @@ static void what_looks_like_records_is_no_reason_to_refuse_a_log(void **state)
 	faulty_file_set(disk, name, file, size);
 	free(file);
 
+	/* Who can't tell what lies there takes the end for a torn one, and cuts it. */
 	struct log_rig_result after = read_with(0, false, false);
-	assert_int_equal(after.end, before.end);
+	assert_int_equal(before.end, WAL_READER_E_END);
+	assert_int_equal(after.end, WAL_READER_E_TORN);
 	assert_int_equal(after.last, before.last);
 
-	/* And a hole in front of them is still one. */
+	/* A hole in front of them is still one. */
 	damage(1, WAL_HEADER_SIZE + 100);
 	assert_int_equal(read_with(0, false, false).end, WAL_READER_E_CORRUPT);
+	damage(1, WAL_HEADER_SIZE + 100);
+
+	assert_int_equal(read_with(0, false, /* cut= */ true).last, before.last);
+	assert_int_equal(read_with(0, false, false).end, WAL_READER_E_END);
+}
+
+/*
+ * The proof of a hole is found whatever lies in front of it: here a whole frame, as of an earlier
+ * use, from within the damaged record to behind the size of the Durable record's frame.
+ */
+static void what_is_in_a_value_can_not_hide_the_proof_of_a_hole(void **state)
+{
+	const struct wal_options options = log_rig_options(1000);
+	const struct record set = log_rig_record(1000, 400);
+	struct record forged;
+	size_t size, end = WAL_HEADER_SIZE + wal_frame_size(&set) + 4;
+	struct wal *wal;
+
+	assert_int_equal(wal_open(io, &options, &wal), 0);
+	assert_int_equal(log_rig_append(wal, 400), 0);
+	assert_int_equal(wal_sync(wal), 0);
+	wal_close(wal);
+	assert_int_equal(read_with(1000, false, false).last, 1001);
+
+	uint8_t *file = faulty_file_bytes(disk, "wal-00000001", &size);
+	assert_non_null(file);
+	forged = log_rig_record(2, 100);
+	forged.lsn = 1;
+	forged.timestamp = load_le64(file + end - 8);
+	assert_int_equal(wal_frame_encode(&forged, file + end - wal_frame_size(&forged)), 0);
+	faulty_file_set(disk, "wal-00000001", file, size);
+	free(file);
+	assert_int_equal(read_with(1000, false, false).end, WAL_READER_E_CORRUPT);
 }
 
 static void a_value_can_not_forge_proof_of_a_hole(void **state)
@@ -530,6 +565,7 @@ int main(void)
 		CASE(what_is_no_log_is_refused),
 		CASE(the_log_of_another_store_is_refused),
 		CASE(what_looks_like_records_is_no_reason_to_refuse_a_log),
+		CASE(what_is_in_a_value_can_not_hide_the_proof_of_a_hole),
 		CASE(a_value_can_not_forge_proof_of_a_hole),
 		CASE(what_an_earlier_use_left_is_no_reason_to_give_up),
 		CASE(memory_does_not_grow_with_the_log),
