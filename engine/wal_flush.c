@@ -194,11 +194,11 @@ static void advance(struct wal *wal)
 		wal->written = wal->step == STEP_FIRST && batch->has_second
 				       ? batch->header.current_lsn - 1
 				       : batch->last_lsn;
-	if (wal->step == STEP_HEADER)
-		wal->newest = wal->segments.begun[wal->segments.begun_count - 1];
-	wal->unsynced = wal->op.kind == IO_WRITE;
-	if (wal->step == STEP_HEADER)
+	if (wal->step == STEP_HEADER) {
 		wal->segments.headed = true;
+		wal->newest = wal->segments.begun[wal->segments.begun_count - 1];
+	}
+	wal->unsynced = wal->op.kind == IO_WRITE;
 	/* The first of two parts may end within a transaction: invariant 5. */
 	if (!wal->unsynced && !is_half(wal))
 		wal->durable = wal->written;
