@@ -121,11 +121,14 @@ static int commit_ingested(struct kv *kv, const struct table_summary *summary,
 	    summary->seqno_max != record->lsn || summary->blob_bytes != 0)
 		return KV_E_INVALID;
 	ledger_skip_files(kv->ledger, table.number);
-	int error = ledger_commit(kv->ledger, &edit);
-	if (!error) {
-		kv->flushed = record->lsn;
+	/* A call before may have failed behind the commit. */
+	int error = ledger_state(kv->ledger)->flushed < record->lsn
+			    ? ledger_commit(kv->ledger, &edit)
+			    : 0;
+	if (!error)
 		error = kv_take_in(kv, &edit);
-	}
+	if (!error)
+		kv->flushed = record->lsn;
 	return error;
 }
 

@@ -39,28 +39,32 @@ static int refuse(struct recover *recover, const char *what)
 	return RECOVER_E_CORRUPT;
 }
 
-/* One slice of what writes sealed memtables into tables, and compacts these. */
-static int work_on_kv(struct kv *kv)
+/* One slice of what writes sealed memtables into tables, and compacts these. '*ret_idle': there is
+ * no more to do. */
+static int work_on_kv(struct kv *kv, bool *ret_idle)
 {
 	enum kv_need need;
 	int r = kv_work(kv, &need);
 	if (r != 0)
 		return r;
 	r = kv_job(kv, JOB_SLICE);
-	if (r == KV_E_IDLE)
-		return need == KV_NEED_NOTHING ? -ENOBUFS : 0;
-	return r;
+	*ret_idle = r == KV_E_IDLE && need == KV_NEED_NOTHING;
+	return r == KV_E_IDLE ? 0 : r;
 }
 
-/* Until there is room; a table that is ingested wants all that is before it in tables. */
+/* Until there is room; a table that is ingested wants all that is before it in tables. The last
+ * slice may be the one that makes it. */
 static int take_into_kv(struct kv *kv, const struct record *record)
 {
-	int r = kv_apply(kv, record, /* more= */ false);
+	bool idle = false;
+	int r;
 
-	while (r == KV_E_BUSY) {
-		r = work_on_kv(kv);
-		if (r == 0)
-			r = kv_apply(kv, record, /* more= */ false);
+	while ((r = kv_apply(kv, record, /* more= */ false)) == KV_E_BUSY) {
+		if (idle)
+			return -ENOBUFS;
+		r = work_on_kv(kv, &idle);
+		if (r != 0)
+			return r;
 	}
 	return r;
 }
