@@ -288,6 +288,9 @@ static void count_places(const struct crash_workload *workload, enum crash_mode 
 		judge("undisturbed run", workload->run(model, faulty_io(disk), error, error_size),
 		      /* may_fail= */ workload->capacity > 0, error, error_size);
 
+	if (wrong == 0 && workload->complete)
+		wrong = judge("undisturbed run", workload->complete(model, error, error_size),
+			      /* may_fail= */ false, error, error_size);
 	result->steps = places_of(disk, mode);
 	faulty_restart_process(disk);
 	if (wrong == 0)
@@ -305,7 +308,7 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 				uint64_t seed)
 {
 	struct crash_result result = {0};
-	uint64_t tears = mode == CRASH_ROT ? 1 : is_long() ? 4 * CRASH_TEARS : CRASH_TEARS;
+	uint64_t tears = mode == CRASH_CUT ? CRASH_TEARS : 1;
 	uint64_t at_max = mode == CRASH_ROT ? CRASH_BITS : workload->at_max;
 	uint64_t stride = 1;
 	struct crash_point point = {.mode = mode, .seed = seed};
@@ -313,6 +316,8 @@ struct crash_result crash_sweep(const struct crash_workload *workload, enum cras
 	count_places(workload, mode, seed, &result);
 	if (result.failures > 0)
 		return result;
+	if (is_long() && mode != CRASH_ROT)
+		tears *= 4;
 	if (is_long() && mode == CRASH_ROT)
 		at_max = CRASH_BITS_MAX;
 	else if (is_long())
@@ -433,9 +438,11 @@ static bool run_one(const struct arguments *arguments, const struct crash_worklo
 
 static bool run_workload(const struct arguments *arguments, const struct crash_workload *workload)
 {
-	uint64_t seeds = is_long() ? 8 : 2;
+	uint64_t seeds = is_long() ? CRASH_SEEDS_LONG : workload->seeds;
 	bool good = true;
 
+	if (seeds == 0)
+		seeds = CRASH_SEEDS;
 	for (int mode = 0; mode < CRASH_MODE_COUNT; mode++) {
 		if ((arguments->mode >= 0 && arguments->mode != mode) ||
 		    (mode == CRASH_ROT && !workload->rots))

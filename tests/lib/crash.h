@@ -28,11 +28,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Seeds; with TERN_LONG=1. */
+#define CRASH_SEEDS      2
+#define CRASH_SEEDS_LONG 8
+
 /* Bits of one seed that are flipped; with TERN_LONG=1. */
-#define CRASH_BITS     100
+#define CRASH_BITS     40
 #define CRASH_BITS_MAX 20000
 
-/* Seeds of tearing at each place; TERN_LONG=1: four times as many. */
+/* Seeds of tearing at each cut; one at a fault, behind which the power goes at some time later.
+ * TERN_LONG=1: four times as many. */
 #define CRASH_TEARS 3
 
 /* Failures after which a sweep stops. */
@@ -70,11 +75,16 @@ struct crash_workload {
 
 	void (*end)(void *model);
 
+	/* Whether a run that nothing disturbed did all that it is for. Returns 0 or CRASH_E_WRONG.
+	 * NULL: nobody asks. */
+	int (*complete)(const void *model, char *error, size_t error_size);
+
 	bool rots; /* is run with flipped bits, too: the end of the run leaves nothing that looks
 		      torn when a bit of it is flipped, but what was not durable */
 	uint32_t piece_max; /* faulty_set_piece() */
 	uint64_t capacity;  /* faulty_set_capacity(); above 0 the run may end for want of room */
 	uint32_t at_max;    /* places that are tried, evenly; 0: every one */
+	uint32_t seeds;     /* 0: CRASH_SEEDS */
 };
 
 /* One try: what fails, where. */

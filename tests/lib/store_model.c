@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/defs.h"
 #include "engine/edge.h"
+#include "engine/table.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -19,8 +20,9 @@
 /* Changes of one transaction. */
 #define CHANGE_MAX 6
 
-/* Seconds that a value of a wide model lives at most, and by which the clock moves. */
+/* Seconds that a value of a wide model lives at most, most times, and by which the clock moves. */
 #define TTL_MAX     400
+#define TTL_SHORT   20
 #define SECONDS_MAX 4
 
 #define CLOCK_BEGIN UINT64_C(1700000000)
@@ -70,6 +72,7 @@ void store_model_init(struct store_model *model, uint64_t seed, uint32_t state_m
 		model->states[0].weak[i].size = NONE;
 	for (uint32_t i = 0; i < MODEL_VECTOR_MAX; i++)
 		model->states[0].vectors[i].size = NONE;
+	model->states[0].schema.size = NONE;
 }
 
 uint64_t store_model_clock(void *context)
@@ -89,10 +92,15 @@ static uint32_t below(struct store_model *model, uint32_t bound)
 	return (uint32_t)rand_below(&model->rand, bound);
 }
 
+static void count(struct store_model *model, enum census_kind kind)
+{
+	model->census.counts[kind]++;
+}
+
 /* Mostly small, sometimes large enough for a blob file. */
 static struct model_value random_value(struct store_model *model)
 {
-	uint32_t size_max = below(model, 8) == 0 ? MODEL_VALUE_MAX : 200;
+	uint32_t size_max = below(model, model->wide ? 3 : 8) == 0 ? MODEL_VALUE_MAX : 200;
 
 	return (struct model_value){.size = below(model, size_max), .fill = below(model, 1u << 20)};
 }
@@ -104,9 +112,10 @@ static int change_put(struct store_model *model, struct store *store, struct mod
 	struct store_put put = {.value = bytes_of(value), .key = key_of("k", key)};
 
 	if (model->wide && below(model, 3) == 0) {
-		put.ttl_seconds = 1 + below(model, TTL_MAX);
+		put.ttl_seconds = 1 + below(model, below(model, 2) == 0 ? TTL_MAX : TTL_SHORT);
 		value.expires = model->clock + put.ttl_seconds;
 	}
+	count(model, value.expires > 0 ? CENSUS_PUT_TTL : CENSUS_PUT);
 	state->keys[key] = value;
 	return store == NULL ? 0 : store_put(store, &put);
 }
@@ -115,6 +124,7 @@ static int change_delete(struct store_model *model, struct store *store, struct 
 {
 	uint32_t key = below(model, MODEL_KEY_MAX);
 
+	count(model, CENSUS_DELETE);
 	state->keys[key].size = NONE;
 	return store == NULL ? 0 : store_delete(store, key_of("k", key));
 }
@@ -127,6 +137,7 @@ static int change_range(struct store_model *model, struct store *store, struct m
 	struct entry_bytes low = {(const uint8_t *)first,
 				  (uint32_t)snprintf(first, sizeof(first), "k%03u", start)};
 
+	count(model, CENSUS_DELETE_RANGE);
 	for (uint32_t i = start; i < end; i++)
 		state->keys[i].size = NONE;
 	return store == NULL ? 0 : store_delete_range(store, low, key_of("k", end));
@@ -138,6 +149,7 @@ static int change_merge(struct store_model *model, struct store *store, struct m
 	uint32_t by = below(model, 1000);
 	uint8_t operand[8];
 
+	count(model, CENSUS_MERGE);
 	store_le64(operand, by);
 	state->counters[key] += by;
 	state->counted[key] = true;
@@ -152,6 +164,7 @@ static int change_edge(struct store_model *model, struct store *store, struct mo
 	uint32_t to = below(model, MODEL_NODE_MAX);
 	struct edge_key edge = {.source = (int64_t)from - 3, .target = (int64_t)to - 3};
 
+	count(model, state->edges[from][to] == 0 ? CENSUS_EDGE_ADD : CENSUS_EDGE_REMOVE);
 	if (state->edges[from][to] == 0) {
 		state->edges[from][to] = ++model->next_edge;
 		return store == NULL ? 0 : store_edge_add(store, edge);
@@ -167,9 +180,11 @@ static int change_vector(struct store_model *model, struct store *store, struct 
 				      .payload = {(const uint8_t *)"p", 1}};
 
 	if (state->vectors[label].size != NONE && below(model, 3) == 0) {
+		count(model, CENSUS_VECTOR_DELETE);
 		state->vectors[label].size = NONE;
 		return store == NULL ? 0 : store_vector_delete(store, vector.key);
 	}
+	count(model, CENSUS_VECTOR_PUT);
 	state->vectors[label] = (struct model_value){.size = 64, .fill = below(model, 1u << 20)};
 	vector.vector = bytes_of(state->vectors[label]);
 	return store == NULL ? 0 : store_vector_put(store, &vector);
@@ -180,12 +195,23 @@ static int change_weak(struct store_model *model, struct store *store, struct mo
 	uint32_t key = below(model, MODEL_WEAK_MAX);
 
 	if (state->weak[key].size != NONE) {
+		count(model, CENSUS_DELETE_WEAK);
 		state->weak[key].size = NONE;
 		return store == NULL ? 0 : store_delete_weak(store, key_of("w", key));
 	}
 	state->weak[key] = random_value(model);
 	struct store_put put = {.value = bytes_of(state->weak[key]), .key = key_of("w", key)};
 	return store == NULL ? 0 : store_put(store, &put);
+}
+
+static int change_schema(struct store_model *model, struct store *store, struct model_state *state)
+{
+	count(model, CENSUS_SCHEMA);
+	state->schema =
+		(struct model_value){.size = 1 + below(model, 40), .fill = below(model, 99)};
+	return store == NULL
+		       ? 0
+		       : store_schema_put(store, vector_of(0).collection, bytes_of(state->schema));
 }
 
 /* ---- steps ---- */
@@ -222,6 +248,7 @@ int store_model_work(struct store_model *model, struct store *store, char *error
 	int r = store_work(store, model->now_ns, &need);
 	if (r == 0 && need == KV_NEED_JOB)
 		r = store_job(store);
+	store_census_look(&model->census, store);
 	return r == STORE_E_IDLE ? 0 : store_model_result(store, r, error, error_size);
 }
 
@@ -233,6 +260,9 @@ static int commit(struct store_model *model, struct store *store, char *error, s
 
 	bool full = false;
 
+	count(model, durability == STORE_NONE    ? CENSUS_NONE
+		     : durability == STORE_GROUP ? CENSUS_GROUP
+						 : CENSUS_SYNC);
 	for (uint32_t tries = 0; tries < (full ? MODEL_FULL_MAX : MODEL_TRIES_MAX); tries++) {
 		int r = store_commit(store, durability, &model->lsn);
 		if (r != STORE_E_BUSY)
@@ -250,10 +280,11 @@ typedef int (*change_fn)(struct store_model *model, struct store *store, struct 
 static int stage(struct store_model *model, struct store *store, struct model_state *state,
 		 char *error, size_t error_size)
 {
-	static const change_fn changes[] = {change_put,    change_put,   change_put,  change_delete,
-					    change_range,  change_merge, change_edge, change_edge,
-					    change_vector, change_weak,  change_weak};
-	uint32_t kinds = sizeof(changes) / sizeof(changes[0]) - (model->wide ? 0 : 2);
+	static const change_fn changes[] = {change_put,    change_put,   change_put,
+					    change_delete, change_range, change_merge,
+					    change_edge,   change_edge,  change_vector,
+					    change_weak,   change_weak,  change_schema};
+	uint32_t kinds = sizeof(changes) / sizeof(changes[0]) - (model->wide ? 0 : 3);
 	uint8_t text[4];
 	struct store_put mark = {.key = {(const uint8_t *)"commit", 6}, .value = {text, 4}};
 
@@ -272,7 +303,38 @@ static int turn_snapshot(struct store_model *model, struct store *store)
 	if (*snapshot != 0)
 		kv_snapshot_release(store_kv(store), *snapshot);
 	*snapshot = 0;
-	return below(model, 4) == 0 ? 0 : kv_snapshot(store_kv(store), snapshot);
+	if (below(model, 4) == 0)
+		return 0;
+	count(model, CENSUS_SNAPSHOT);
+	return kv_snapshot(store_kv(store), snapshot);
+}
+
+/* What is staged and rolled back is nowhere. */
+static int try_in_vain(struct store_model *model, struct store *store, char *error,
+		       size_t error_size)
+{
+	struct model_state scratch = *state_of(model, model->commits);
+	int r = stage(model, store, &scratch, error, error_size);
+
+	count(model, CENSUS_ROLLBACK);
+	if (store != NULL)
+		store_rollback(store);
+	return r;
+}
+
+static void pass_time(struct store_model *model)
+{
+	const struct model_state *state = state_of(model, model->commits);
+	uint64_t before = model->clock;
+
+	model->clock += below(model, SECONDS_MAX);
+	for (uint32_t i = 0; i < MODEL_KEY_MAX; i++) {
+		const struct model_value *value = &state->keys[i];
+
+		if (value->size != NONE && value->expires > before &&
+		    value->expires <= model->clock)
+			count(model, CENSUS_EXPIRED);
+	}
 }
 
 static int check_snapshot(const struct store_model *model, struct store *store, uint64_t seqno,
@@ -280,10 +342,14 @@ static int check_snapshot(const struct store_model *model, struct store *store, 
 
 static int step_wide(struct store_model *model, struct store *store, char *error, size_t error_size)
 {
-	model->clock += below(model, SECONDS_MAX);
-	if (store == NULL || model->row || below(model, 16) != 0)
-		return 0;
-	int r = turn_snapshot(model, store);
+	int r = 0;
+
+	pass_time(model);
+	if (below(model, 12) == 0)
+		r = try_in_vain(model, store, error, error_size);
+	if (r != 0 || store == NULL || model->row || below(model, 16) != 0)
+		return r;
+	r = turn_snapshot(model, store);
 	for (uint32_t i = 0; i < MODEL_SNAPSHOT_MAX && r == 0; i++) {
 		if (model->snapshots[i] != 0)
 			r = check_snapshot(model, store, model->snapshots[i], error, error_size);
@@ -314,6 +380,94 @@ int store_model_step(struct store_model *model, struct store *store, char *error
 	if (r == -ENOSPC || (r != 0 && !staged))
 		model->commits = number - 1;
 	return r == -EAGAIN ? store_model_work(model, store, error, error_size) : r;
+}
+
+/* ---- a table from elsewhere ---- */
+
+/* As a table's entry, with the number 0. */
+static int add_entry(struct table_writer *writer, struct entry_bytes key, struct entry_bytes value)
+{
+	const struct entry entry = {.key = key, .value = value, .kind = ENTRY_VALUE};
+
+	return table_writer_add(writer, &entry);
+}
+
+/* Sets the commit's number, and a run of keys. */
+static int write_table(struct store_model *model, struct model_state *state, struct io *io,
+		       uint64_t number, uint32_t *ret_count)
+{
+	const struct table_writer_options options = {0};
+	uint32_t first = below(model, MODEL_KEY_MAX - 8), end = first + 1 + below(model, 8);
+	char name[IO_NAME_MAX + 1];
+	struct table_writer *writer;
+	struct table_summary summary;
+	uint8_t text[4];
+
+	kv_table_name(number, name);
+	store_le32(text, model->commits);
+	int r = table_writer_new(io, name, &options, &writer);
+	if (r != 0)
+		return r;
+	r = add_entry(writer, (struct entry_bytes){(const uint8_t *)"commit", 6},
+		      (struct entry_bytes){text, 4});
+	for (uint32_t key = first; key < end && r == 0; key++) {
+		state->keys[key] = (struct model_value){.size = below(model, 200), .fill = key};
+		r = add_entry(writer, key_of("k", key), bytes_of(state->keys[key]));
+	}
+	*ret_count = 1 + end - first;
+	if (r != 0) {
+		table_writer_abort(writer);
+		return r;
+	}
+	r = table_writer_finish(writer, &summary);
+	return r == 0 ? io_sync_folder(io) : r;
+}
+
+/* Until it holds, or fails for good. */
+static int take_in(struct store_model *model, struct store *store, struct record *record,
+		   char *error, size_t error_size)
+{
+	for (uint32_t tries = 0, faults = 0; tries < MODEL_TRIES_MAX; tries++) {
+		int r = wal_position(store_wal(store)).durable < record->lsn
+				? store_model_result(store, store_sync(store), error, error_size)
+				: kv_apply(store_kv(store), record, /* more= */ false);
+		if (r == 0 && kv_applied(store_kv(store)) >= record->lsn)
+			return 0;
+		if (r == KV_E_BUSY)
+			r = store_model_work(model, store, error, error_size);
+		if (r > 0)
+			return r;
+		if (r != 0 && faults++ == MODEL_FULL_MAX)
+			break;
+	}
+	return -EIO;
+}
+
+int store_model_ingest(struct store_model *model, struct store *store, struct io *io, char *error,
+		       size_t error_size)
+{
+	struct model_state *state = state_of(model, model->commits + 1);
+	uint64_t number = ledger_next_file(store_ledger(store));
+	struct record record = {.type = RECORD_TABLE_INGEST, .timestamp = model->clock};
+	uint32_t entries;
+
+	*state = *state_of(model, model->commits);
+	model->commits++;
+	int r = write_table(model, state, io, number, &entries);
+	if (r == 0)
+		r = store_model_result(store, store_sync(store), error, error_size);
+	record.ingest.table = number;
+	record.ingest.entries = entries;
+	if (r == 0)
+		r = wal_append(store_wal(store), &record);
+	if (r != 0) {
+		model->commits--;
+		return r > 0 ? -EIO : r;
+	}
+	model->lsn = record.lsn;
+	count(model, CENSUS_INGEST);
+	r = take_in(model, store, &record, error, error_size);
+	return r < 0 ? -EIO : r;
 }
 
 void store_model_acknowledge(struct store_model *model)
@@ -419,6 +573,23 @@ static int compare_counters(const struct compare *compare)
 			return wrong(compare, "counter %u has another value", i);
 	}
 	return 0;
+}
+
+static int compare_schema(const struct compare *compare)
+{
+	struct model_value expected = compare->state->schema;
+	uint8_t key[KEYS_VECTOR_MAX];
+	uint32_t size = keys_schema(vector_of(0).collection, key);
+	struct entry entry;
+	bool there;
+	int r = get(compare, (struct entry_bytes){key, size}, &there, &entry);
+	if (r != 0)
+		return r;
+
+	if (there != (expected.size != NONE))
+		return wrong(compare, "the schema is %s", there ? "there" : "absent");
+	return !there || has_bytes(entry.value, expected) ? 0
+							  : wrong(compare, "the schema is another");
 }
 
 static int compare_vectors(const struct compare *compare)
@@ -532,6 +703,8 @@ static int compare_all(const struct compare *compare)
 		r = compare_counters(compare);
 	if (r == 0)
 		r = compare_vectors(compare);
+	if (r == 0)
+		r = compare_schema(compare);
 	return r == 0 ? compare_edges(compare) : r;
 }
 

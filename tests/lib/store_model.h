@@ -15,6 +15,7 @@
 
 #include "base/rand.h"
 #include "engine/store.h"
+#include "tests/lib/store_census.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,7 @@ struct model_state {
 	bool counted[MODEL_KEY_MAX];
 	uint32_t edges[MODEL_NODE_MAX][MODEL_NODE_MAX]; /* order in which it was added, 0: none */
 	struct model_value vectors[MODEL_VECTOR_MAX];
+	struct model_value schema;
 };
 
 struct store_model {
@@ -62,10 +64,12 @@ struct store_model {
 	uint64_t lsn;          /* of the last one */
 	uint32_t next_edge;
 	bool row;       /* what the n-th transaction does, the seed says alone */
-	bool wide;      /* also values that expire, weak deletes; but for a row snapshots */
+	bool wide;      /* also values that expire, weak deletes, schemas, what is rolled back; but
+			   for a row snapshots */
 	uint64_t clock; /* Unix seconds */
 	uint64_t now_ns;
 	uint64_t snapshots[MODEL_SNAPSHOT_MAX]; /* 0: not held */
+	struct store_census census;
 };
 
 /* 'state_max': states that are kept, from the empty one on, or from the one last acknowledged. */
@@ -84,6 +88,14 @@ uint64_t store_model_clock(void *context);
  */
 int store_model_step(struct store_model *model, struct store *store, char *error,
 		     size_t error_size);
+
+/*
+ * A table that was written elsewhere becomes part of the store: a transaction by itself. Blocks
+ * until all before it is in tables. Returns as store_model_step(); -EIO: the record of it may be
+ * in the log, and nothing goes on but by opening the store again.
+ */
+int store_model_ingest(struct store_model *model, struct store *store, struct io *io, char *error,
+		       size_t error_size);
 
 /* A slice of the store's work, with what it takes from a job. Returns as store_model_step(). */
 int store_model_work(struct store_model *model, struct store *store, char *error,
