@@ -5,11 +5,14 @@
  * splits and joins of pages. Afterwards the store has the graph of one of its commits, from the
  * last acknowledged one on, both directions agree, and so do graph and key space.
  *
- * tests/lib/cuts.h says how all steps are taken, or one.
+ * tests/lib/cuts.h says how one step alone is taken.
  */
 
 #include "base/byteorder.h"
 #include "base/clock.h"
+#include "base/defs.h"
+#include "engine/btree_check.h"
+#include "engine/edge.h"
 #include "engine/store.h"
 #include "tests/lib/cuts.h"
 #include "tests/lib/edge_model.h"
@@ -18,11 +21,14 @@
 
 #include <stdio.h>
 
-#define CRASH_STEPS 60
-#define COMMITS     90
-#define PARTS       3
-#define MORE        4
-#define CHANGES     60
+#define COMMITS 90
+#define PARTS   3
+#define MORE    4
+#define CHANGES 60
+
+/* In the second half of a life one commit in so many clears so many nodes. */
+#define CLEAR   2
+#define CLEARED 6
 
 static struct store_options small = {
 	.create = true,
@@ -37,6 +43,7 @@ struct past {
 	struct edge_model states[COMMITS + 2 * MORE + 1];
 	uint32_t commits;
 	uint32_t acknowledged;
+	uint64_t freed; /* pages at a time, at most */
 };
 
 static struct past past;
@@ -82,6 +89,39 @@ static int commit(struct store *store)
 
 static const struct entry_bytes mark = {.bytes = (const uint8_t *)"commit", .size = 6};
 
+/* Some nodes lose the edges that go out from them, so that pages are joined and given back. */
+static int clear_nodes(struct store *store, struct edge_model *model)
+{
+	uint32_t first = (uint32_t)rand_below(&model->rand, EDGE_MODEL_NODES - CLEARED);
+	int r = 0;
+
+	for (uint32_t from = first; from < first + CLEARED; from++) {
+		for (uint32_t to = 0; to < EDGE_MODEL_NODES && r == 0; to++) {
+			struct edge_key edge = {edge_model_id(from), edge_model_id(to)};
+
+			if (model->order[from][to] == 0)
+				continue;
+			model->order[from][to] = 0;
+			model->count--;
+			r = change(store, /* added= */ false, edge);
+		}
+	}
+	return r;
+}
+
+static int change_some(struct store *store, struct edge_model *model)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < CHANGES && r == 0; i++) {
+		struct edge_key edge;
+		bool added = edge_model_change(model, &edge);
+
+		r = change(store, added, edge);
+	}
+	return r;
+}
+
 static int step(struct store *store)
 {
 	struct edge_model *model = &past.states[past.commits + 1];
@@ -91,17 +131,16 @@ static int step(struct store *store)
 	*model = past.states[past.commits];
 	store_le32(text, past.commits + 1);
 	int r = store_put(store, &put);
-	for (unsigned i = 0; i < CHANGES && r == 0; i++) {
-		struct edge_key edge;
-		bool added = edge_model_change(model, &edge);
-		r = change(store, added, edge);
-	}
+	bool clears = past.commits >= COMMITS / 2 && rand_below(&model->rand, CLEAR) == 0;
+	if (r == 0)
+		r = clears ? clear_nodes(store, model) : change_some(store, model);
 	if (r == 0) {
 		past.commits++;
 		r = commit(store);
 	}
 	if (r == 0)
 		past.acknowledged = past.commits;
+	past.freed = MAX(past.freed, pager_state(store_pager(store))->free_count);
 	return r;
 }
 
@@ -142,6 +181,21 @@ static void compare(struct store *store)
 	past.commits = past.acknowledged = number;
 }
 
+/* A life that nothing disturbs has what it is to be cut in. */
+static void assert_life(struct store *store)
+{
+	struct btree tree = {.pager = store_pager(store), .root = EDGE_EDGE_ROOT};
+	struct btree_stats stats;
+
+	assert_int_equal(btree_check(&tree, NULL, &stats), 0);
+	print_message("%llu leaves, %llu pages were free\n", (unsigned long long)stats.leaves,
+		      (unsigned long long)past.freed);
+	assert_true(stats.leaves > 1); /* splits */
+	assert_true(past.freed > 0);   /* joins, and clusters that went */
+	assert_true(past.states[past.commits].next > past.states[past.commits].count);
+	assert_true(store_stats(store).checkpoint > 1);
+}
+
 /* Returns the steps it took. */
 static uint64_t life(uint64_t cut)
 {
@@ -151,6 +205,7 @@ static uint64_t life(uint64_t cut)
 
 	edge_model_init(&past.states[0], 11);
 	past.commits = past.acknowledged = 0;
+	past.freed = 0;
 	faulty_cut_at(disk, cut);
 	/* Opened anew, its pages have to be read. */
 	for (unsigned part = 0; part < PARTS; part++) {
@@ -159,6 +214,8 @@ static uint64_t life(uint64_t cut)
 		int r = live(store, COMMITS / PARTS);
 		if (r != 0 && !faulty_is_off(disk))
 			fail_msg("living: %d", r);
+		if (cut == 0 && part + 1 == PARTS)
+			assert_life(store);
 		(void)store_close(store);
 		io_free(faulty_io(disk));
 	}
@@ -179,14 +236,14 @@ static uint64_t life(uint64_t cut)
 static void no_cut_leaves_half_an_edge(void **state)
 {
 	small.polls = false;
-	cuts_sweep(life, CRASH_STEPS);
+	cuts_sweep(life);
 }
 
 static void nor_does_one_where_the_owner_polls(void **state)
 {
 	small.polls = true;
 	small.cache_pages = 96;
-	cuts_sweep(life, CRASH_STEPS);
+	cuts_sweep(life);
 }
 
 int main(void)

@@ -8,16 +8,14 @@
 /* The step of the life under way; 0: none. */
 static uint64_t replay_step;
 
-void cuts_sweep(cuts_life_fn life, uint64_t count)
+void cuts_sweep(cuts_life_fn life)
 {
 	const char *one = getenv("TERN_STEP");
 	uint64_t steps = life(0);
-	uint64_t stride = getenv("TERN_LONG") ? 1 : steps / count + 1;
 	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
 
-	printf("%llu steps, every %llu-th\n", (unsigned long long)steps,
-	       (unsigned long long)stride);
-	for (uint64_t cut = first; cut <= (one ? first : steps); cut += stride) {
+	printf("%llu steps\n", (unsigned long long)steps);
+	for (uint64_t cut = first; cut <= (one ? first : steps); cut++) {
 		replay_step = cut;
 		(void)life(cut);
 	}

@@ -15,9 +15,8 @@
 /* Lives once with the power cut at that step, 0: never; returns the steps that it took. */
 typedef uint64_t (*cuts_life_fn)(uint64_t cut);
 
-/* Cuts at some 'count' of the life's steps, evenly; with TERN_LONG in the environment at each; with
- * TERN_STEP at that one. */
-void cuts_sweep(cuts_life_fn life, uint64_t count);
+/* Cuts at each of the life's steps; with TERN_STEP in the environment at that one. */
+void cuts_sweep(cuts_life_fn life);
 
 /* A test's teardown: says how to replay the cut at which it failed. */
 int cuts_say_replay(void **state);
