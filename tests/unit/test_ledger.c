@@ -54,6 +54,7 @@ static void fill(struct ledger *ledger)
 	struct ledger_table tables[2] = {table_of(ledger, "a", "f"), table_of(ledger, "f", "k")};
 	const struct ledger_pages pages = {.state = {.lsn = 5, .page_count = 77, .height = 3},
 					   .header = "header"};
+	const struct ledger_log log = {.number = 8, .first = 70, .size = 4096, .durable = 75};
 	const struct ledger_pin pins[] = {{.name = "zoe", .seqno = 4},
 					  {.name = "ann", .seqno = 6, .updated = 9, .index = 2}};
 
@@ -62,6 +63,7 @@ static void fill(struct ledger *ledger)
 	commit(ledger, &(struct ledger_edit){.flushed = 9,
 					     .history = 3,
 					     .pages = &pages,
+					     .log = &log,
 					     .adds = tables,
 					     .add_count = 2,
 					     .blob_adds = &blob,
@@ -81,6 +83,10 @@ static void assert_filled(const struct ledger *ledger)
 	assert_int_equal(state->pages.state.page_count, 77);
 	assert_int_equal(state->pages.state.height, 3);
 	assert_string_equal((const char *)state->pages.header, "header");
+	assert_int_equal(state->log.number, 8);
+	assert_int_equal(state->log.first, 70);
+	assert_int_equal(state->log.size, 4096);
+	assert_int_equal(state->log.durable, 75);
 	assert_int_equal(state->table_count, 2);
 	assert_int_equal(state->tables[0].reference_count, 1);
 	assert_int_equal(state->tables[0].references[0].bytes, 700);
