@@ -8,6 +8,9 @@
  * of btree.h against them; then the chain of free pages. Changes nothing. After all trees and what
  * else is on pages, a page that is not in the set is lost.
  *
+ * What reads everything blocks: while the pager polls it says BTREE_E_WAIT, and begins anew each
+ * time.
+ *
  * Threads: the pager's owner.
  */
 

@@ -84,6 +84,7 @@ int edge_degree(struct pager *pager, int64_t node, bool incoming, uint32_t *ret_
 int edge_neighbours(struct pager *pager, int64_t node, bool incoming, uint32_t *position,
 		    int64_t *ret_nodes, uint32_t max, uint32_t *ret_count);
 
-/* Whether both directions, degrees and counts agree. 'report' gets a line for each fault. */
+/* Whether both directions, degrees and counts agree. 'report' gets a line for each fault. Blocks,
+ * as btree_check(): not while the pager polls. */
 typedef void (*edge_report_fn)(void *context, const char *line);
 int edge_check(struct pager *pager, edge_report_fn report, void *context, uint64_t *ret_faults);

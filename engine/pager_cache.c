@@ -197,7 +197,7 @@ static uint32_t find_clean(struct pager *pager)
 /* Writes, or begins to. */
 static int make_room(struct pager *pager)
 {
-	return pager->polls ? pager_queue_write(pager, WRITE_BATCH)
+	return pager->polls ? pager_queue_write(pager, PAGER_QUEUE_MAX)
 			    : pager_write_now(pager, WRITE_BATCH);
 }
 
