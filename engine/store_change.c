@@ -277,8 +277,6 @@ static int append_all(struct store *store, bool whole, uint64_t *ret_lsn)
 	uint64_t now = store_clock(store);
 	struct changes *changes = &store->changes;
 	int r = whole ? wal_begin(store->wal, ++store->tx, now) : 0;
-	if (r != 0)
-		return r;
 
 	if (r != 0)
 		return r;

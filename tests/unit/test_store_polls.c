@@ -48,9 +48,7 @@ static void turn(void)
 {
 	enum kv_need need;
 
-	faulty_polls(disk, false);
 	assert_int_equal(store_work(store, now_ns += NS_PER_MS, &need), 0);
-	faulty_polls(disk, true);
 }
 
 static bool is_later(int r)
