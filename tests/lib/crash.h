@@ -17,7 +17,8 @@
  *
  * A failure prints how to replay it: `crash_wal --workload pages --mode cut --seed 1 --at 17
  * --tear 3`. Every place is taken, unless the workload samples them; bits are always sampled. With
- * TERN_LONG=1 in the environment nothing but bits is, and there are more seeds.
+ * TERN_LONG=1 in the environment nothing but bits is, and there are more seeds; with TERN_SAMPLE=n,
+ * for sanitizers, one place in n is taken.
  *
  * Threads: one.
  */
@@ -75,8 +76,8 @@ struct crash_workload {
 
 	void (*end)(void *model);
 
-	/* Whether a run that nothing disturbed did all that it is for. Returns 0 or CRASH_E_WRONG.
-	 * NULL: nobody asks. */
+	/* Whether a run of seed 1 that nothing disturbed did all that it is for. Returns 0 or
+	 * CRASH_E_WRONG. NULL: nobody asks. */
 	int (*complete)(const void *model, char *error, size_t error_size);
 
 	bool rots; /* is run with flipped bits, too: the end of the run leaves nothing that looks

@@ -2,6 +2,8 @@
 
 #include "tests/lib/cuts.h"
 
+#include "base/defs.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,11 +13,13 @@ static uint64_t replay_step;
 void cuts_sweep(cuts_life_fn life)
 {
 	const char *one = getenv("TERN_STEP");
+	const char *sample = getenv("TERN_SAMPLE");
+	uint64_t stride = sample ? strtoull(sample, NULL, 10) : 1;
 	uint64_t steps = life(0);
 	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
 
 	printf("%llu steps\n", (unsigned long long)steps);
-	for (uint64_t cut = first; cut <= (one ? first : steps); cut++) {
+	for (uint64_t cut = first; cut <= (one ? first : steps); cut += MAX(stride, 1)) {
 		replay_step = cut;
 		(void)life(cut);
 	}

@@ -15,7 +15,8 @@
 /* Lives once with the power cut at that step, 0: never; returns the steps that it took. */
 typedef uint64_t (*cuts_life_fn)(uint64_t cut);
 
-/* Cuts at each of the life's steps; with TERN_STEP in the environment at that one. */
+/* Cuts at each of the life's steps; with TERN_STEP in the environment at that one, with
+ * TERN_SAMPLE=n at one in n. */
 void cuts_sweep(cuts_life_fn life);
 
 /* A test's teardown: says how to replay the cut at which it failed. */
