@@ -111,6 +111,8 @@ static int pin(struct reading *reading)
 				 LEDGER_PIN_NAME_MAX);
 	if (rc == RETENTION_E_FULL)
 		return cmd_fail("%s has %d readers already", reading->folder, RETENTION_READER_MAX);
+	if (!rc)
+		rc = retention_sync(store_retention(reading->opened));
 	if (rc)
 		return cmd_fail("%s: can't keep the reader's position: %s", reading->folder,
 				strerror(-rc));

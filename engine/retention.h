@@ -17,9 +17,15 @@
  *
  * Pins are in the ledger, where others than us put theirs, too. When which number was reached is in
  * the file "history" (docs/format/history.md): if it is lost, more history is kept than asked for,
- * never less.
+ * never less. What it says is durable.
  *
- * Threads: the key space's owner.
+ * Both are written by a worker. A pin that is set or taken away counts at once for who asks for it,
+ * and is in the ledger when retention_is_saved() says so; a crash before that leaves the one of
+ * before. So the floor keeps to both, and what the ledger's pin needs is there.
+ *
+ *      retention_pin() --> staged --retention_work()--> a job --retention_job()--> the ledger
+ *
+ * Threads: the key space's owner; retention_job() by any one other thread, or the owner.
  */
 
 #include "engine/feed_token.h"
@@ -33,6 +39,9 @@
 /* A limit that there isn't. */
 #define RETENTION_FOREVER HISTORY_NO_LIMIT
 
+/* Readers that may be set or taken away before a job has to be done. */
+#define RETENTION_STAGED_MAX 64
+
 /* The file of samples is written at most this often. */
 #define RETENTION_SAVE_SECONDS 300
 
@@ -41,6 +50,8 @@ enum {
 	RETENTION_E_FULL,        /* RETENTION_READER_MAX, and none has lapsed */
 	RETENTION_E_ABSENT,      /* no reader of that name */
 	RETENTION_E_CORRUPT,     /* the file "history" is damaged or another store's */
+	RETENTION_E_BUSY,        /* RETENTION_STAGED_MAX: retention_job() first */
+	RETENTION_E_IDLE,        /* retention_job(): nothing to do */
 };
 
 struct retention_options {
@@ -63,7 +74,7 @@ struct retention;
 int retention_open(struct io *io, struct ledger *ledger, const struct retention_options *options,
 		   struct retention **ret_retention);
 
-/* NULL is fine. Saves nothing. */
+/* NULL is fine. Saves nothing. No job is under way. */
 void retention_close(struct retention *retention);
 
 /* 'bytes' of keys and values were written, up to 'seqno', at 'now' (Unix seconds). Once a commit.
@@ -73,24 +84,33 @@ void retention_note(struct retention *retention, uint64_t seqno, uint64_t now, u
 /* What kv_set_floor() is to be given at 'now'. */
 uint64_t retention_floor(struct retention *retention, uint64_t now);
 
-/* Whether retention_save() has something to write that has waited long enough. */
-bool retention_is_due(const struct retention *retention, uint64_t now);
+/* Takes in what a job has done and begins the next, if something is due. All up to 'durable'
+ * survives a power cut. Never blocks. Returns whether a job waits. */
+bool retention_work(struct retention *retention, uint64_t now, uint64_t durable);
 
-/* Writes the file, if anything was noted. Blocks. Returns 0 or a negative errno: then the file is
- * as it was before, or as it is to be. */
-int retention_save(struct retention *retention, uint64_t now);
+/* What waits. Blocks. Returns 0, RETENTION_E_IDLE or a negative errno: then it still waits, and
+ * what is on the disk is as it was, or as it is to be. */
+int retention_job(struct retention *retention);
+
+/* Has all pins in the ledger; and what was noted in the file, if all of it is durable. Both block,
+ * and no job is under way elsewhere. Return 0 or a negative errno, as retention_job(). */
+int retention_sync(struct retention *retention);
+int retention_save(struct retention *retention, uint64_t now, uint64_t durable);
 
 /*
- * Sets a reader's position, for good. Blocks: readers do this now and then, not for each event.
- * When there are too many readers one that has lapsed goes.
+ * Sets a reader's position. When there are too many readers one that has lapsed goes. Never blocks.
  *
- * Returns 0, RETENTION_E_INVALID, RETENTION_E_FULL or a negative errno.
+ * Returns 0, RETENTION_E_INVALID, RETENTION_E_FULL or RETENTION_E_BUSY.
  */
 int retention_pin(struct retention *retention, const char *name, struct feed_position position,
 		  uint64_t now);
 
-/* Forgets the reader. Blocks. Returns 0, RETENTION_E_ABSENT or a negative errno. */
+/* Forgets the reader. Never blocks. Returns 0, RETENTION_E_ABSENT or RETENTION_E_BUSY. */
 int retention_unpin(struct retention *retention, const char *name);
+
+/* Whether the last that was done to the reader survives a power cut; known after the
+ * retention_work() behind the job. */
+bool retention_is_saved(const struct retention *retention, const char *name);
 
 /* Returns 0 or RETENTION_E_ABSENT. */
 int retention_find(struct retention *retention, const char *name, uint64_t now,

@@ -304,7 +304,8 @@ int store_close(struct store *store)
 	int r = store_sync(store);
 	if (r == 0)
 		r = store_tell_log(store);
-	int saved = retention_save(store->retention, store_clock(store));
+	int saved = retention_save(store->retention, store_clock(store),
+				   wal_position(store->wal).durable);
 	free_parts(store);
 	return r != 0 ? r : saved;
 }

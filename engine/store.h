@@ -40,7 +40,6 @@
  *      store_work()    a renaming for each segment that a checkpoint lets go, and one sync of
  *                      the folder
  *      kv_get()        any read, unless with KV_WAIT_NEVER
- *      retention_pin() a commit of the ledger
  *
  * Pages and their sync, the log, and blocks read with KV_WAIT_NEVER go through queues.
  *
@@ -200,9 +199,9 @@ int store_poll(struct store *store, uint64_t now_ns);
  * (-ENOSPC: again when there is room). */
 int store_sync(struct store *store);
 
-/* One slice: checkpoints, results of jobs. '*ret_need' says whether a job waits. Damage that a
- * compaction meets is no error, but is counted (store_stats.damaged). Returns 0, STORE_E_STOPPED,
- * STORE_E_CORRUPT (what a job wrote can't be read) or a negative errno. */
+/* One slice: checkpoints, results of jobs, what named readers keep. '*ret_need' says whether a job
+ * waits. Damage that a compaction meets is no error, but is counted (store_stats.damaged). Returns
+ * 0, STORE_E_STOPPED or a negative errno. */
 int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need);
 int store_job(struct store *store);
 

@@ -237,9 +237,11 @@ int store_work(struct store *store, uint64_t now_ns, enum kv_need *ret_need)
 	r = checkpoint_slice(store);
 	if (r < 0)
 		return r;
+	bool retention_waits = retention_work(store->retention, store_clock(store),
+					      wal_position(store->wal).durable);
 
 	int step = step_of(store);
-	if (step == CHECKPOINT_NAMING)
+	if (step == CHECKPOINT_NAMING || retention_waits)
 		need = KV_NEED_JOB;
 	else if (step != CHECKPOINT_NONE && need == KV_NEED_NOTHING)
 		need = KV_NEED_WORK;
@@ -265,7 +267,13 @@ int store_job(struct store *store)
 		return 0;
 	}
 
+	int saved = retention_job(store->retention);
+	if (saved == 0)
+		return 0;
 	int r = kv_job(store->kv, JOB_SLICE);
+	/* One that fails doesn't hold up the other. */
+	if (saved < 0 && r >= 0)
+		return saved;
 	return r == KV_E_IDLE ? STORE_E_IDLE : r;
 }
 

@@ -3,6 +3,7 @@
 
 #include "engine/io.h"
 #include "engine/retention.h"
+#include "tests/lib/faulty.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -87,6 +88,12 @@ static void write_until(struct retention *retention, uint64_t from, uint64_t to)
 		retention_note(retention, second, second, 10);
 }
 
+/* As a store's worker does. */
+static void save_pins(struct retention *retention)
+{
+	assert_int_equal(retention_sync(retention), 0);
+}
+
 static struct feed_position at(uint64_t seqno)
 {
 	return (struct feed_position){.seqno = seqno};
@@ -142,8 +149,10 @@ static void a_pin_holds_the_floor_until_it_moves(void **state)
 	write_until(retention, 1, 5000);
 	assert_int_equal(retention_floor(retention, 5000), 70);
 	assert_int_equal(retention_pin(retention, "reader", at(2000), 5000), 0);
+	save_pins(retention);
 	assert_int_equal(retention_floor(retention, 5000), 2000);
 	assert_int_equal(retention_unpin(retention, "reader"), 0);
+	save_pins(retention);
 	assert_in_range(retention_floor(retention, 5000), 3930, 4001);
 	retention_close(retention);
 }
@@ -189,6 +198,7 @@ static void pins_outlast_the_process(void **state)
 	assert_int_equal(retention_pin(retention, "a", (struct feed_position){70, 3}, 123), 0);
 	assert_int_equal(retention_pin(retention, "b", at(80), 124), 0);
 	assert_int_equal(retention_unpin(retention, "b"), 0);
+	save_pins(retention);
 	retention_close(retention);
 	retention = opened(&(struct retention_options){0});
 	assert_int_equal(retention_find(retention, "a", 200, &reader), 0);
@@ -227,7 +237,8 @@ static void too_many_readers_are_refused_unless_one_has_lapsed(void **state)
 	(void)state;
 	for (unsigned i = 0; i < RETENTION_READER_MAX; i++) {
 		snprintf(name, sizeof(name), "reader%u", i);
-		assert_int_equal(retention_pin(retention, name, at(500 + i), 0), 0);
+		while (retention_pin(retention, name, at(500 + i), 0) == RETENTION_E_BUSY)
+			save_pins(retention);
 	}
 	write_until(retention, 1, 1000);
 	assert_int_equal(retention_pin(retention, "more", at(900), 1000), RETENTION_E_FULL);
@@ -236,23 +247,149 @@ static void too_many_readers_are_refused_unless_one_has_lapsed(void **state)
 	assert_int_equal(retention_pin(retention, "more", at(1500), 1600), 0);
 	assert_int_equal(retention_find(retention, "reader0", 1600, &reader), RETENTION_E_ABSENT);
 	assert_int_equal(retention_find(retention, "more", 1600, &reader), 0);
+	/* The same when some are staged. */
+	assert_int_equal(retention_pin(retention, "another", at(1500), 1600), 0);
+	assert_int_equal(retention_find(retention, "reader1", 1600, &reader), RETENTION_E_ABSENT);
+	save_pins(retention);
 	assert_int_equal(ledger.count, RETENTION_READER_MAX);
 	retention_close(retention);
 }
 
-static void a_pin_that_could_not_be_kept_is_none(void **state)
+/* The worker's part is done by hand here. */
+static void a_pin_counts_at_once_and_is_saved_by_the_worker(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 1000, .pin_age = 9000});
+	struct retention_reader reader;
+
+	(void)state;
+	assert_int_equal(retention_job(retention), RETENTION_E_IDLE);
+	assert_int_equal(retention_pin(retention, "a", at(70), 1), 0);
+	assert_false(retention_is_saved(retention, "a"));
+	assert_int_equal(retention_find(retention, "a", 1, &reader), 0);
+	assert_int_equal(reader.position.seqno, 70);
+	write_until(retention, 1, 5000);
+	assert_int_equal(retention_floor(retention, 5000), 70);
+	assert_int_equal(ledger.count, 0);
+	assert_true(retention_work(retention, 5000, 0));
+	assert_int_equal(ledger.count, 0);
+	assert_int_equal(retention_job(retention), 0);
+	assert_int_equal(ledger.count, 1);
+	assert_int_equal(retention_job(retention), RETENTION_E_IDLE);
+	assert_false(retention_work(retention, 5000, 0));
+	assert_true(retention_is_saved(retention, "a"));
+
+	/* What comes while the worker has the one before. */
+	assert_int_equal(retention_pin(retention, "a", at(80), 1), 0);
+	assert_true(retention_work(retention, 5000, 0));
+	assert_int_equal(retention_pin(retention, "a", at(90), 1), 0);
+	assert_int_equal(retention_job(retention), 0);
+	assert_int_equal(ledger.pins[0].seqno, 80);
+	assert_true(retention_work(retention, 5000, 0));
+	assert_false(retention_is_saved(retention, "a"));
+	assert_int_equal(retention_job(retention), 0);
+	assert_false(retention_work(retention, 5000, 0));
+	assert_true(retention_is_saved(retention, "a"));
+	assert_int_equal(ledger.pins[0].seqno, 90);
+	retention_close(retention);
+}
+
+/* After a crash the ledger's pin is the reader's. */
+static void what_the_ledgers_pin_needs_is_kept_until_another_is_there(void **state)
+{
+	struct retention *retention =
+		opened(&(struct retention_options){.age = 1000, .pin_age = 9000});
+
+	(void)state;
+	assert_int_equal(retention_pin(retention, "a", at(70), 1), 0);
+	save_pins(retention);
+	write_until(retention, 1, 5000);
+	assert_int_equal(retention_pin(retention, "a", at(2000), 1), 0);
+	assert_int_equal(retention_floor(retention, 5000), 70);
+	assert_true(retention_work(retention, 5000, 0));
+	assert_int_equal(retention_floor(retention, 5000), 70);
+	assert_int_equal(retention_job(retention), 0);
+	assert_int_equal(retention_floor(retention, 5000), 2000);
+	assert_int_equal(retention_unpin(retention, "a"), 0);
+	assert_int_equal(retention_floor(retention, 5000), 2000);
+	save_pins(retention);
+	assert_true(retention_floor(retention, 5000) > 3900);
+	retention_close(retention);
+}
+
+static void readers_that_come_and_go_leave_nothing(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	struct retention_reader reader;
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * RETENTION_STAGED_MAX; i++) {
+		snprintf(name, sizeof(name), "reader%u", i % 50);
+		assert_int_equal(retention_pin(retention, name, at(1), 1), 0);
+		assert_int_equal(retention_unpin(retention, name), 0);
+		assert_int_equal(retention_unpin(retention, name), RETENTION_E_ABSENT);
+	}
+	assert_int_equal(retention_find(retention, "reader1", 1, &reader), RETENTION_E_ABSENT);
+	assert_false(retention_work(retention, 1, 0));
+	assert_true(retention_is_saved(retention, "reader1"));
+	/* One that goes while the worker sets it. */
+	assert_int_equal(retention_pin(retention, "a", at(1), 1), 0);
+	assert_true(retention_work(retention, 1, 0));
+	assert_int_equal(retention_unpin(retention, "a"), 0);
+	assert_int_equal(retention_job(retention), 0);
+	assert_int_equal(ledger.count, 1);
+	save_pins(retention);
+	assert_int_equal(ledger.count, 0);
+	retention_close(retention);
+}
+
+static void more_changes_than_a_job_takes_wait_for_it(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	char name[16];
+	unsigned count = 0;
+
+	(void)state;
+	for (;; count++) {
+		snprintf(name, sizeof(name), "reader%u", count);
+		if (retention_pin(retention, name, at(1), 1) != 0)
+			break;
+	}
+	assert_in_range(count, RETENTION_STAGED_MAX - 2, RETENTION_STAGED_MAX);
+	assert_int_equal(retention_pin(retention, name, at(1), 1), RETENTION_E_BUSY);
+	assert_true(retention_work(retention, 1, 0));
+	assert_int_equal(retention_pin(retention, name, at(1), 1), RETENTION_E_BUSY);
+	assert_int_equal(retention_job(retention), 0);
+	assert_int_equal(retention_pin(retention, name, at(1), 1), 0);
+	save_pins(retention);
+	assert_int_equal(ledger.count, count + 1);
+	retention_close(retention);
+}
+
+static void a_pin_that_could_not_be_saved_waits(void **state)
 {
 	struct retention *retention = opened(&(struct retention_options){0});
 	struct retention_reader reader;
 
 	(void)state;
 	ledger.rc = -EIO;
-	assert_int_equal(retention_pin(retention, "a", at(1), 1), -EIO);
-	assert_int_equal(retention_find(retention, "a", 1, &reader), RETENTION_E_ABSENT);
-	ledger.rc = 0;
 	assert_int_equal(retention_pin(retention, "a", at(1), 1), 0);
+	assert_true(retention_work(retention, 1, 0));
+	assert_int_equal(retention_job(retention), -EIO);
+	assert_true(retention_work(retention, 1, 0));
+	assert_false(retention_is_saved(retention, "a"));
+	assert_int_equal(retention_sync(retention), -EIO);
+	ledger.rc = 0;
+	assert_int_equal(retention_job(retention), 0);
+	assert_false(retention_work(retention, 1, 0));
+	assert_true(retention_is_saved(retention, "a"));
 	ledger.rc = -ENOSPC;
-	assert_int_equal(retention_unpin(retention, "a"), -ENOSPC);
+	assert_int_equal(retention_unpin(retention, "a"), 0);
+	assert_int_equal(retention_sync(retention), -ENOSPC);
+	retention_close(retention);
+	/* It was never gone. */
+	retention = opened(&(struct retention_options){0});
 	assert_int_equal(retention_find(retention, "a", 1, &reader), 0);
 	retention_close(retention);
 }
@@ -264,14 +401,13 @@ static void what_was_reached_when_outlasts_the_process(void **state)
 	uint64_t floor;
 
 	(void)state;
-	assert_false(retention_is_due(retention, 5000));
+	assert_false(retention_work(retention, 5000, 5000));
 	write_until(retention, 1, 5000);
-	assert_true(retention_is_due(retention, 5000));
-	assert_int_equal(retention_save(retention, 5000), 0);
-	assert_false(retention_is_due(retention, 9000));
+	assert_true(retention_work(retention, 5000, 5000));
+	assert_int_equal(retention_job(retention), 0);
+	assert_false(retention_work(retention, 9000, 5000));
 	write_until(retention, 5001, 5100);
-	assert_false(retention_is_due(retention, 5100));
-	assert_true(retention_is_due(retention, 5300));
+	assert_false(retention_work(retention, 5100, 5100));
 	floor = retention_floor(retention, 5000);
 	retention_close(retention);
 	retention = opened(&options);
@@ -279,6 +415,63 @@ static void what_was_reached_when_outlasts_the_process(void **state)
 	/* What was written after the file was is younger than anybody knows: kept. */
 	assert_in_range(retention_floor(retention, 50000), 4930, 5001);
 	retention_close(retention);
+}
+
+/* A number that a crash takes back may be given to a younger change. */
+static void what_is_not_durable_is_not_in_the_file(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	struct io_file *file;
+
+	(void)state;
+	write_until(retention, 1, 5000);
+	assert_false(retention_work(retention, 5000, 4999));
+	assert_int_equal(retention_save(retention, 5000, 4999), 0);
+	assert_int_equal(io_open(io, "history", 0, &file), IO_E_ABSENT);
+	/* What was durable then is enough, however much came since. */
+	write_until(retention, 5001, 6000);
+	assert_true(retention_work(retention, 6000, 5000));
+	assert_int_equal(retention_job(retention), 0);
+	retention_close(retention);
+	retention = opened(&(struct retention_options){.age = 1000});
+	assert_in_range(retention_floor(retention, 50000), 4000, 5001);
+	retention_close(retention);
+}
+
+static void a_file_that_could_not_be_written_waits(void **state)
+{
+	struct faulty *disk = faulty_new(1);
+	struct retention *retention;
+	unsigned failures = 0;
+
+	(void)state;
+	assert_int_equal(retention_open(faulty_io(disk), &ledger,
+					&(struct retention_options){.age = 1000, .pin_age = 9000},
+					&retention),
+			 0);
+	write_until(retention, 1, 5000);
+	faulty_polls(disk, true);
+	assert_true(retention_work(retention, 5000, 5000));
+	faulty_polls(disk, false);
+	for (uint64_t call = 1;; call++) {
+		faulty_fail_at(disk, faulty_calls(disk) + call, -EIO, 1);
+		if (retention_job(retention) == 0)
+			break;
+		faulty_polls(disk, true);
+		assert_true(retention_work(retention, 5000, 5000));
+		faulty_polls(disk, false);
+		failures++;
+	}
+	assert_true(failures > 4);
+	faulty_fail_at(disk, 0, 0, 0);
+	retention_close(retention);
+	assert_int_equal(retention_open(faulty_io(disk), &ledger,
+					&(struct retention_options){.age = 1000, .pin_age = 9000},
+					&retention),
+			 0);
+	assert_in_range(retention_floor(retention, 5000), 3930, 4001);
+	retention_close(retention);
+	faulty_free(disk);
 }
 
 static void a_damaged_file_is_refused(void **state)
@@ -290,7 +483,7 @@ static void a_damaged_file_is_refused(void **state)
 
 	(void)state;
 	write_until(retention, 1, 500);
-	assert_int_equal(retention_save(retention, 500), 0);
+	assert_int_equal(retention_save(retention, 500, 500), 0);
 	retention_close(retention);
 	assert_int_equal(io_open(io, "history", 0, &file), 0);
 	assert_int_equal(io_read(file, 50, &byte, 1), 0);
@@ -318,8 +511,14 @@ int main(void)
 		CASE(pins_outlast_the_process),
 		CASE(names_are_checked),
 		CASE(too_many_readers_are_refused_unless_one_has_lapsed),
-		CASE(a_pin_that_could_not_be_kept_is_none),
+		CASE(a_pin_counts_at_once_and_is_saved_by_the_worker),
+		CASE(what_the_ledgers_pin_needs_is_kept_until_another_is_there),
+		CASE(readers_that_come_and_go_leave_nothing),
+		CASE(more_changes_than_a_job_takes_wait_for_it),
+		CASE(a_pin_that_could_not_be_saved_waits),
 		CASE(what_was_reached_when_outlasts_the_process),
+		CASE(what_is_not_durable_is_not_in_the_file),
+		CASE(a_file_that_could_not_be_written_waits),
 		CASE(a_damaged_file_is_refused),
 	};
 	int failed;

@@ -124,6 +124,8 @@ static void a_reader_keeps_what_it_has_not_read(void **state)
 	compact();
 	assert_in_range(count_changes(), 450, 460);
 	assert_int_equal(retention_unpin(store_retention(store), "reader"), 0);
+	assert_int_equal(store_settle(store), 0);
+	assert_true(retention_is_saved(store_retention(store), "reader"));
 	now += 10; /* the floor is looked at now and then */
 	compact();
 	assert_in_range(count_changes(), 95, 125);
