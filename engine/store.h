@@ -27,21 +27,20 @@
  * A checkpoint is begun when the log has grown by store_options.log_size, runs in slices of
  * store_work() while changes go on, and lets the log's oldest segments be used again.
  *
- * What blocks on the owner. Opening, closing, store_sync(), store_settle(), store_checkpoint() and
- * store_verify() do, and say so. Of the rest, which a poll core calls, these wait for the disk or
- * the kernel for as long as said:
+ * What blocks on the owner: waits for the disk, or makes a call that the kernel may answer late.
+ * store_open(), store_close(), store_sync(), store_settle(), store_checkpoint() and store_verify()
+ * do, and what lies below them and is said to: wal_settle(), pager_wait(), retention_sync(),
+ * retention_save(), kv_verify(). Nothing else does for an owner that asks for that where it reads:
  *
- *      edges           unless store_options.polls: one read, where a page isn't cached
- *                      (pager_get); sometimes one call that makes the file of pages longer; up to
- *                      16 writes of pages, or those under way, where all of the cache waits to be
- *                      written
- *      store_poll()    a renaming and a sync of the folder for each segment by which the log
- *                      grows beyond what it got back; opening a file for each segment begun
- *      store_work()    a renaming for each segment that a checkpoint lets go, and one sync of
- *                      the folder
- *      kv_get()        any read, unless with KV_WAIT_NEVER
+ *      store_options.polls      edges, and what reads the graph on store_pager()
+ *      KV_WAIT_NEVER            kv_get(), cursors, kv_view_blob()
+ *      feed_options.wait_never  feed_next()
  *
- * Pages and their sync, the log, and blocks read with KV_WAIT_NEVER go through queues.
+ * Otherwise these block for what isn't cached: a read; for edges also writes of up to 16 pages, or
+ * a call that makes the file longer. Staging, commits, store_poll(), store_work(), snapshots,
+ * views, pins of readers: all that they have the disk do goes through queues, or is store_job()'s.
+ * They close files, and take memory in proportion to what a job made. (tests/crash/crash_store.c,
+ * the life "polls", has a disk that aborts whatever blocks.)
  *
  * Edges for an owner that polls. What would block says STORE_E_WAIT (a page is being read) or
  * STORE_E_BUSY (pages are being written, or the file made longer), and so does what reads the graph

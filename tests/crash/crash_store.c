@@ -170,34 +170,49 @@ static int of_retention(struct life *life, int result, const char *what)
 	return CRASH_E_WRONG;
 }
 
+/* What was begun and failed is ended first. */
+static int save_pin(struct life *life)
+{
+	int r = retention_sync(store_retention(life->store));
+
+	if (r == 0)
+		life->pin = life->pin_begun;
+	return r;
+}
+
 static int pin(struct life *life)
 {
 	const struct store_model *model = &life->model;
 	struct feed_position position = {.seqno = model->lsn + 1};
+	int r = save_pin(life);
+	if (r != 0)
+		return r;
 
 	life->pin_begun = (struct pin){position.seqno, model->commits};
-	int r = of_retention(
+	r = of_retention(
 		life, retention_pin(store_retention(life->store), READER, position, model->clock),
 		"pinning");
-	if (r == 0) {
-		life->pin = life->pin_begun;
+	if (r == 0)
+		r = save_pin(life);
+	if (r == 0)
 		life->model.census.counts[CENSUS_PIN]++;
-	}
 	return r;
 }
 
 static int unpin(struct life *life)
 {
-	int r = 0;
+	int r = save_pin(life);
+	if (r != 0)
+		return r;
 
 	life->pin_begun = (struct pin){0};
 	if (life->pin.seqno > 0)
 		r = of_retention(life, retention_unpin(store_retention(life->store), READER),
 				 "unpinning");
-	if (r == 0) {
-		life->pin = life->pin_begun;
+	if (r == 0)
+		r = save_pin(life);
+	if (r == 0)
 		life->model.census.counts[CENSUS_UNPIN]++;
-	}
 	return r;
 }
 

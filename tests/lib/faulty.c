@@ -16,7 +16,7 @@ struct faulty_file {
 	char name[IO_NAME_MAX + 1];
 };
 
-static struct faulty *faulty_of(struct io *io)
+struct faulty *faulty_of(struct io *io)
 {
 	return CONTAINER_OF(io, struct faulty, io);
 }

@@ -42,6 +42,9 @@ void faulty_free(struct faulty *faulty);
 /* The disk's io. io_free() of it only gives the lock back: the disk stays. */
 struct io *faulty_io(struct faulty *faulty);
 
+/* The disk whose io it is. */
+struct faulty *faulty_of(struct io *io);
+
 /* The same contents, synced and not, with handles, faults and counts of its own (none). */
 struct faulty *faulty_clone(const struct faulty *faulty, uint64_t seed);
 

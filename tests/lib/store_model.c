@@ -27,6 +27,9 @@
 
 #define CLOCK_BEGIN UINT64_C(1700000000)
 
+/* Times that what isn't there yet is asked for again. */
+#define AGAIN_MAX 100000
+
 static uint8_t filled[MODEL_VALUE_MAX];
 
 static struct entry_bytes bytes_of(struct model_value value)
@@ -82,6 +85,12 @@ uint64_t store_model_clock(void *context)
 	return model->clock;
 }
 
+void store_model_polls(const struct store_model *model, bool polls)
+{
+	if (model->disk != NULL)
+		faulty_polls(model->disk, polls);
+}
+
 void store_model_deinit(struct store_model *model)
 {
 	free(model->states);
@@ -118,6 +127,24 @@ static int change_put(struct store_model *model, struct store *store, struct mod
 	count(model, value.expires > 0 ? CENSUS_PUT_TTL : CENSUS_PUT);
 	state->keys[key] = value;
 	return store == NULL ? 0 : store_put(store, &put);
+}
+
+/* A poll core is told to come again for pages. */
+static int stage_edge(struct store_model *model, struct store *store, struct edge_key edge,
+		      bool added)
+{
+	int r = STORE_E_BUSY;
+
+	for (uint32_t tries = 0; tries < MODEL_TRIES_MAX; tries++) {
+		r = added ? store_edge_add(store, edge) : store_edge_remove(store, edge);
+		if (model->disk == NULL || (r != STORE_E_WAIT && r != STORE_E_BUSY))
+			return r;
+		model->now_ns += NS_PER_MS;
+		r = store_poll(store, model->now_ns);
+		if (r != 0)
+			return r;
+	}
+	return STORE_E_BUSY;
 }
 
 static int change_delete(struct store_model *model, struct store *store, struct model_state *state)
@@ -167,10 +194,10 @@ static int change_edge(struct store_model *model, struct store *store, struct mo
 	count(model, state->edges[from][to] == 0 ? CENSUS_EDGE_ADD : CENSUS_EDGE_REMOVE);
 	if (state->edges[from][to] == 0) {
 		state->edges[from][to] = ++model->next_edge;
-		return store == NULL ? 0 : store_edge_add(store, edge);
+		return store == NULL ? 0 : stage_edge(model, store, edge, true);
 	}
 	state->edges[from][to] = 0;
-	return store == NULL ? 0 : store_edge_remove(store, edge);
+	return store == NULL ? 0 : stage_edge(model, store, edge, false);
 }
 
 static int change_vector(struct store_model *model, struct store *store, struct model_state *state)
@@ -245,11 +272,29 @@ int store_model_work(struct store_model *model, struct store *store, char *error
 	enum kv_need need;
 
 	model->now_ns += NS_PER_MS;
+	store_model_polls(model, true);
 	int r = store_work(store, model->now_ns, &need);
+	store_model_polls(model, false);
 	if (r == 0 && need == KV_NEED_JOB)
 		r = store_job(store);
 	store_census_look(&model->census, store);
 	return r == STORE_E_IDLE ? 0 : store_model_result(store, r, error, error_size);
+}
+
+int store_model_wait(struct store_model *model, struct store *store, char *error, size_t error_size)
+{
+	for (uint32_t tries = 0; tries < MODEL_TRIES_MAX; tries++) {
+		if (store_is_done(store, model->lsn)) {
+			store_model_acknowledge(model);
+			return 0;
+		}
+		int r = store_model_work(model, store, error, error_size);
+		if (r != 0)
+			return r;
+	}
+	return wal_failed(store_wal(store)) == -ENOSPC
+		       ? -ENOSPC
+		       : say(error, error_size, MODEL_E_WRONG, "a commit is never done");
 }
 
 static int commit(struct store_model *model, struct store *store, char *error, size_t error_size)
@@ -264,8 +309,10 @@ static int commit(struct store_model *model, struct store *store, char *error, s
 		     : durability == STORE_GROUP ? CENSUS_GROUP
 						 : CENSUS_SYNC);
 	for (uint32_t tries = 0; tries < (full ? MODEL_FULL_MAX : MODEL_TRIES_MAX); tries++) {
+		store_model_polls(model, true);
 		int r = store_commit(store, durability, &model->lsn);
-		if (r != STORE_E_BUSY)
+		store_model_polls(model, false);
+		if (r != STORE_E_BUSY && r != STORE_E_WAIT)
 			return store_model_result(store, r, error, error_size);
 		r = store_model_work(model, store, error, error_size);
 		full |= r == -ENOSPC || wal_failed(store_wal(store)) == -ENOSPC;
@@ -289,9 +336,11 @@ static int stage(struct store_model *model, struct store *store, struct model_st
 	struct store_put mark = {.key = {(const uint8_t *)"commit", 6}, .value = {text, 4}};
 
 	store_le32(text, model->commits);
+	store_model_polls(model, true);
 	int r = store == NULL ? 0 : store_put(store, &mark);
 	for (uint32_t i = below(model, CHANGE_MAX); i > 0 && r == 0; i--)
 		r = changes[below(model, kinds)](model, store, state);
+	store_model_polls(model, false);
 	return store_model_result(store, r, error, error_size);
 }
 
@@ -511,7 +560,14 @@ static int get(const struct compare *compare, struct entry_bytes key, bool *ret_
 	       struct entry *ret_entry)
 {
 	struct kv *kv = store_kv(compare->store);
-	int r = kv_get(kv, key, compare->seqno, 0, ret_entry);
+	unsigned flags = compare->model->disk != NULL ? KV_WAIT_NEVER : 0;
+	int r = KV_E_WAIT;
+
+	for (uint32_t tries = 0; r == KV_E_WAIT && tries < AGAIN_MAX; tries++) {
+		r = kv_get(kv, key, compare->seqno, flags, ret_entry);
+		if (r == KV_E_WAIT)
+			kv_poll(kv);
+	}
 
 	*ret_there = r == 0;
 	switch (r) {
@@ -622,6 +678,15 @@ static int of_edge(const struct compare *compare, int result)
 	return result > 0 ? wrong(compare, "the graph said %d", result) : result;
 }
 
+/* Whether the graph is to be asked again. */
+static bool is_again(const struct compare *compare, int result)
+{
+	if (compare->model->disk == NULL || (result != EDGE_E_WAIT && result != EDGE_E_BUSY))
+		return false;
+	pager_poll(store_pager(compare->store));
+	return true;
+}
+
 static int compare_edge(const struct compare *compare, uint32_t from, uint32_t to)
 {
 	struct edge_key edge = {(int64_t)from - 3, (int64_t)to - 3};
@@ -639,11 +704,35 @@ static int compare_edge(const struct compare *compare, uint32_t from, uint32_t t
 			     there ? "there" : "absent");
 	if (!compare->graph)
 		return 0;
-	r = edge_has(store_pager(compare->store), edge.source, edge.target);
+	for (uint32_t tries = 0; tries < AGAIN_MAX; tries++) {
+		r = edge_has(store_pager(compare->store), edge.source, edge.target);
+		if (!is_again(compare, r))
+			break;
+	}
 	if (r != 0 && r != EDGE_E_ABSENT)
 		return of_edge(compare, r);
 	if ((r == 0) != expected)
 		return wrong(compare, "edge %u to %u is %s", from, to, r == 0 ? "there" : "absent");
+	return 0;
+}
+
+/* Up to MODEL_NODE_MAX + 1 of them. Where pages are waited for they come in several parts. */
+static int neighbours(const struct compare *compare, int64_t node, bool incoming,
+		      int64_t *ret_nodes, uint32_t *ret_count)
+{
+	uint32_t position = 0;
+	uint32_t all = 0;
+	uint32_t count = 1;
+
+	for (uint32_t tries = 0; count > 0 && all <= MODEL_NODE_MAX; tries++) {
+		int r = edge_neighbours(store_pager(compare->store), node, incoming, &position,
+					ret_nodes + all, MODEL_NODE_MAX + 1 - all, &count);
+		if (r == 0)
+			all += count;
+		else if (!is_again(compare, r) || tries == AGAIN_MAX)
+			return r;
+	}
+	*ret_count = all;
 	return 0;
 }
 
@@ -652,15 +741,13 @@ static int compare_cluster(const struct compare *compare, uint32_t self, bool in
 {
 	const struct model_state *state = compare->state;
 	int64_t found[MODEL_NODE_MAX + 1];
-	uint32_t position = 0;
 	uint32_t count;
 	uint32_t before = 0;
 	uint32_t expected = 0;
 
 	for (uint32_t other = 0; other < MODEL_NODE_MAX; other++)
 		expected += (incoming ? state->edges[other][self] : state->edges[self][other]) != 0;
-	int r = edge_neighbours(store_pager(compare->store), (int64_t)self - 3, incoming, &position,
-				found, MODEL_NODE_MAX + 1, &count);
+	int r = neighbours(compare, (int64_t)self - 3, incoming, found, &count);
 	if (r != 0)
 		return of_edge(compare, r);
 	if (count != expected)
@@ -715,7 +802,9 @@ static int check(struct compare *compare, uint32_t least, uint32_t *ret_number)
 	uint32_t number = 0;
 	struct entry entry;
 	bool there;
+	store_model_polls(model, true);
 	int r = get(compare, (struct entry_bytes){(const uint8_t *)"commit", 6}, &there, &entry);
+	store_model_polls(model, false);
 	if (r != 0)
 		return r;
 
@@ -728,7 +817,10 @@ static int check(struct compare *compare, uint32_t least, uint32_t *ret_number)
 			     model->commits);
 	compare->state = state_of(model, number);
 	*ret_number = number;
-	return compare_all(compare);
+	store_model_polls(model, true);
+	r = compare_all(compare);
+	store_model_polls(model, false);
+	return r;
 }
 
 /* It may be of any state up to the last one. */

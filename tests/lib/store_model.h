@@ -10,11 +10,16 @@
  *
  * Equal seeds make equal transactions. Time is the model's own, and passes with its transactions.
  *
+ * With 'disk' the store's owner is a poll core (store_options.polls): around all calls but those
+ * that are said to block the disk aborts what blocks (faulty_polls()), and what isn't there yet is
+ * asked for again.
+ *
  * Threads: one.
  */
 
 #include "base/rand.h"
 #include "engine/store.h"
+#include "tests/lib/faulty.h"
 #include "tests/lib/store_census.h"
 
 #include <stdbool.h>
@@ -56,6 +61,7 @@ struct model_state {
 
 struct store_model {
 	struct rand rand;
+	struct faulty *disk;        /* NULL: the owner may block */
 	struct model_state *states; /* the last ones, by commit; 0 is the empty store */
 	uint32_t state_max;
 	uint64_t seed;
@@ -100,6 +106,13 @@ int store_model_ingest(struct store_model *model, struct store *store, struct io
 /* A slice of the store's work, with what it takes from a job. Returns as store_model_step(). */
 int store_model_work(struct store_model *model, struct store *store, char *error,
 		     size_t error_size);
+
+/* Works until all that was issued is durable, without blocking. Returns as store_model_step(). */
+int store_model_wait(struct store_model *model, struct store *store, char *error,
+		     size_t error_size);
+
+/* Around calls that don't block, true before and false behind. */
+void store_model_polls(const struct store_model *model, bool polls);
 
 /* What a store_ function returned, in the model's words. */
 int store_model_result(struct store *store, int result, char *error, size_t error_size);
