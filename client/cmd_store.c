@@ -157,6 +157,24 @@ int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_
 	return open_store(folder, &turn_options, TO_WRITE, patient, ret_store);
 }
 
+/* What salvage had to do; of a sound store nothing. */
+static void tell_salvage(const struct cmd_store *store)
+{
+	struct store_recovery recovery = store_stats(store->store).recovery;
+
+	if (recovery.holes > 0 || recovery.salvaged_bytes > 0)
+		fprintf(stderr,
+			"tern: %s: %" PRIu64 " bytes of the log could not be read and are left out "
+			"(holes: %" PRIu64 "; records of transactions that they touch, left out "
+			"too: %" PRIu64 ")\n",
+			store->folder, recovery.salvaged_bytes, recovery.holes, recovery.severed);
+	if (recovery.graph_made && recovery.edges > 0)
+		fprintf(stderr,
+			"tern: %s: the graph is made anew, of the %" PRIu64
+			" edges of the key space\n",
+			store->folder, recovery.edges);
+}
+
 int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 {
 	const struct store_options options = {.salvage = true, .wal.segment_size = SEGMENT_SIZE};
@@ -165,11 +183,7 @@ int cmd_store_salvage(const char *folder, struct cmd_store *ret_store)
 	if (status != CMD_DONE)
 		return status;
 
-	const struct store_recovery recovery = store_stats(store.store).recovery;
-	fprintf(stderr,
-		"tern: %s: %" PRIu64 " records and %" PRIu64
-		" bytes of the log could not be read and are left out\n",
-		folder, recovery.missing, recovery.salvaged_bytes);
+	tell_salvage(&store);
 	int r = store_checkpoint(store.store);
 	if (r != 0)
 		return cmd_store_close(&store, cmd_store_fail(&store, "checkpoint", r));

@@ -37,10 +37,16 @@ static void report(void *context, const char *line)
 
 static void tell(const struct store_stats *stats, uint64_t faults, bool json)
 {
+	const struct store_recovery *recovery = &stats->recovery;
+
 	if (json)
 		printf("{\"event\": \"verify\", \"faults\": %" PRIu64 ", \"lsn\": %" PRIu64
-		       ", \"recovered_records\": %" PRIu64 "}\n",
-		       faults, stats->lsn, stats->recovery.records);
+		       ", \"recovered_records\": %" PRIu64 ", \"dropped_records\": %" PRIu64
+		       ", \"holes\": %" PRIu64 ", \"salvaged_bytes\": %" PRIu64
+		       ", \"severed_records\": %" PRIu64 ", \"graph_made\": %s}\n",
+		       faults, stats->lsn, recovery->records, recovery->dropped, recovery->holes,
+		       recovery->salvaged_bytes, recovery->severed,
+		       recovery->graph_made ? "true" : "false");
 	else
 		printf("%s: %" PRIu64 " faults, last change %" PRIu64 "\n",
 		       faults == 0 ? "whole" : "damaged", faults, stats->lsn);
@@ -54,7 +60,7 @@ int cmd_verify(int argc, char **argv)
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &folder, .positional = true,
 		 .required = true},
-		{"salvage", NULL, "go on behind damaged parts of the log, which are lost",
+		{"salvage", NULL, "go on behind damaged parts of the log, and mend the graph",
 		 .flag = &salvage},
 		{"json", NULL, "one JSON object a line", .flag = &verify.json},
 	};

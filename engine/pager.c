@@ -125,6 +125,12 @@ void pager_close(struct pager *pager)
 	free(pager);
 }
 
+void pager_load(struct pager *pager)
+{
+	CHECK(!pager->wal && !pager->read_only && pager->state.page_count == 0);
+	pager->loads = true;
+}
+
 void pager_attach(struct pager *pager, struct wal *wal)
 {
 	CHECK(!pager->wal && !pager->read_only);

@@ -32,6 +32,9 @@
  * Opening after a crash: pager_open() without a log, pager_redo() for each committed record from
  * state.lsn on, then pager_attach().
  *
+ * Loading. A file that was just made may take transactions before it has a log: they are in the
+ * file when a checkpoint behind pager_attach() is whole, and nowhere else before.
+ *
  * Errors in a transaction. When pager_allocate(), pager_release(), pager_edit() or pager_log() says
  * other than 0, what was being done is half done: only pager_rollback() makes sense, and
  * pager_commit() says -ECANCELED. After it nothing has changed. A pager_get() changes nothing:
@@ -127,7 +130,11 @@ int pager_open(struct io *io, struct wal *wal, const struct pager_options *optio
 /* Writes nothing, but waits for what is under way. No page is pinned. NULL is fine. */
 void pager_close(struct pager *pager);
 
-/* Recovery is over. Borrows wal, whose next LSN is above all that were redone. */
+/* There is no log, and nobody needs one: the file was made, and until pager_attach() a transaction
+ * lasts no longer than the process. */
+void pager_load(struct pager *pager);
+
+/* Recovery or loading is over. Borrows wal, whose next LSN is above all that were redone. */
 void pager_attach(struct pager *pager, struct wal *wal);
 
 /* From now on nothing blocks but pager_wait(); or things may again. The pager is 'queued', and its
@@ -160,8 +167,9 @@ uint64_t pager_changes(const struct pager *pager);
  * or in redo. The rest is the pager's. */
 struct pager_state *pager_state(struct pager *pager);
 
-/* The log is attached, and no transaction is open. Returns 0, or the negative errno that stopped
- * the pager or the log: the transaction is open all the same, and can only be rolled back. */
+/* The log is attached, or the file is loaded, and no transaction is open. Returns 0, or the
+ * negative errno that stopped the pager or the log: the transaction is open all the same, and can
+ * only be rolled back. */
 int pager_begin(struct pager *pager);
 
 /* A page of zeros behind its header, from the free chain or the file's end; logged as PageAllocate.

@@ -15,10 +15,11 @@
 int pager_begin(struct pager *pager)
 {
 	struct change *change = &pager->change;
-	int failed;
+	int failed = pager->failed;
 
-	CHECK(pager->wal && !change->open);
-	failed = pager->failed ? pager->failed : wal_failed(pager->wal);
+	CHECK((pager->wal || pager->loads) && !change->open);
+	if (failed == 0 && pager->wal)
+		failed = wal_failed(pager->wal);
 	/* A log that has no room may have some by the commit. */
 	if (failed == -ENOSPC)
 		failed = 0;
@@ -246,6 +247,10 @@ int pager_commit(struct pager *pager, uint64_t timestamp)
 	result = pager->change.error ? -ECANCELED : change_log_noted(pager);
 	if (result)
 		return result;
+	if (!pager->wal) {
+		pager_adopt(pager, 0);
+		return 0;
+	}
 	pager_pending(pager, &bytes, &count);
 	if (count && !wal_has_room(pager->wal, bytes, count))
 		return no_room(pager);

@@ -143,6 +143,7 @@ struct pager {
 	struct io_op sync;
 	bool sync_under_way;
 	bool read_only;
+	bool loads; /* transactions need no log until there is one */
 	struct pager_state state;
 	struct change change;
 	struct checkpoint checkpoint;

@@ -15,13 +15,21 @@
 /* Bytes that a slice of the key space's job may read. */
 #define JOB_SLICE (UINT64_C(64) << 20)
 
+/* What is known of the records that come next. */
+enum position {
+	OUTSIDE, /* they are in no transaction */
+	INSIDE,  /* in result.open_tx, whose begin was read */
+	BEHIND,  /* behind a hole: the next mark says */
+};
+
 struct recover {
 	struct io *io;
-	uint64_t pages_from;
+	const struct recover_options *options;
 	struct kv *kv;
-	struct pager *pager;
+	struct pager *pager; /* NULL: pages are left alone */
 	struct wal_reader *reader;
-	struct changes tx; /* records since the begin */
+	enum position position;
+	struct changes tx; /* records since the begin, or the hole */
 	uint64_t lost_bytes;
 	uint64_t lost_up_to; /* a lost segment had no larger LSNs; 0: none is lost */
 	struct recover_result result;
@@ -54,12 +62,12 @@ static int work_on_kv(struct kv *kv, bool *ret_idle)
 
 /* Until there is room; a table that is ingested wants all that is before it in tables. The last
  * slice may be the one that makes it. */
-static int take_into_kv(struct kv *kv, const struct record *record)
+static int take_into_kv(struct kv *kv, const struct record *record, bool more)
 {
 	bool idle = false;
 	int r;
 
-	while ((r = kv_apply(kv, record, /* more= */ false)) == KV_E_BUSY) {
+	while ((r = kv_apply(kv, record, more)) == KV_E_BUSY) {
 		if (idle)
 			return -ENOBUFS;
 		r = work_on_kv(kv, &idle);
@@ -69,11 +77,11 @@ static int take_into_kv(struct kv *kv, const struct record *record)
 	return r;
 }
 
-static int apply_to_kv(struct recover *recover, const struct record *record)
+static int apply_to_kv(struct recover *recover, const struct record *record, bool more)
 {
 	/* What was read is synced, so a memtable that this record fills may be flushed. */
 	kv_set_durable(recover->kv, record->lsn);
-	int r = take_into_kv(recover->kv, record);
+	int r = take_into_kv(recover->kv, record, more);
 	switch (r) {
 	case KV_E_INVALID:
 		return refuse(recover, "a key or value that no store takes");
@@ -84,56 +92,123 @@ static int apply_to_kv(struct recover *recover, const struct record *record)
 	}
 }
 
-static int apply(struct recover *recover, const struct record *record)
+/* From here on pages are left alone. */
+static int forget_pages(struct recover *recover)
 {
-	int r = apply_to_kv(recover, record);
-	if (r != 0)
-		return r;
-	if (record->lsn >= recover->pages_from) {
-		r = pager_redo(recover->pager, record);
-		edge_redo(recover->pager, record);
-	}
+	if (recover->result.pages_lost)
+		return 0;
+	recover->result.pages_lost = true;
+	recover->pager = NULL;
+	return recover->options->forget_pages(recover->options->context);
+}
+
+static int apply_to_pages(struct recover *recover, const struct record *record)
+{
+	if (recover->pager == NULL || record->lsn < recover->options->pages_from)
+		return 0;
+	int r = pager_redo(recover->pager, record);
+	edge_redo(recover->pager, record);
+	if (r > 0 && recover->options->salvage)
+		return forget_pages(recover);
 	if (r == PAGER_E_CORRUPT)
 		return refuse(recover, pager_error(recover->pager));
 	if (r > 0)
 		return refuse(recover, "more pages in one change than the page cache holds");
-	recover->result.applied++;
 	return r;
 }
 
-static void drop(struct recover *recover)
+/* 'more' of the transaction follow: a memtable doesn't end between them, so that no table has a
+ * part of it. */
+static int apply(struct recover *recover, const struct record *record, bool more)
 {
-	recover->result.dropped += recover->tx.count;
-	recover->result.has_open_tx = false;
+	int r = apply_to_kv(recover, record, more);
+	if (r == 0)
+		r = apply_to_pages(recover, record);
+	if (r == 0)
+		recover->result.applied++;
+	return r;
+}
+
+static void forget_tx(struct recover *recover, uint64_t *count)
+{
+	*count += recover->tx.count;
 	changes_clear(&recover->tx);
+	recover->position = OUTSIDE;
+}
+
+/* What was read since the begin, or the hole: one transaction, or changes that are in none. */
+static int apply_all(struct recover *recover, bool together)
+{
+	const struct changes *tx = &recover->tx;
+
+	for (uint32_t i = 0; i < tx->count; i++) {
+		bool more = together && i + 1 < tx->count;
+		int r = apply(recover, &tx->records[i], more);
+		if (r != 0)
+			return r;
+	}
+	changes_clear(&recover->tx);
+	recover->position = OUTSIDE;
+	return 0;
+}
+
+/* Whatever is open goes: the hole may have its end, or the begin of what follows. */
+static int sever(struct recover *recover)
+{
+	forget_tx(recover, &recover->result.severed);
+	recover->position = BEHIND;
+	return forget_pages(recover);
 }
 
 static int begin(struct recover *recover, const struct record *record)
 {
+	if (recover->position == BEHIND) {
+		int r = apply_all(recover, /* together= */ false);
+		if (r != 0)
+			return r;
+	}
 	/* A transaction that has no end was cut short by a crash. */
-	drop(recover);
-	recover->result.has_open_tx = true;
+	forget_tx(recover, &recover->result.dropped);
+	recover->position = INSIDE;
 	recover->result.open_tx = record->transaction.tx;
 	return 0;
 }
 
 static int commit(struct recover *recover, const struct record *record)
 {
-	if (!recover->result.has_open_tx || recover->result.open_tx != record->transaction.tx) {
-		/* Its records were applied one by one if its begin is older than what is read. */
-		if (recover->result.has_open_tx)
+	switch (recover->position) {
+	case INSIDE:
+		if (recover->result.open_tx != record->transaction.tx)
 			return refuse(recover, "commit of a transaction that isn't open");
+		return apply_all(recover, /* together= */ true);
+	case BEHIND:
+		forget_tx(recover, &recover->result.severed);
+		return 0;
+	default:
+		/* Its records were applied one by one if its begin is older than what is read. */
 		return 0;
 	}
+}
 
-	for (uint32_t i = 0; i < recover->tx.count; i++) {
-		int r = apply(recover, &recover->tx.records[i]);
+static void roll_back(struct recover *recover)
+{
+	forget_tx(recover, recover->position == BEHIND ? &recover->result.severed
+						       : &recover->result.dropped);
+}
+
+static int take_change(struct recover *recover, const struct record *record)
+{
+	if (recover->position != OUTSIDE) {
+		if (changes_add(&recover->tx, record) == 0)
+			return 0;
+		if (recover->position == INSIDE)
+			return refuse(recover, "a transaction larger than any that is written");
+		/* So they are of none: its end would be among them. */
+		int r = apply_all(recover, /* together= */ false);
 		if (r != 0)
 			return r;
 	}
-	recover->result.has_open_tx = false;
-	changes_clear(&recover->tx);
-	return 0;
+	return apply(recover, record, /* more= */ false);
 }
 
 static int take(struct recover *recover, const struct record *record)
@@ -144,18 +219,20 @@ static int take(struct recover *recover, const struct record *record)
 	case RECORD_TRANSACTION_COMMIT:
 		return commit(recover, record);
 	case RECORD_TRANSACTION_ROLLBACK:
-		drop(recover);
+		roll_back(recover);
 		return 0;
 	case RECORD_DURABLE:
-		return 0;
+		return recover->position == BEHIND ? apply_all(recover, /* together= */ false) : 0;
 	default:
-		break;
+		return take_change(recover, record);
 	}
-	if (!recover->result.has_open_tx)
-		return apply(recover, record);
-	if (changes_add(&recover->tx, record) != 0)
-		return refuse(recover, "a transaction larger than any that is written");
-	return 0;
+}
+
+/* What the log's end leaves open. Behind a hole it may be a transaction: so a rollback ends it. */
+static void end_log(struct recover *recover)
+{
+	recover->result.has_open_tx = recover->position != OUTSIDE;
+	roll_back(recover);
 }
 
 /* Reads the segment to its end, for what of it may be in the kernel's memory only. */
@@ -237,25 +314,33 @@ static int secure_log(struct recover *recover, const struct recover_options *opt
 	return r;
 }
 
+static int cut_end(struct recover *recover)
+{
+	recover->result.torn_lsn = recover->result.next_lsn;
+	return wal_reader_cut(recover->reader);
+}
+
 static int read_log(struct recover *recover)
 {
 	for (;;) {
 		struct record record;
-		int r = wal_reader_next(recover->reader, &record);
-		switch (r) {
+		int end = wal_reader_next(recover->reader, &record);
+		int r = wal_reader_is_behind_hole(recover->reader) ? sever(recover) : 0;
+		if (r != 0)
+			return r;
+		switch (end) {
 		case 0:
 			break;
 		case WAL_READER_E_END:
 			return 0;
 		case WAL_READER_E_TORN:
-			recover->result.torn_lsn = recover->result.next_lsn;
-			return wal_reader_cut(recover->reader);
+			return cut_end(recover);
 		case WAL_READER_E_CORRUPT:
 			snprintf(recover->error, recover->error_size, "%s",
 				 wal_reader_error(recover->reader));
 			return RECOVER_E_CORRUPT;
 		default:
-			return r;
+			return end;
 		}
 
 		recover->result.next_lsn = record.lsn + 1;
@@ -301,11 +386,11 @@ static int run(struct recover *recover, const struct recover_options *options)
 	recover->result.bytes = stats.bytes;
 	recover->result.salvaged_bytes = stats.skipped;
 	recover->result.missing = stats.missing;
+	recover->result.holes = stats.holes;
 	recover->result.salvaged = stats.holes > 0;
 	recover->result.memory =
 		stats.memory + recover->tx.count_max * sizeof(struct record) + recover->tx.size_max;
-	if (recover->result.has_open_tx)
-		recover->result.dropped += recover->tx.count;
+	end_log(recover);
 	return r;
 }
 
@@ -343,7 +428,7 @@ int recover_run(struct io *io, const struct recover_options *options, struct kv 
 		size_t error_size)
 {
 	struct recover recover = {.io = io,
-				  .pages_from = options->pages_from,
+				  .options = options,
 				  .kv = kv,
 				  .pager = pager,
 				  .error = error,
@@ -356,6 +441,9 @@ int recover_run(struct io *io, const struct recover_options *options, struct kv 
 	r = run(&recover, options);
 	if (r == 0)
 		r = check_end(&recover, options);
+	/* A log that lost its end may have lost what pages need. */
+	if (r == 0 && recover.result.salvaged)
+		r = forget_pages(&recover);
 	if (r == 0)
 		r = note_end(&recover);
 	wal_reader_close(recover.reader);

@@ -131,14 +131,23 @@ static int open_pager(struct store *store, char *error, size_t error_size)
 		.queued = true,
 	};
 	char why[PAGE_ERROR_MAX];
-	int r = pager_open(store->io, NULL, &options, &store->pager, why);
 
+	store->checkpoint_lsn = options.state.lsn;
+	if (store_graph_is_lost(store))
+		return 0;
+	int r = pager_open(store->io, NULL, &options, &store->pager, why);
+	if (r == PAGER_E_CORRUPT && store->options.salvage)
+		return store_graph_forget(store);
 	if (r == PAGER_E_CORRUPT) {
 		snprintf(error, error_size, "%s", why);
 		return STORE_E_CORRUPT;
 	}
-	store->checkpoint_lsn = options.state.lsn;
 	return r;
+}
+
+static int forget_pages(void *context)
+{
+	return store_graph_forget(context);
 }
 
 static int recover(struct store *store, struct recover_result *ret_result, char *error,
@@ -152,6 +161,8 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 		.known = MAX(flushed, store->checkpoint_lsn - 1),
 		.log = ledger_state(store->ledger)->log,
 		.salvage = store->options.salvage,
+		.forget_pages = forget_pages,
+		.context = store,
 	};
 	uint64_t began_ns = clock_now_ns();
 	int r = recover_run(store->io, &options, store->kv, store->pager, ret_result, error,
@@ -166,6 +177,8 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 		.applied = ret_result->applied,
 		.bytes = ret_result->bytes,
 		.dropped = ret_result->dropped,
+		.severed = ret_result->severed,
+		.holes = ret_result->holes,
 		.torn_lsn = ret_result->torn_lsn,
 		.salvaged_bytes = ret_result->salvaged_bytes,
 		.missing = ret_result->missing,
@@ -175,44 +188,80 @@ static int recover(struct store *store, struct recover_result *ret_result, char 
 	return 0;
 }
 
-/*
- * The log goes on in a segment of its own. If what was read ends within a transaction, a rollback
- * ends that first, so that nothing that follows is taken for a part of it.
- */
-static int continue_log(struct store *store, const struct recover_result *recovered, char *error,
-			size_t error_size)
+static void close_pager(struct store *store)
+{
+	pager_close(store->pager);
+	store->pager = NULL;
+}
+
+/* A rollback, so that nothing that follows is taken for a part of what the log ended in. */
+static int end_transaction(struct store *store, uint64_t tx)
+{
+	struct record record = {
+		.type = RECORD_TRANSACTION_ROLLBACK,
+		.timestamp = store_clock(store),
+		.transaction.tx = tx,
+	};
+	int r = wal_append(store->wal, &record);
+
+	CHECK(r == 0);
+	return wal_sync(store->wal);
+}
+
+/* The log goes on in a segment of its own. What was read is visible. */
+static int continue_log(struct store *store, const struct recover_result *recovered)
 {
 	struct wal_options options = store->options.wal;
 
 	options.next_lsn = recovered->next_lsn;
 	options.store = load_le32(ledger_store(store->ledger));
 	int r = wal_open(store->io, &options, &store->wal);
+	if (r == 0 && recovered->has_open_tx)
+		r = end_transaction(store, recovered->open_tx);
 	if (r < 0)
 		return r;
 
 	store->tx = recovered->next_lsn;
 	store->committed = recovered->next_lsn - 1;
 	store->acknowledged = store->committed;
-	pager_attach(store->pager, store->wal);
-	if (recovered->has_open_tx) {
-		struct record record = {
-			.type = RECORD_TRANSACTION_ROLLBACK,
-			.timestamp = store_clock(store),
-			.transaction.tx = recovered->open_tx,
-		};
-		r = wal_append(store->wal, &record);
-		CHECK(r == 0);
-		r = wal_sync(store->wal);
-		if (r < 0)
-			return r;
-	}
 	kv_set_durable(store->kv, store->committed);
 	kv_set_visible(store->kv, store->committed);
-	r = edge_open(store->pager, store_clock(store));
-	if (r == EDGE_E_CORRUPT) {
-		snprintf(error, error_size, "%s", pager_error(store->pager));
-		return STORE_E_CORRUPT;
-	}
+	return 0;
+}
+
+/* The trees that recovery left, or new ones. */
+static int open_trees(struct store *store)
+{
+	pager_attach(store->pager, store->wal);
+	int r = edge_open(store->pager, store_clock(store));
+	return r == EDGE_E_CORRUPT ? store_refuse(store, pager_error(store->pager)) : r;
+}
+
+/* Salvage looks at all of it. Where the key space can't tell, the graph stays as it is. */
+static int check_graph(struct store *store)
+{
+	bool well = false;
+	int opened = open_trees(store);
+	int r = opened < 0 ? opened : store_graph_check(store, &well);
+
+	if (r < 0 || well)
+		return r;
+	if (r == STORE_E_CORRUPT)
+		return opened;
+	close_pager(store);
+	return store_graph_forget(store);
+}
+
+static int open_graph(struct store *store, char *error, size_t error_size)
+{
+	int r = 0;
+
+	if (store->pager != NULL)
+		r = store->options.salvage ? check_graph(store) : open_trees(store);
+	if (r == 0 && store->pager == NULL)
+		r = store_graph_make(store);
+	if (r > 0)
+		snprintf(error, error_size, "%s", store->error);
 	if (r == 0)
 		store->committed = wal_position(store->wal).next - 1;
 	return r;
@@ -249,10 +298,15 @@ static int open_parts(struct store *store, char *error, size_t error_size)
 	r = kv_clean(store->kv);
 	if (r < 0)
 		return r;
-	r = continue_log(store, &recovered, error, error_size);
+	if (recovered.pages_lost)
+		close_pager(store);
+	r = continue_log(store, &recovered);
 	if (r == 0)
 		r = store_tell_log(store);
-	if (r != 0 || (recovered.segments < SEGMENTS_MAX && !recovered.salvaged))
+	if (r == 0)
+		r = open_graph(store, error, error_size);
+	if (r != 0 || (recovered.segments < SEGMENTS_MAX && !recovered.salvaged &&
+		       !store->recovery.graph_made))
 		return r;
 	r = store_checkpoint(store);
 	if (r > 0)

@@ -20,6 +20,12 @@
  * said in the stats. Recovery takes the memory of the memtables, the page cache and one
  * transaction, however long the log is.
  *
+ * Salvage (store_options.salvage) opens a store whose log has holes, or whose pages are damaged or
+ * gone. Each transaction that a hole touches is dropped whole (engine/recover.h). A graph that was
+ * damaged, or whose changes a hole may have had, is made anew from the keys of its edges, and a
+ * checkpoint lets the log go: so the next opening needs no salvage. One that was interrupted while
+ * it made the graph goes on by itself when the store is opened again.
+ *
  * History, what the change feed (engine/feed.h) can still give out, goes back as far as
  * store_options.history and named readers (engine/retention.h) say; store_work() lets go of the
  * rest.
@@ -85,7 +91,7 @@ enum {
 
 struct store_options {
 	bool create;       /* when there is none */
-	bool salvage;      /* go on behind holes of the log, and count them */
+	bool salvage;      /* go on behind holes of the log, mend the graph */
 	bool polls;        /* the owner is a poll core: see what blocks */
 	uint64_t log_size; /* bytes from one checkpoint to the next; 0: 256 MiB */
 	uint64_t group_ns; /* 0: 2 ms */
@@ -104,8 +110,12 @@ struct store_recovery {
 	uint64_t bytes;
 	uint64_t dropped;        /* records of transactions that were not committed */
 	uint64_t torn_lsn;       /* first that was cut off; 0: none */
+	uint64_t severed;        /* records of transactions that a hole touches, or may touch */
+	uint64_t holes;          /* of the log, by salvage */
 	uint64_t salvaged_bytes; /* left out */
 	uint64_t missing;        /* LSNs that no record was found for, by salvage */
+	uint64_t edges;          /* where the graph was made anew */
+	bool graph_made;         /* from the key space */
 	uint64_t memory;         /* bytes of buffers it took */
 	uint64_t ns;
 };

@@ -44,8 +44,9 @@ static void begin(struct store *store)
 	step_to(store, CHECKPOINT_PAGES);
 }
 
-static void describe(const struct pager_state *state, struct ledger_pages *pages)
+void store_describe_pages(struct ledger_pages *pages)
 {
+	const struct pager_state *state = &pages->state;
 	struct wal_database database = {
 		.flags = WAL_DATABASE_FLAG_REQUIRED | WAL_DATABASE_FLAG_DYNAMIC,
 		.node_count = state->node_count,
@@ -59,7 +60,6 @@ static void describe(const struct pager_state *state, struct ledger_pages *pages
 		.height = state->height,
 	};
 
-	pages->state = *state;
 	wal_database_encode(&database, pages->header);
 }
 
@@ -110,7 +110,8 @@ static int write_slice(struct store *store)
 	if (r < 0 || !done)
 		return r;
 
-	describe(&state, &checkpoint->pages);
+	checkpoint->pages.state = state;
+	store_describe_pages(&checkpoint->pages);
 	return log_checkpoint(store);
 }
 

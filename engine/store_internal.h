@@ -86,3 +86,25 @@ int store_tell_log(struct store *store);
 
 /* Takes in how far the log has come. */
 void store_note_durable(struct store *store);
+
+/* What the Checkpoint record says of pages in that state. */
+void store_describe_pages(struct ledger_pages *pages);
+
+/* Pages, trees, the graph, and the graph against the keys of its edges. As store_verify(). */
+int store_verify_graph(struct store *store, kv_report_fn report, void *context,
+		       uint64_t *ret_faults);
+
+/* Whether the graph is as it should be. Returns 0, STORE_E_CORRUPT (the key space can't tell) or a
+ * negative errno. */
+int store_graph_check(struct store *store, bool *ret_well);
+
+/* The ledger says that there are no pages, and the graph is to be made from the key space. */
+bool store_graph_is_lost(const struct store *store);
+
+/* Lets the ledger say so. Returns 0 or a negative errno. */
+int store_graph_forget(struct store *store);
+
+/* Makes pages and graph anew, and attaches the log; a checkpoint is to follow. What is there is
+ * visible, and store->pager not open. Returns 0, STORE_E_CORRUPT (store->error) or a negative
+ * errno. */
+int store_graph_make(struct store *store);

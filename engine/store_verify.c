@@ -104,26 +104,40 @@ static int check_edges(struct verify *verify)
 	return 0;
 }
 
+static int verify_graph(struct verify *verify)
+{
+	struct store *store = verify->store;
+	uint64_t faults = 0;
+	int r = check_pages(verify);
+	if (r < 0)
+		return r;
+
+	r = edge_check(store->pager, verify->report, verify->context, &faults);
+	verify->faults += faults;
+	if (r == EDGE_E_CORRUPT)
+		fault(verify, pager_error(store->pager));
+	return r < 0 ? r : check_edges(verify);
+}
+
+int store_verify_graph(struct store *store, kv_report_fn report, void *context,
+		       uint64_t *ret_faults)
+{
+	struct verify verify = {.store = store, .report = report, .context = context};
+	int r = verify_graph(&verify);
+
+	if (r == 0)
+		*ret_faults = verify.faults;
+	return r;
+}
+
 static int verify_all(struct store *store, kv_report_fn report, void *context, uint64_t *ret_faults)
 {
 	struct verify verify = {.store = store, .report = report, .context = context};
 	uint64_t faults = 0;
 	int r = kv_verify(store->kv, report, context, &faults);
 	verify.faults += faults;
-	if (r < 0)
-		return r;
-	r = check_pages(&verify);
-	if (r < 0)
-		return r;
-
-	faults = 0;
-	r = edge_check(store->pager, report, context, &faults);
-	verify.faults += faults;
-	if (r == EDGE_E_CORRUPT)
-		fault(&verify, pager_error(store->pager));
-	if (r < 0)
-		return r;
-	r = check_edges(&verify);
+	if (r == 0)
+		r = verify_graph(&verify);
 	if (r < 0)
 		return r;
 	*ret_faults = verify.faults;

@@ -46,7 +46,9 @@ struct wal_reader {
 	uint64_t lsn;    /* that it should have; 0: any */
 	struct wal_place place;
 	struct wal_reader_stats stats;
-	int finished; /* what wal_reader_next() returns from here on */
+	uint64_t holes_told; /* of stats.holes */
+	bool behind_hole;    /* what was last given out is the first behind one */
+	int finished;        /* what wal_reader_next() returns from here on */
 	char error[256];
 };
 
@@ -495,7 +497,14 @@ int wal_reader_next(struct wal_reader *reader, struct record *ret_record)
 		result = step(reader, ret_record, &got);
 	if (result > 0)
 		reader->finished = result;
+	reader->behind_hole = reader->stats.holes > reader->holes_told;
+	reader->holes_told = reader->stats.holes;
 	return result;
+}
+
+bool wal_reader_is_behind_hole(const struct wal_reader *reader)
+{
+	return reader->behind_hole;
 }
 
 struct wal_place wal_reader_place(const struct wal_reader *reader)

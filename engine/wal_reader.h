@@ -10,6 +10,8 @@
  * It ends in one of three ways: at the end; at a torn end, which a power cut leaves and which
  * the caller cuts off (wal_reader_cut()); or at a hole: bytes that were durable once, as records
  * behind them prove, and are not what they were. A hole is an error that names LSN and offset.
+ * Salvage goes on at the first whole record behind a hole, and says that there was one: which
+ * records belonged together is then the caller's to judge (wal_reader_is_behind_hole()).
  *
  * Records are given out as they stand in the log: those of unfinished transactions, and the log's
  * own (Durable), too. A transaction that is open at the end was not committed, and has to be ended
@@ -56,6 +58,10 @@ void wal_reader_close(struct wal_reader *reader);
 /* The record borrows until the next call. Returns 0, one of the three (then again and again), or a
  * negative errno. A log that ends before 'from' is corrupt. */
 int wal_reader_next(struct wal_reader *reader, struct record *ret_record);
+
+/* Whether salvage passed over a hole, or several, right before the record last given out, or the
+ * end. */
+bool wal_reader_is_behind_hole(const struct wal_reader *reader);
 
 struct wal_place wal_reader_place(const struct wal_reader *reader);
 
