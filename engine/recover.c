@@ -320,6 +320,14 @@ static int cut_end(struct recover *recover)
 	return wal_reader_cut(recover->reader);
 }
 
+/* Behind a hole a segment may have been begun that has no records yet. */
+static void note_last(struct recover *recover)
+{
+	uint64_t next = wal_reader_place(recover->reader).lsn;
+
+	recover->result.next_lsn = MAX(recover->result.next_lsn, next);
+}
+
 static int read_log(struct recover *recover)
 {
 	for (;;) {
@@ -328,6 +336,8 @@ static int read_log(struct recover *recover)
 		int r = wal_reader_is_behind_hole(recover->reader) ? sever(recover) : 0;
 		if (r != 0)
 			return r;
+		if (end == WAL_READER_E_END || end == WAL_READER_E_TORN)
+			note_last(recover);
 		switch (end) {
 		case 0:
 			break;
