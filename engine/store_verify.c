@@ -136,7 +136,7 @@ static int verify_all(struct store *store, kv_report_fn report, void *context, u
 	uint64_t faults = 0;
 	int r = kv_verify(store->kv, report, context, &faults);
 	verify.faults += faults;
-	if (r == 0)
+	if (r >= 0)
 		r = verify_graph(&verify);
 	if (r < 0)
 		return r;

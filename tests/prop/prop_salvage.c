@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEEDS      120
+#define SEEDS      50
 #define SEEDS_LONG 3000
 
 /* Records of a log. */
