@@ -162,12 +162,13 @@ static void tell_salvage(const struct cmd_store *store)
 {
 	struct store_recovery recovery = store_stats(store->store).recovery;
 
-	if (recovery.holes > 0 || recovery.salvaged_bytes > 0)
+	if (recovery.holes > 0 || recovery.salvaged_bytes > 0 || recovery.missing > 0)
 		fprintf(stderr,
-			"tern: %s: %" PRIu64 " bytes of the log could not be read and are left out "
-			"(holes: %" PRIu64 "; records of transactions that they touch, left out "
-			"too: %" PRIu64 ")\n",
-			store->folder, recovery.salvaged_bytes, recovery.holes, recovery.severed);
+			"tern: %s: %" PRIu64 " records and %" PRIu64
+			" bytes of the log could not be read and are left out (holes: %" PRIu64
+			"; records of transactions that they touch, left out too: %" PRIu64 ")\n",
+			store->folder, recovery.missing, recovery.salvaged_bytes, recovery.holes,
+			recovery.severed);
 	if (recovery.graph_made && recovery.edges > 0)
 		fprintf(stderr,
 			"tern: %s: the graph is made anew, of the %" PRIu64

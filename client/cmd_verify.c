@@ -42,10 +42,11 @@ static void tell(const struct store_stats *stats, uint64_t faults, bool json)
 	if (json)
 		printf("{\"event\": \"verify\", \"faults\": %" PRIu64 ", \"lsn\": %" PRIu64
 		       ", \"recovered_records\": %" PRIu64 ", \"dropped_records\": %" PRIu64
-		       ", \"holes\": %" PRIu64 ", \"salvaged_bytes\": %" PRIu64
-		       ", \"severed_records\": %" PRIu64 ", \"graph_made\": %s}\n",
+		       ", \"holes\": %" PRIu64 ", \"missing_records\": %" PRIu64
+		       ", \"salvaged_bytes\": %" PRIu64 ", \"severed_records\": %" PRIu64
+		       ", \"graph_made\": %s}\n",
 		       faults, stats->lsn, recovery->records, recovery->dropped, recovery->holes,
-		       recovery->salvaged_bytes, recovery->severed,
+		       recovery->missing, recovery->salvaged_bytes, recovery->severed,
 		       recovery->graph_made ? "true" : "false");
 	else
 		printf("%s: %" PRIu64 " faults, last change %" PRIu64 "\n",
