@@ -34,14 +34,11 @@
 #define LEVEL_MAX  24 /* enough for 2^24 entries; with more of them searches take longer */
 #define MARK_EVERY 64
 
-/* Linked at once; bounds what memory that takes. */
+/* Linked at once, at most; bounds what memory that takes. */
 #define LATE_MAX ((uint32_t)1 << 20)
 
 /* Fewer than these are linked one by one, as all are where memory is short. */
 #define LATE_MIN 16
-
-/* Refs that room is taken for at first; it doubles. */
-#define LATE_FIRST 4096
 
 /* So many entries ahead memory is asked for. */
 #define AHEAD 16
@@ -95,7 +92,7 @@ struct memtable {
 	struct entry_ref
 		*late; /* owned: what is still to be linked by key, in the order of numbers */
 	uint32_t late_count;
-	uint32_t late_capacity;
+	uint32_t late_max; /* that are linked at once */
 	unsigned level_count;
 	struct memtable_link
 		*head; /* = links; a pointer, so that readers of a const list get at it */
@@ -116,6 +113,9 @@ int memtable_new(uint64_t size_max, struct memtable **ret_memtable)
 		.size_max = size_max,
 		.first_size = align_up((size_t)size_max + PIECE_SIZE,
 				       size_max < HUGE_SIZE ? PIECE_SIZE : HUGE_SIZE),
+		/* More entries it hasn't got, unless the owner goes on behind its end. */
+		.late_max = (uint32_t)MIN(size_max / sizeof(struct memtable_node) + LATE_MIN,
+					  (uint64_t)LATE_MAX),
 	};
 	memtable->first =
 		aligned_alloc(size_max < HUGE_SIZE ? NODE_ALIGN : HUGE_SIZE, memtable->first_size);
@@ -201,14 +201,12 @@ static void *take(struct memtable *memtable, size_t size)
 	return taken;
 }
 
-/* Makes room for one more. Lists double, so what they leave behind is no more than they are. */
+/* Lists double, so what they leave behind is no more than they are. */
 static int list_grow(struct memtable *memtable, struct node_list *list)
 {
 	uint32_t capacity = list->capacity ? list->capacity * 2 : 16;
 	struct memtable_node **nodes;
 
-	if (list->count < list->capacity)
-		return 0;
 	nodes = take(memtable, capacity * sizeof(struct memtable_node *));
 	if (!nodes)
 		return -ENOMEM;
@@ -217,6 +215,12 @@ static int list_grow(struct memtable *memtable, struct node_list *list)
 	list->nodes = nodes;
 	list->capacity = capacity;
 	return 0;
+}
+
+/* Makes room for one more. */
+static inline int list_reserve(struct memtable *memtable, struct node_list *list)
+{
+	return likely(list->count < list->capacity) ? 0 : list_grow(memtable, list);
 }
 
 /* What is looked for. */
@@ -261,14 +265,12 @@ static struct memtable_node *search(const struct memtable *memtable, const struc
 	return node;
 }
 
+/* Without a branch: nobody can foresee it. */
 static unsigned random_levels(struct rand *rand)
 {
-	uint64_t bits = rand_next(rand);
-	unsigned count = 1;
+	uint64_t top = UINT64_C(1) << (LEVEL_MAX - 1);
 
-	for (; count < LEVEL_MAX && (bits & 1) == 0; bits >>= 1)
-		count++;
-	return count;
+	return 1 + (unsigned)__builtin_ctzll(rand_next(rand) | top);
 }
 
 static void raise_head(struct memtable *memtable, unsigned level_count)
@@ -373,13 +375,28 @@ static void turn(struct entry_ref *refs, uint32_t count)
 	}
 }
 
+/* Room for late_max; what of it isn't used is no memory. */
+static struct entry_ref *take_refs(const struct memtable *memtable)
+{
+	size_t size = memtable->late_max * sizeof(struct entry_ref);
+	struct entry_ref *refs;
+
+	if (size < HUGE_SIZE)
+		return malloc(size);
+	refs = aligned_alloc(HUGE_SIZE, align_up(size, HUGE_SIZE));
+	if (refs)
+		(void)madvise(refs, align_up(size, HUGE_SIZE), MADV_HUGEPAGE);
+	return refs;
+}
+
 void memtable_link(struct memtable *memtable)
 {
 	uint32_t count = memtable->late_count;
-	struct entry_ref *spare = NULL;
+	struct entry_ref *spare;
 
-	if (count >= LATE_MIN)
-		spare = malloc(count * sizeof(*spare));
+	if (count == 0)
+		return;
+	spare = count >= LATE_MIN ? take_refs(memtable) : NULL;
 	if (spare) {
 		turn(memtable->late, count);
 		entry_sort(memtable->late, spare, count);
@@ -390,33 +407,21 @@ void memtable_link(struct memtable *memtable)
 	free(spare);
 	free(memtable->late);
 	memtable->late = NULL;
-	memtable->late_count = memtable->late_capacity = 0;
+	memtable->late_count = 0;
 }
 
-static bool late_grow(struct memtable *memtable)
-{
-	uint32_t capacity = memtable->late_capacity ? memtable->late_capacity * 2 : LATE_FIRST;
-	struct entry_ref *late = realloc(memtable->late, capacity * sizeof(*late));
-
-	if (!late)
-		return false;
-	memtable->late = late;
-	memtable->late_capacity = capacity;
-	return true;
-}
-
-/* Where memory is short, some are linked sooner. */
+/* Where memory is short, it is linked at once. */
 static void add_late(struct memtable *memtable, struct memtable_node *node, unsigned level_count)
 {
-	if (memtable->late_count == LATE_MAX)
+	if (memtable->late_count == memtable->late_max)
 		memtable_link(memtable);
-	if (memtable->late_count == memtable->late_capacity && !late_grow(memtable)) {
-		memtable_link(memtable);
+	if (!memtable->late)
+		memtable->late = take_refs(memtable);
+	if (memtable->late)
+		memtable->late[memtable->late_count++] =
+			(struct entry_ref){entry_chunk(node->entry.key, 0), &node->entry};
+	else
 		link_by_key(memtable, node, level_count);
-		return;
-	}
-	memtable->late[memtable->late_count++] =
-		(struct entry_ref){entry_chunk(node->entry.key, 0), &node->entry};
 }
 
 static void link_by_number(struct memtable *memtable, struct memtable_node *node)
@@ -459,8 +464,8 @@ static int add(struct memtable *memtable, const struct entry *entry, bool late)
 	struct memtable_node *node;
 
 	DCHECK(entry->seqno >= memtable_seqno_max(memtable));
-	if (list_grow(memtable, &memtable->marks) ||
-	    (is_range && list_grow(memtable, &memtable->ranges)))
+	if (list_reserve(memtable, &memtable->marks) ||
+	    (is_range && list_reserve(memtable, &memtable->ranges)))
 		return -ENOMEM;
 	node = copy_entry(memtable, entry, level_count);
 	if (!node)
