@@ -146,6 +146,10 @@ static int search_store(const struct search_request *request, struct cmd_store *
 		return cmd_fail("%s: collection %s: %s", request->folder, request->collection,
 				error);
 
+	if (vectors_unused(vectors)[0] != '\0')
+		fprintf(stderr, "tern: %s; the index was built anew%s\n", vectors_unused(vectors),
+			request->save ? "" : ", and --save keeps it");
+
 	int status = CMD_DONE;
 	r = request->save ? vectors_save(vectors) : vectors_settle(vectors);
 	if (r != 0)

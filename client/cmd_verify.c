@@ -4,16 +4,18 @@
 
 #include "client/cmd.h"
 #include "client/cmd_store.h"
+#include "cluster/vectors.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
-static const char about[] = "Checks every byte of the store in DIR: log, tables, blob files, "
-			    "pages, trees, edges, and one\n"
-			    "against the other. A line a fault; exit status 1 when there are any. "
-			    "What a crash left is\n"
-			    "recovered first, as by every command.\n";
+static const char about[] =
+	"Checks every byte of the store in DIR: log, tables, blob files, "
+	"pages, trees, edges, saved\n"
+	"indexes, and one against the other. A line a fault; exit status 1 when there are any. "
+	"What a crash left is\n"
+	"recovered first, as by every command.\n";
 
 struct verify {
 	bool json;
@@ -77,9 +79,12 @@ int cmd_verify(int argc, char **argv)
 		return status;
 
 	int r = store_verify(store.store, report, &verify, &faults);
+	if (r == 0)
+		r = vectors_verify(store.store, folder, report, &verify, &faults);
 	struct store_stats stats = store_stats(store.store);
-	if (r < 0)
-		status = cmd_fail("%s: the check was cut short: %s", folder, strerror(-r));
+	if (r != 0)
+		status = cmd_fail("%s: the check was cut short: %s", folder,
+				  r < 0 ? strerror(-r) : kv_error(store_kv(store.store)));
 	else
 		tell(&stats, faults, verify.json);
 	status = cmd_store_close(&store, status);

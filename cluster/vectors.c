@@ -39,6 +39,11 @@ uint64_t vectors_position(const struct vectors *vectors)
 	return vectors->position;
 }
 
+const char *vectors_unused(const struct vectors *vectors)
+{
+	return vectors->unused;
+}
+
 bool vectors_was_saved(const struct vectors *vectors)
 {
 	return vectors->saved;
@@ -360,6 +365,11 @@ static uint64_t hash_of(struct entry_bytes name)
 	return hash;
 }
 
+void vectors_pin_name(struct entry_bytes name, char pin[VECTORS_PIN_MAX])
+{
+	snprintf(pin, VECTORS_PIN_MAX, "index-%016llx", (unsigned long long)hash_of(name));
+}
+
 static int allocate(struct vectors *vectors, const struct vectors_options *options)
 {
 	const struct vectors_schema *schema = &vectors->schema;
@@ -380,8 +390,7 @@ static int allocate(struct vectors *vectors, const struct vectors_options *optio
 
 	vectors->name_size = (uint8_t)options->name.size;
 	memcpy(vectors->name, options->name.bytes, options->name.size);
-	snprintf(vectors->pin, sizeof(vectors->pin), "index-%016llx",
-		 (unsigned long long)hash_of(options->name));
+	vectors_pin_name(options->name, vectors->pin);
 	return 0;
 }
 

@@ -115,6 +115,9 @@ uint64_t vectors_position(const struct vectors *vectors);
 /* How it came by its index: false, it was read from the key space. */
 bool vectors_was_saved(const struct vectors *vectors);
 
+/* Why a saved index that was there is of no use, as a line; empty: there is none, or it serves. */
+const char *vectors_unused(const struct vectors *vectors);
+
 struct live *vectors_live(struct vectors *vectors);
 const struct vectors_schema *vectors_schema(const struct vectors *vectors);
 const char *vectors_error(const struct vectors *vectors);
@@ -123,3 +126,9 @@ const char *vectors_error(const struct vectors *vectors);
  * Blocks. After vectors_settle(). */
 int vectors_check(struct vectors *vectors, kv_report_fn report, void *context,
 		  uint64_t *ret_faults);
+
+/* Checks each saved index in 'folder', the store's: its bytes, and that with what the feed has
+ * behind it, it has the labels that the key space has. Adds to '*faults'. Blocks. Returns 0, or a
+ * negative errno or VECTORS_E_CORRUPT that stopped it. */
+int vectors_verify(struct store *store, const char *folder, kv_report_fn report, void *context,
+		   uint64_t *faults);

@@ -32,6 +32,8 @@ struct vectors {
 	uint8_t name[KEYS_COLLECTION_MAX];
 	char pin[VECTORS_PIN_MAX];
 	char error[256];
+	char unused[256]; /* vectors_unused() */
+	bool damaged;     /* what is unused can't be read */
 };
 
 /* Keeps one line, and returns 'code'. */
@@ -43,6 +45,12 @@ struct entry_bytes vectors_name(const struct vectors *vectors);
 /* Gives the index a version of a label. Returns 0, VECTORS_E_BUSY, VECTORS_E_CORRUPT,
  * VECTORS_E_FULL or a negative errno. */
 int vectors_take(struct vectors *vectors, struct entry_bytes key, struct entry_bytes value);
+
+/* The name of a collection's pin, and its saved indexes' names' beginning. */
+void vectors_pin_name(struct entry_bytes name, char pin[VECTORS_PIN_MAX]);
+
+/* The number of the saved index that counts, if one does. */
+bool vectors_find_pin(struct store *store, const char *pin, uint64_t *ret_number);
 
 /* Opens the feed behind 'position'. Returns 0 or a negative errno. */
 int vectors_open_feed(struct vectors *vectors);

@@ -28,10 +28,9 @@ static int path_of(const struct vectors *vectors, uint64_t number, char path[PAT
 	return length < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* The number that the collection's pin names. */
-static bool find_pin(const struct vectors *vectors, uint64_t *ret_number)
+bool vectors_find_pin(struct store *store, const char *pin, uint64_t *ret_number)
 {
-	struct ledger *ledger = store_ledger(vectors->store);
+	struct ledger *ledger = store_ledger(store);
 	uint32_t count = ledger_pins(ledger, NULL, 0);
 	struct ledger_pin *pins = calloc(count + 1, sizeof(*pins));
 	bool found = false;
@@ -40,7 +39,7 @@ static bool find_pin(const struct vectors *vectors, uint64_t *ret_number)
 
 	uint32_t there = ledger_pins(ledger, pins, count);
 	for (uint32_t i = 0; i < count && i < there && !found; i++) {
-		found = strcmp(pins[i].name, vectors->pin) == 0;
+		found = strcmp(pins[i].name, pin) == 0;
 		if (found)
 			*ret_number = pins[i].seqno - 1;
 	}
@@ -54,6 +53,12 @@ static bool fits(const struct vectors *vectors, const struct segment *segment)
 	       segment->metric == vectors->schema.metric;
 }
 
+static void say_unused(struct vectors *vectors, const char *path, const char *why)
+{
+	snprintf(vectors->unused, sizeof(vectors->unused), "%.60s: %.180s", strrchr(path, '/') + 1,
+		 why);
+}
+
 int vectors_load(struct vectors *vectors, bool *ret_found)
 {
 	struct segment_open_options memory = {.numa_node = -1};
@@ -63,16 +68,21 @@ int vectors_load(struct vectors *vectors, bool *ret_found)
 	uint64_t number;
 
 	*ret_found = false;
-	if (!find_pin(vectors, &number))
+	if (!vectors_find_pin(vectors->store, vectors->pin, &number))
 		return 0;
 	int r = path_of(vectors, number, path);
 	if (r < 0)
 		return r;
 	r = segment_open(path, &memory, &segment, why, sizeof(why));
-	if (r != 0)
+	if (r != 0) {
+		vectors->damaged = true;
+		say_unused(vectors, path, why);
 		return 0;
+	}
 	if (!fits(vectors, &segment)) {
 		segment_close(&segment);
+		vectors->damaged = true;
+		say_unused(vectors, path, "it isn't of the collection's vectors");
 		return 0;
 	}
 
@@ -90,7 +100,10 @@ int vectors_load(struct vectors *vectors, bool *ret_found)
 	segment_close(&segment);
 	feed_close(vectors->feed);
 	vectors->feed = NULL;
-	return r == VECTORS_E_ABSENT ? 0 : r;
+	if (r != VECTORS_E_ABSENT)
+		return r;
+	say_unused(vectors, path, "the changes behind it are gone from the history");
+	return 0;
 }
 
 /* Removes saved indexes of the collection that the pin doesn't name. */

@@ -68,6 +68,14 @@ uint32_t keys_schema(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX]
 	return 2 + collection.size;
 }
 
+bool keys_schema_read(struct entry_bytes key, struct entry_bytes *ret_collection)
+{
+	if (key.size <= 2 || key.bytes[0] != 0 || key.bytes[1] != SPACE_SCHEMA)
+		return false;
+	*ret_collection = (struct entry_bytes){key.bytes + 2, key.size - 2};
+	return true;
+}
+
 uint32_t keys_vector(struct vector_key vector, uint8_t key[KEYS_VECTOR_MAX])
 {
 	uint32_t size = keys_collection(vector.collection, key);

@@ -64,11 +64,15 @@ uint32_t keys_vector(struct vector_key vector, uint8_t key[KEYS_VECTOR_MAX]);
 /* Where a collection's schema is. Returns the size. */
 uint32_t keys_schema(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX]);
 
+/* What comes before all schemas. */
+#define KEYS_SCHEMAS ((struct entry_bytes){(const uint8_t *)"\0c", 2})
+
 /* What comes before all vectors of a collection: the key without its label. Returns the size. */
 uint32_t keys_collection(struct entry_bytes collection, uint8_t key[KEYS_VECTOR_MAX]);
 
 /* False: another kind of key. */
 bool keys_edge_read(struct entry_bytes key, struct edge_key *ret_edge);
+bool keys_schema_read(struct entry_bytes key, struct entry_bytes *ret_collection);
 bool keys_vector_read(struct entry_bytes key, struct vector_key *ret_vector);
 bool keys_vector_value_read(struct entry_bytes value, struct vector_value *ret_value);
 

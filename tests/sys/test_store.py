@@ -550,6 +550,37 @@ class Damage(Store):
         for i in range(12):
             self.done("put", f"more{i}", "x" * i)
 
+    def test_a_damaged_index_is_said_and_made_anew(self):
+        self.make()
+        ask = ("search", "--collection", "c", "--query", self.path("base.fbin"), "--k", "1", "--json")
+        right = self.done(*ask)
+        name, = [name for name in os.listdir(self.store) if name.startswith("index-")]
+        with open(os.path.join(self.store, name), "rb") as file:
+            data = file.read()
+        flipped = bytearray(data)
+        flipped[len(data) // 2] ^= 4
+        for damage in (bytes(flipped), b"", data[:-1], None):
+            os.remove(os.path.join(self.store, name))
+            if damage is not None:
+                self.write(os.path.join("store", name), damage)
+            run = tern("verify", self.store, "--json")
+            self.assertEqual(run.returncode, 1)
+            lines = [json.loads(line) for line in run.stdout.splitlines()]
+            self.assertIn("collection c: ", lines[0]["what"])
+            self.assertIn(name, lines[0]["what"])
+            self.assertEqual((len(lines), lines[1]["faults"]), (2, 1))
+            run = tern(ask[0], self.store, *ask[1:])
+            self.assertEqual((run.returncode, run.stdout), (0, right))
+            self.assertIn(name.encode(), run.stderr)
+            self.assertIn(b"built anew", run.stderr)
+            self.done(*ask, "--save")
+            self.whole()
+            name, = [name for name in os.listdir(self.store) if name.startswith("index-")]
+            with open(os.path.join(self.store, name), "rb") as file:
+                data = file.read()
+            flipped = bytearray(data)
+            flipped[len(data) // 2] ^= 4
+
     def state(self):
         """All that the commands say is in the store, or None when one of them refuses. Never raises."""
         said = b""
