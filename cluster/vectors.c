@@ -147,7 +147,11 @@ static int take_event(struct vectors *vectors, const struct feed_event *event)
 int vectors_open_feed(struct vectors *vectors)
 {
 	struct feed_options options = {
-		.since.seqno = vectors->position + 1, .follow = true, .visible = true};
+		.since.seqno = vectors->position + 1,
+		.follow = true,
+		.visible = true,
+		.wait_never = store_polls(vectors->store),
+	};
 
 	return feed_open(store_kv(vectors->store), &options, &vectors->feed);
 }
@@ -180,6 +184,11 @@ static int follow_some(struct vectors *vectors, uint32_t events_max, bool *ret_c
 			if (r == FEED_E_END) {
 				vectors->position = feed_resolved(vectors->feed) - 1;
 				*ret_caught_up = true;
+				return 0;
+			}
+			if (r == FEED_E_WAIT) {
+				kv_poll(store_kv(vectors->store));
+				*ret_caught_up = false;
 				return 0;
 			}
 			if (r != 0)

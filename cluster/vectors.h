@@ -94,8 +94,8 @@ int vectors_delete(struct vectors *vectors, uint32_t label);
 
 /*
  * Takes up to 'events_max' events of the feed into the index, and one slice of its work.
- * '*ret_caught_up' says that none were left. Returns 0, VECTORS_E_BUSY, VECTORS_E_CORRUPT,
- * VECTORS_E_FULL or a negative errno.
+ * '*ret_caught_up' says that none were left. Doesn't block where the store's owner polls. Returns
+ * 0, VECTORS_E_BUSY, VECTORS_E_CORRUPT, VECTORS_E_FULL or a negative errno.
  */
 int vectors_follow(struct vectors *vectors, uint32_t events_max, bool *ret_caught_up,
 		   enum live_need *ret_need);

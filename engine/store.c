@@ -74,6 +74,11 @@ const uint8_t *store_uuid(const struct store *store)
 	return ledger_store(store->ledger);
 }
 
+bool store_polls(const struct store *store)
+{
+	return store->options.polls;
+}
+
 static void options_complete(struct store_options *options)
 {
 	if (options->log_size == 0)

@@ -45,8 +45,8 @@
  * Otherwise these block for what isn't cached: a read; for edges also writes of up to 16 pages, or
  * a call that makes the file longer. Staging, commits, store_poll(), store_work(), snapshots,
  * views, pins of readers: all that they have the disk do goes through queues, or is store_job()'s.
- * They close files, and take memory in proportion to what a job made. (tests/crash/crash_store.c,
- * the life "polls", has a disk that aborts whatever blocks.)
+ * They close files, and take memory in proportion to what a job made. (tests/crash/crash_polls.c
+ * has a disk that aborts whatever blocks.)
  *
  * Edges for an owner that polls. What would block says STORE_E_WAIT (a page is being read) or
  * STORE_E_BUSY (pages are being written, or the file made longer), and so does what reads the graph
@@ -231,5 +231,6 @@ struct wal *store_wal(struct store *store);
 struct ledger *store_ledger(struct store *store);
 struct retention *store_retention(struct store *store);
 const uint8_t *store_uuid(const struct store *store);
+bool store_polls(const struct store *store); /* store_options.polls */
 struct store_stats store_stats(const struct store *store);
 const char *store_error(const struct store *store);

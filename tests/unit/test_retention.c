@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/test.h"
 
+#include "base/defs.h"
 #include "engine/io.h"
 #include "engine/retention.h"
 #include "tests/lib/faulty.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,7 @@ struct ledger {
 	struct ledger_pin pins[LEDGER_PIN_MAX];
 	uint32_t count;
 	int rc;
+	pthread_mutex_t lock; /* as the real one has */
 };
 
 static struct ledger ledger;
@@ -30,10 +34,11 @@ const uint8_t *ledger_store(const struct ledger *from)
 
 uint32_t ledger_pins(struct ledger *from, struct ledger_pin *ret_pins, uint32_t max)
 {
-	uint32_t count = from->count < max ? from->count : max;
-
-	memcpy(ret_pins, from->pins, count * sizeof(ret_pins[0]));
-	return from->count;
+	pthread_mutex_lock(&from->lock);
+	uint32_t count = from->count;
+	memcpy(ret_pins, from->pins, MIN(count, max) * sizeof(ret_pins[0]));
+	pthread_mutex_unlock(&from->lock);
+	return count;
 }
 
 static void remove_pin(struct ledger *to, const char *name)
@@ -47,6 +52,7 @@ int ledger_commit(struct ledger *to, const struct ledger_edit *edit)
 {
 	if (to->rc)
 		return to->rc;
+	pthread_mutex_lock(&to->lock);
 	for (uint32_t i = 0; i < edit->pin_remove_count; i++)
 		remove_pin(to, edit->pin_removes[i]);
 	for (uint32_t i = 0; i < edit->pin_count; i++) {
@@ -54,13 +60,14 @@ int ledger_commit(struct ledger *to, const struct ledger_edit *edit)
 		assert_true(to->count < LEDGER_PIN_MAX);
 		to->pins[to->count++] = edit->pins[i];
 	}
+	pthread_mutex_unlock(&to->lock);
 	return 0;
 }
 
 static int set_up(void **state)
 {
 	(void)state;
-	ledger = (struct ledger){0};
+	ledger = (struct ledger){.lock = PTHREAD_MUTEX_INITIALIZER};
 	assert_int_equal(io_plain_new(folder, true, &io), 0);
 	io_remove(io, "history");
 	return 0;
@@ -474,6 +481,60 @@ static void a_file_that_could_not_be_written_waits(void **state)
 	faulty_free(disk);
 }
 
+static atomic_bool done;
+
+static void *run_jobs(void *context)
+{
+	unsigned failures = 0;
+
+	while (!atomic_load(&done))
+		failures += retention_job(context) < 0;
+	return failures > 0 ? context : NULL;
+}
+
+/* The last that the owner says of a reader is what stays. */
+static void an_owner_and_a_worker_agree(void **state)
+{
+	struct retention *retention = opened(&(struct retention_options){0});
+	struct retention_reader reader;
+	pthread_t worker;
+	void *failed;
+	char name[16];
+
+	(void)state;
+	atomic_store(&done, false);
+	assert_int_equal(pthread_create(&worker, NULL, run_jobs, retention), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		uint64_t now = i * UINT64_C(100);
+
+		snprintf(name, sizeof(name), "reader%u", i % 7);
+		retention_note(retention, i + 1, now, 10);
+		if (i % 5 == 0)
+			(void)retention_unpin(retention, name);
+		else
+			assert_int_equal(retention_pin(retention, name, at(i), now), 0);
+		(void)retention_work(retention, now, i);
+		assert_true(retention_floor(retention, now) <= i + 1);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "reader%u", i);
+		assert_int_equal(retention_pin(retention, name, at(30000 + i), 1), 0);
+		while (!retention_is_saved(retention, name))
+			(void)retention_work(retention, 1, 1);
+	}
+	atomic_store(&done, true);
+	assert_int_equal(pthread_join(worker, &failed), 0);
+	assert_null(failed);
+	retention_close(retention);
+	retention = opened(&(struct retention_options){0});
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "reader%u", i);
+		assert_int_equal(retention_find(retention, name, 1, &reader), 0);
+		assert_int_equal(reader.position.seqno, 30000 + i);
+	}
+	retention_close(retention);
+}
+
 static void a_damaged_file_is_refused(void **state)
 {
 	const struct retention_options options = {0};
@@ -519,6 +580,7 @@ int main(void)
 		CASE(what_was_reached_when_outlasts_the_process),
 		CASE(what_is_not_durable_is_not_in_the_file),
 		CASE(a_file_that_could_not_be_written_waits),
+		CASE(an_owner_and_a_worker_agree),
 		CASE(a_damaged_file_is_refused),
 	};
 	int failed;

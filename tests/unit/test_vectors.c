@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/vectors.h"
 
+#include "tests/lib/faulty.h"
 #include "tests/lib/test.h"
 #include "tests/lib/vectors_rig.h"
 
@@ -237,6 +238,45 @@ static void a_little_at_a_time_comes_to_the_same(void **state)
 		assert_true(calls < 10000);
 	}
 	catch_up_and_compare(fixture);
+}
+
+/* What went to tables before it was followed is read by the queue. */
+static void a_poll_core_follows_without_waiting(void **state)
+{
+	struct faulty *disk = faulty_new(1);
+	const struct store_options options = {
+		.create = true,
+		.polls = true,
+		.wal = {.segment_size = 1 << 20, .buffer_size = 512 << 10},
+		.kv = {.memtable_size = 64 << 10, .clock = clock_stands},
+	};
+	const struct vectors_options collection = {.name = name, .growing_max = 64};
+	struct fixture fixture = {0};
+	enum live_need need = LIVE_NEED_NOTHING;
+	bool caught_up = false;
+	char error[256];
+
+	assert_int_equal(
+		store_open(faulty_io(disk), &options, &fixture.store, error, sizeof(error)), 0);
+	assert_int_equal(vectors_create(fixture.store, name, &schema), 0);
+	assert_int_equal(vectors_open(fixture.store, &collection, NULL, NULL, &fixture.vectors,
+				      error, sizeof(error)),
+			 0);
+	put_row(&fixture, 0, 150);
+	assert_int_equal(store_checkpoint(fixture.store), 0);
+	for (unsigned calls = 0; !caught_up || need != LIVE_NEED_NOTHING; calls++) {
+		assert_true(calls < 100000);
+		faulty_polls(disk, true);
+		int r = vectors_follow(fixture.vectors, 10, &caught_up, &need);
+		faulty_polls(disk, false);
+		assert_true(r == 0 || r == VECTORS_E_BUSY);
+		if (need == LIVE_NEED_BUILD)
+			assert_int_equal(vectors_job(fixture.vectors), 0);
+	}
+	vectors_rig_compare(fixture.vectors, &fixture.state);
+	vectors_close(fixture.vectors);
+	assert_int_equal(store_close(fixture.store), 0);
+	faulty_free(disk);
 }
 
 static void a_saved_index_is_taken_again(void **state)
@@ -557,6 +597,7 @@ int main(void)
 		OF(what_is_acknowledged_is_seen_after_following_once),
 		OF(what_is_not_committed_is_not_seen),
 		OF(a_little_at_a_time_comes_to_the_same),
+		cmocka_unit_test(a_poll_core_follows_without_waiting),
 		OF(a_saved_index_is_taken_again),
 		OF(the_feed_brings_a_saved_index_up_to_date),
 		OF(saving_again_leaves_one_file),
