@@ -248,8 +248,7 @@ const struct kv_damage *kv_damage(const struct kv *kv);
 
 /* Takes in blocks that reads with KV_WAIT_NEVER asked for. Never blocks. */
 void kv_poll(struct kv *kv);
-/* One line about the last KV_E_CORRUPT or KV_E_OPERATOR; about a kv_job()'s, after the kv_work()
- * behind it. */
+/* One line about the last KV_E_CORRUPT or KV_E_OPERATOR. */
 const char *kv_error(const struct kv *kv);
 
 /* Checks every block of every file, order, filters, bounds, references. */
