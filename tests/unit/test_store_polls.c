@@ -7,10 +7,11 @@
 #include "tests/lib/faulty.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Edges in a store whose owner polls, what doesn't go well above all; prop/prop_edge_polls.c has
- * the rest. */
+/* A store whose owner polls: edges, what doesn't go well above all (prop/prop_edge_polls.c has the
+ * rest), and the log's segments. */
 
 #define NODES 3000
 
@@ -266,6 +267,71 @@ static void a_row_is_given_as_far_as_it_is_read(void **state)
 	assert_true(pieces > 1);
 }
 
+/* A log of small segments, and checkpoints that let them go. */
+static int set_up_small(void **state)
+{
+	const struct store_options options = {
+		.create = true,
+		.polls = true,
+		.log_size = 256 << 10,
+		.cache_pages = PAGER_CACHE_MIN,
+		.wal = {.segment_size = 64 << 10, .buffer_size = 16 << 10},
+		.kv = {.memtable_size = 1 << 20},
+	};
+	char error[256];
+
+	disk = faulty_new(2);
+	assert_int_equal(store_open(faulty_io(disk), &options, &store, error, sizeof(error)), 0);
+	return 0;
+}
+
+/* What a poll core calls, until the change is durable; jobs are a worker's. */
+static void commit_by_turns(void)
+{
+	uint64_t lsn = 0;
+	int r = STORE_E_BUSY;
+
+	for (unsigned i = 0; i < TURNS_MAX; i++) {
+		enum kv_need need;
+
+		if (is_later(r))
+			r = store_commit(store, STORE_SYNC, &lsn);
+		assert_true(r == 0 || is_later(r));
+		assert_int_equal(store_work(store, now_ns += NS_PER_MS, &need), 0);
+		if (need == KV_NEED_JOB) {
+			faulty_polls(disk, false);
+			assert_int_equal(store_job(store), 0);
+			faulty_polls(disk, true);
+		}
+		if (r == 0 && store_is_done(store, lsn))
+			return;
+	}
+	fail_msg("the commit doesn't end");
+}
+
+static void a_log_grows_and_is_let_go_by_turns(void **state)
+{
+	struct store_stats stats;
+
+	faulty_polls(disk, true);
+	for (unsigned i = 0; i < 3000; i++) {
+		uint8_t value[600] = {0};
+		char key[16];
+		struct store_put change = {.value = {value, sizeof(value)}};
+
+		snprintf(key, sizeof(key), "key %05u", i);
+		change.key = (struct entry_bytes){(const uint8_t *)key, (uint32_t)strlen(key)};
+		assert_int_equal(store_put(store, &change), 0);
+		commit_by_turns();
+	}
+	faulty_polls(disk, false);
+	stats = store_stats(store);
+	assert_true(stats.wal.segments > 20);
+	assert_true(stats.wal.recycled > 10);
+	assert_true(is_there("key 00000"));
+	assert_sound();
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -276,6 +342,8 @@ int main(void)
 		CASE(a_read_that_failed_cancels_the_transaction),
 		CASE(a_damaged_page_is_said),
 		CASE(a_row_is_given_as_far_as_it_is_read),
+		cmocka_unit_test_setup_teardown(a_log_grows_and_is_let_go_by_turns, set_up_small,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
