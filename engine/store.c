@@ -210,6 +210,8 @@ static int end_transaction(struct store *store, uint64_t tx)
 	int r = wal_append(store->wal, &record);
 
 	CHECK(r == 0);
+	/* If it were lost, what follows would be too, and the next opening finds the same end: the
+	 * sync only keeps it from being lost often. */
 	return wal_sync(store->wal);
 }
 
@@ -430,6 +432,7 @@ int store_sync(struct store *store)
 
 	int r = wal_sync(store->wal);
 	store_note_durable(store);
+	/* One that waits for room is begun again by store_poll() in any case. */
 	if (r == 0)
 		forget_flush(store);
 	return r < 0 && is_stopped(store) ? STORE_E_STOPPED : r;
