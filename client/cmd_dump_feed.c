@@ -6,6 +6,7 @@
 #include "client/cmd_store.h"
 #include "client/cmd_vectors.h"
 #include "client/feed_json.h"
+#include "engine/io.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,6 +16,9 @@ static const char about[] = "Prints the changes that the store in DIR keeps, in 
 			    "reader: what was written, each version of it, merge operands, deleted "
 			    "keys and ranges. 'tern feed'\n"
 			    "goes on where a reader was, and with what comes.\n";
+
+/* Bytes, for putting changes in order. */
+#define MEMORY (UINT64_C(64) << 20)
 
 struct dump_feed {
 	const char *folder;
@@ -66,15 +70,20 @@ static int print_all(const struct dump_feed *dump, const uint8_t *uuid, struct f
 static int run(const struct dump_feed *dump, struct cmd_store *store)
 {
 	struct kv *kv = store_kv(store->store);
-	struct feed_options options = {.since.seqno =
-					       dump->since > 0 ? dump->since : kv_history(kv)};
+	struct io *scratch = cmd_store_scratch();
+	const struct feed_options options = {
+		.since.seqno = dump->since > 0 ? dump->since : kv_history(kv),
+		.memory = MEMORY,
+		.scratch = scratch,
+	};
 	struct feed *feed;
 	int r = feed_open(kv, &options, &feed);
-	if (r < 0)
-		return cmd_fail("%s: %s", dump->folder, strerror(-r));
+	int status = r < 0 ? cmd_fail("%s: %s", dump->folder, strerror(-r))
+			   : print_all(dump, store_uuid(store->store), feed);
 
-	int status = print_all(dump, store_uuid(store->store), feed);
-	feed_close(feed);
+	if (r == 0)
+		feed_close(feed);
+	io_free(scratch);
 	return status;
 }
 

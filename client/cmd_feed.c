@@ -29,8 +29,15 @@
 #define HEARTBEAT_NS  NS_PER_S
 #define TURN_PAUSE_NS (100 * NS_PER_MS)
 
-/* Events after which a reader's position is kept, while there are more: a turn's. */
+/* Events after which a named reader's position is kept, while there are more: a turn's. The next
+ * turn has twice as many, as each may read all that is behind it. */
 #define PIN_EVERY 100000
+
+/* Of memory, unless the line says. */
+#define MEMORY_MIB 64
+
+/* Who wants so few events is served from memory, and has no file sorted for it. */
+#define FEW_EVENTS 10000
 
 static const char about[] =
 	"Prints every change of the store in DIR from a position on, one JSON object a line: op c "
@@ -44,6 +51,9 @@ struct reading {
 	const char *token;  /* NULL: none */
 	uint64_t since;     /* 0: not given */
 	uint64_t limit;     /* events; 0: no limit */
+	uint64_t memory;    /* MiB */
+	struct io *scratch; /* owned; NULL: nothing is sorted by a file */
+	uint64_t turn;      /* events after which a named reader is moved */
 	bool follow;
 	bool begun;        /* the position is known */
 	uint8_t store[16]; /* valid once begun */
@@ -116,6 +126,7 @@ static int pin(struct reading *reading)
 	if (rc)
 		return cmd_fail("%s: can't keep the reader's position: %s", reading->folder,
 				strerror(-rc));
+	reading->turn = reading->unpinned == reading->turn ? 2 * reading->turn : PIN_EVERY;
 	reading->unpinned = 0;
 	return CMD_DONE;
 }
@@ -146,7 +157,7 @@ static int feed_failed(const struct reading *reading, const struct feed *feed, i
 /* Whether a reader is to be moved before more is printed. */
 static bool is_full(const struct reading *reading)
 {
-	return reading->reader && reading->unpinned == PIN_EVERY;
+	return reading->reader && reading->unpinned == reading->turn;
 }
 
 static int print_events(struct reading *reading, struct feed *feed)
@@ -177,6 +188,9 @@ static int read_opened(struct reading *reading)
 		return rc;
 	reading->lsn = store_stats(reading->opened).lsn;
 	options.since = reading->position;
+	options.memory = reading->memory << 20;
+	if (reading->limit == 0 || reading->limit > FEW_EVENTS)
+		options.scratch = reading->scratch;
 	rc = feed_open(store_kv(reading->opened), &options, &feed);
 	if (rc)
 		return cmd_fail("%s: %s", reading->folder, strerror(-rc));
@@ -262,14 +276,15 @@ static int take_turn(struct reading *reading, uint64_t *ret_sum)
 /* All there is. */
 static int read_all(struct reading *reading)
 {
-	uint64_t before, sum;
+	uint64_t before, turn, sum;
 	int rc;
 
 	do {
 		before = reading->printed;
+		turn = reading->turn;
 		rc = take_turn(reading, &sum);
 	} while (rc == CMD_DONE && reading->reader && !is_over(reading) &&
-		 reading->printed - before == PIN_EVERY);
+		 reading->printed - before == turn);
 	return rc;
 }
 
@@ -306,7 +321,7 @@ static int follow(struct reading *reading)
 
 int cmd_feed(int argc, char **argv)
 {
-	struct reading reading = {0};
+	struct reading reading = {.memory = MEMORY_MIB, .turn = PIN_EVERY};
 	bool json = false;
 	const struct cmd_option options[] = {
 		{"DIR", NULL, "the store's folder", .text = &reading.folder, .positional = true,
@@ -319,6 +334,9 @@ int cmd_feed(int argc, char **argv)
 		{"limit", "N", "end after so many changes", .number = &reading.limit, .min = 1,
 		 .max = UINT64_MAX},
 		{"follow", NULL, "go on with what comes", .flag = &reading.follow},
+		{"memory", "MIB", "memory for putting changes in order (64)",
+		 .number = &reading.memory, .min = FEED_MEMORY_MIN >> 20,
+		 .max = FEED_MEMORY_MAX >> 20},
 		{"json", NULL, "one JSON object a line, as always", .flag = &json},
 	};
 	int status;
@@ -327,5 +345,8 @@ int cmd_feed(int argc, char **argv)
 		return status;
 	if (reading.token && reading.since)
 		return cmd_usage("--since and --token: one of them");
-	return reading.follow ? follow(&reading) : read_all(&reading);
+	reading.scratch = cmd_store_scratch();
+	status = reading.follow ? follow(&reading) : read_all(&reading);
+	io_free(reading.scratch);
+	return status;
 }

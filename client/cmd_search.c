@@ -8,6 +8,7 @@
 #include "client/cmd_vectors.h"
 #include "client/bytes_json.h"
 #include "cluster/vectors.h"
+#include "engine/io.h"
 #include "hnsw/live_search.h"
 
 #include <inttypes.h>
@@ -129,13 +130,14 @@ static void show_reading(void *context, uint64_t done)
 
 /* Opens the collection's index, and asks it. */
 static int search_store(const struct search_request *request, struct cmd_store *store,
-			const struct cmd_vectors *queries)
+			const struct cmd_vectors *queries, struct io *scratch)
 {
 	struct vectors_options options = {
 		.name = {.bytes = (const uint8_t *)request->collection,
 			 .size = (uint32_t)strlen(request->collection)},
 		.folder = request->folder,
 		.threads = (uint32_t)request->threads,
+		.scratch = scratch,
 	};
 	struct vectors *vectors;
 	uint64_t changes = store_stats(store->store).lsn + 1;
@@ -195,8 +197,13 @@ int cmd_search(int argc, char **argv)
 		return status;
 	status = request.save ? cmd_store_open(request.folder, /* create= */ false, &store)
 			      : cmd_store_read(request.folder, /* patient= */ false, &store);
-	if (status == CMD_DONE)
-		status = cmd_store_close(&store, search_store(&request, &store, &queries));
+	if (status == CMD_DONE) {
+		struct io *scratch = cmd_store_scratch();
+
+		status = search_store(&request, &store, &queries, scratch);
+		status = cmd_store_close(&store, status);
+		io_free(scratch);
+	}
 	cmd_vectors_close(&queries);
 	return status;
 }

@@ -214,6 +214,16 @@ int cmd_store_close_but_io(struct cmd_store *store, int status)
 	return status;
 }
 
+struct io *cmd_store_scratch(void)
+{
+	const char *folder = getenv("TMPDIR");
+	struct io *io;
+
+	if (!folder || !*folder)
+		folder = "/var/tmp";
+	return io_plain_new(folder, /* create= */ false, &io) == 0 ? io : NULL;
+}
+
 int cmd_store_close(struct cmd_store *store, int status)
 {
 	status = cmd_store_close_but_io(store, status);

@@ -48,6 +48,10 @@ int cmd_store_read(const char *folder, bool patient, struct cmd_store *ret_store
 /* Opens the store for a short turn that writes next to nothing. Returns as cmd_store_read(). */
 int cmd_store_take_turn(const char *folder, bool patient, struct cmd_store *ret_store);
 
+/* For a feed's file: the folder that TMPDIR names, else /var/tmp; NULL: there is none. The caller's
+ * to free. */
+struct io *cmd_store_scratch(void);
+
 /* Returns 'status', or CMD_FAILED when what was written could not be made durable. */
 int cmd_store_close(struct cmd_store *store, int status);
 

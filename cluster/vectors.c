@@ -151,6 +151,7 @@ int vectors_open_feed(struct vectors *vectors)
 		.follow = true,
 		.visible = true,
 		.wait_never = store_polls(vectors->store),
+		.scratch = vectors->options.scratch,
 	};
 
 	return feed_open(store_kv(vectors->store), &options, &vectors->feed);

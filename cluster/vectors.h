@@ -61,6 +61,7 @@ struct vectors_options {
 	uint32_t vector_max; /* 0: 2^24 */
 	uint32_t growing_max; /* vectors of one growing index; 0: 2^16 */
 	uint32_t threads;     /* of vectors_job(); 0: 1 */
+	struct io *scratch;   /* borrowed: as feed_options.scratch */
 };
 
 struct vectors;

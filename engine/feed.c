@@ -5,13 +5,18 @@
  * of the sealed window:
  *
  *      between --begin_pass--> in a pass --window sealed--> giving out --window empty--> between
- *                                  |
+ *                                  |                         |      ^
+ *                                  |        window empty, runs left: filled from them
  *                                  +-- failed --> between (nothing was given out)
  *
+ * A pass that sorts writes the window to a run whenever it is full, and then fills it from the runs
+ * as often as they have something. One that doesn't turns away what comes later.
+ *
  * Invariants:
- *  1. Everything before (from, behind) was collected by earlier passes; a pass collects what is at
- *     or behind it, up to 'pass_bound'.
+ *  1. Everything before (from, behind) was given out or is in the sealed window; a pass collects
+ *     what is at or behind it, up to 'pass_bound'.
  *  2. Between passes 'from' is the position's number, or the next one.
+ *  3. While there are runs, they have all from (from, behind) to 'pass_bound'.
  *
  * Sources are visited oldest first (a view has the newest foremost), so that the window fills with
  * what will stay in it.
@@ -20,6 +25,8 @@
 #include "engine/feed.h"
 
 #include "base/defs.h"
+#include "engine/feed_plan.h"
+#include "engine/feed_runs.h"
 #include "engine/feed_window.h"
 #include "engine/memtable.h"
 #include "engine/table.h"
@@ -27,6 +34,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* What a call inside returns when the pass has to be begun again. */
+#define AGAIN 1000
 
 struct feed {
 	struct kv *kv;
@@ -44,8 +54,15 @@ struct feed {
 	struct table_cursor *cursor; /* of that source; NULL: it isn't begun */
 	bool cursor_stands;          /* on an entry */
 	uint64_t pass_bound;
-	uint64_t blocks;
-	uint64_t bytes;
+	struct feed_cost cost;
+
+	/* A pass that sorts. */
+	bool sorts;
+	bool has_blobs;         /* it has met one */
+	uint64_t span;          /* numbers that a pass sorts at once; 0: no limit */
+	uint64_t memory;        /* for the window, and half of it for runs */
+	struct feed_runs *runs; /* NULL: all fits in the window */
+	bool merging;           /* the runs are complete and read */
 
 	/* Giving out. */
 	struct feed_window window;
@@ -63,9 +80,21 @@ static uint64_t settled(const struct kv *kv, const struct feed_options *options)
 	return options->visible ? kv_visible(kv) : MIN(kv_visible(kv), kv_durable(kv));
 }
 
+/* A quarter of the memory is for entries, the rest for their bytes, which need twice their size. */
+static int take_memory(struct feed *feed)
+{
+	uint64_t memory = feed->options.memory ? feed->options.memory : FEED_MEMORY_DEFAULT;
+	uint64_t count;
+
+	feed->memory = MIN(MAX(memory, FEED_MEMORY_MIN), FEED_MEMORY_MAX);
+	count = feed->memory / 4 / sizeof(struct entry);
+	if (feed->options.window)
+		count = MIN(count, feed->options.window);
+	return feed_window_init(&feed->window, (uint32_t)count, (uint32_t)(feed->memory / 8 * 3));
+}
+
 int feed_open(struct kv *kv, const struct feed_options *options, struct feed **ret_feed)
 {
-	uint32_t window = options->window ? MIN(options->window, FEED_WINDOW_MAX) : FEED_WINDOW_MAX;
 	struct feed *feed = malloc(sizeof(*feed));
 
 	if (!feed)
@@ -80,7 +109,9 @@ int feed_open(struct kv *kv, const struct feed_options *options, struct feed **r
 		feed->position = (struct feed_position){.seqno = 1};
 	feed->options.since = feed->position;
 	feed->from = feed->position.seqno;
-	if (feed_window_init(&feed->window, window, FEED_WINDOW_SIZE_MAX)) {
+	if (options->wait_never)
+		feed->options.scratch = NULL;
+	if (take_memory(feed)) {
 		free(feed);
 		return -ENOMEM;
 	}
@@ -95,19 +126,35 @@ static void close_cursor(struct feed *feed)
 	if (!feed->cursor)
 		return;
 	table_cursor_cost(feed->cursor, &blocks, &bytes);
-	feed->blocks += blocks;
-	feed->bytes += bytes;
+	feed->cost.blocks += blocks;
+	feed->cost.bytes += bytes;
 	table_cursor_free(feed->cursor);
 	feed->cursor = NULL;
 }
 
-static void end_pass(struct feed *feed)
+static void close_view(struct feed *feed)
 {
 	close_cursor(feed);
 	table_pin_release(&feed->pin);
 	if (feed->view)
 		kv_view_close(feed->view);
 	feed->view = NULL;
+}
+
+static void drop_runs(struct feed *feed)
+{
+	if (feed->runs)
+		feed->cost.scratch += feed_runs_bytes(feed->runs);
+	feed_runs_free(feed->runs);
+	feed->runs = NULL;
+	feed->merging = false;
+}
+
+/* Nothing of the pass was given out, or all. */
+static void end_pass(struct feed *feed)
+{
+	close_view(feed);
+	drop_runs(feed);
 }
 
 void feed_close(struct feed *feed)
@@ -119,26 +166,73 @@ void feed_close(struct feed *feed)
 	free(feed);
 }
 
-static void offer(struct feed *feed, const struct entry *entry)
+/*
+ * The file can't be written. Where it is room that is missing, the next passes sort half as many
+ * numbers; else they sort none, and go over the tables as often as the window needs.
+ */
+static int give_way(struct feed *feed, int rc)
 {
-	if (entry->seqno < feed->from || entry->seqno > feed->pass_bound)
-		return;
-	if (feed->behind.set && feed_window_compare(entry, &feed->behind.entry) <= 0)
-		return;
-	feed_window_add(&feed->window, entry);
+	if (rc != FEED_RUNS_E_FULL && rc != -ENOSPC && rc != -EDQUOT && rc != -EFBIG)
+		feed->options.scratch = NULL;
+	feed->span = (feed->pass_bound - feed->from) / 2;
+	if (feed->span == 0)
+		feed->options.scratch = NULL;
+	return AGAIN;
 }
 
-static void collect_memtable(struct feed *feed, const struct memtable *memtable)
+/* The window becomes a run. */
+static int write_run(struct feed *feed)
+{
+	uint32_t run_max = (uint32_t)(feed->memory / 2 / FEED_RUNS_CHUNK);
+	int rc = 0;
+
+	if (!feed->runs)
+		rc = feed_runs_new(feed->options.scratch, run_max, &feed->runs);
+	if (rc)
+		return give_way(feed, rc);
+	feed_window_sort(&feed->window);
+	rc = feed_runs_add(feed->runs, feed->window.entries, feed->window.count);
+	if (rc)
+		return give_way(feed, rc);
+	feed->has_blobs |= feed->window.has_blobs;
+	feed_window_clear(&feed->window);
+	return 0;
+}
+
+static int offer(struct feed *feed, const struct entry *entry)
+{
+	if (entry->seqno < feed->from || entry->seqno > feed->pass_bound)
+		return 0;
+	if (feed->behind.set && feed_window_compare(entry, &feed->behind.entry) <= 0)
+		return 0;
+	if (!feed->sorts) {
+		feed_window_add(&feed->window, entry);
+		return 0;
+	}
+	while (!feed_window_append(&feed->window, entry)) {
+		int rc = write_run(feed);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int collect_memtable(struct feed *feed, const struct memtable *memtable)
 {
 	const struct memtable_node *node = memtable_since(memtable, feed->from);
 
 	for (; node; node = memtable_after(node)) {
 		const struct entry *entry = memtable_entry(node);
+		int rc;
 
 		if (entry->seqno > feed->pass_bound || feed_window_is_beyond(&feed->window, entry))
-			break;
-		offer(feed, entry);
+			return 0;
+		rc = offer(feed, entry);
+		if (rc)
+			return rc;
 	}
+	return 0;
 }
 
 /* The largest number that is still wanted. */
@@ -166,15 +260,17 @@ static bool begin_table(struct feed *feed, struct table *table, int *ret_rc)
 	};
 
 	*ret_rc = 0;
+	feed->cursor_stands = false;
 	if (!feed->options.distrust_bounds &&
 	    (summary->seqno_max < feed->from || summary->seqno_min > options.seqno_to))
 		return false;
 	for (uint32_t i = 0; i < table_range_count(table); i++) {
 		struct entry range = table_range(table, i);
 
-		offer(feed, &range);
+		*ret_rc = offer(feed, &range);
+		if (*ret_rc)
+			return false;
 	}
-	feed->cursor_stands = false;
 	*ret_rc = table_cursor_new(table, &options, &feed->cursor);
 	return *ret_rc == 0;
 }
@@ -197,7 +293,9 @@ static int collect_table(struct feed *feed, struct table *table, uint64_t *steps
 		if (rc)
 			break;
 		feed->cursor_stands = true;
-		offer(feed, table_cursor_entry(feed->cursor));
+		rc = offer(feed, table_cursor_entry(feed->cursor));
+		if (rc)
+			return rc;
 	}
 	close_cursor(feed);
 	return rc == TABLE_E_END ? 0 : table_failed(feed, table, rc);
@@ -212,7 +310,7 @@ static int collect(struct feed *feed)
 		int rc = 0;
 
 		if (source.memtable)
-			collect_memtable(feed, source.memtable);
+			rc = collect_memtable(feed, source.memtable);
 		else
 			rc = collect_table(feed, source.table, &steps);
 		if (rc)
@@ -227,6 +325,22 @@ static int caught_up(struct feed *feed)
 	if (feed->from > feed->position.seqno)
 		feed->position = (struct feed_position){.seqno = feed->from};
 	return FEED_E_END;
+}
+
+/* Up to where the pass goes, and whether it sorts. */
+static void plan_pass(struct feed *feed, uint64_t bound)
+{
+	uint64_t end = bound, half = feed->memory / 2;
+
+	feed->sorts = feed->options.scratch;
+	if (feed->sorts && !feed->options.distrust_bounds)
+		/* Memtables are in order, and read behind the tables. */
+		feed->sorts = feed_plan_end(feed->view, feed->from, half,
+					    half / feed->window.count_max, &end);
+	if (feed->sorts && feed->span > 0 && end - feed->from > feed->span)
+		end = feed->from + feed->span;
+	feed->pass_bound = MIN(bound, end);
+	feed->has_blobs = false;
 }
 
 static int begin_pass(struct feed *feed)
@@ -244,8 +358,54 @@ static int begin_pass(struct feed *feed)
 	feed_window_clear(&feed->window);
 	feed->at = 0;
 	feed->sealed = false;
-	feed->pass_bound = bound;
 	feed->source = kv_view_count(feed->view);
+	plan_pass(feed, bound);
+	return 0;
+}
+
+static int runs_failed(struct feed *feed, int rc)
+{
+	if (rc != FEED_RUNS_E_CORRUPT)
+		return rc;
+	snprintf(feed->error, sizeof(feed->error),
+		 "the feed's own file: what was read isn't what was written");
+	return FEED_E_CORRUPT;
+}
+
+/* The last run is written; only the files of values out of line have to stay. */
+static int begin_merge(struct feed *feed)
+{
+	struct kv_view *files = NULL;
+	int rc = feed->window.count > 0 ? write_run(feed) : 0;
+
+	if (rc)
+		return rc;
+	if (feed->has_blobs)
+		rc = kv_view_files(feed->view, &files);
+	if (rc)
+		return rc;
+	close_view(feed);
+	feed->view = files;
+	feed->merging = true;
+	return runs_failed(feed, feed_runs_begin(feed->runs));
+}
+
+/* Fills the window from the runs. */
+static int merge(struct feed *feed)
+{
+	const struct entry *entry;
+
+	feed_window_clear(&feed->window);
+	feed->at = 0;
+	feed->sealed = false;
+	while ((entry = feed_runs_entry(feed->runs)) && feed_window_extend(&feed->window, entry)) {
+		int rc = feed_runs_next(feed->runs);
+
+		if (rc)
+			return runs_failed(feed, rc);
+	}
+	if (!entry)
+		drop_runs(feed);
 	return 0;
 }
 
@@ -261,32 +421,51 @@ static void seal(struct feed *feed)
 	if (feed->window.last.set && feed->window.last.entry.seqno == feed->from)
 		feed_mark_set(&feed->behind, &feed->window.last.entry);
 	/* Files of values out of line have to stay; all else was copied. */
-	if (!feed->window.has_blobs)
-		end_pass(feed);
+	if (!feed->window.has_blobs && !feed->runs)
+		close_view(feed);
 }
 
-/* Collects until the window has something. */
+/* Begins a pass, or goes on with it, until the window has what it can have. */
+static int fill_once(struct feed *feed)
+{
+	int rc = 0;
+
+	if (feed->sealed && !feed->merging)
+		end_pass(feed);
+	if (!feed->view && !feed->merging)
+		rc = begin_pass(feed);
+	if (rc)
+		return rc;
+	if (!feed->merging)
+		rc = collect(feed);
+	if (!rc && feed->runs && !feed->merging)
+		rc = begin_merge(feed);
+	if (!rc && feed->merging)
+		rc = merge(feed);
+	return rc;
+}
+
+/* Collects until the window has something, or there is nothing. */
 static int fill(struct feed *feed)
 {
-	int rc;
+	for (;;) {
+		int rc = fill_once(feed);
 
-	if (feed->sealed)
-		end_pass(feed);
-	if (!feed->view) {
-		rc = begin_pass(feed);
-		if (rc)
+		if (rc == FEED_E_WAIT || (rc && !feed->view && !feed->runs))
 			return rc;
+		if (rc) {
+			end_pass(feed);
+			feed_window_clear(&feed->window);
+			feed->at = 0;
+			feed->sealed = false;
+			if (rc == AGAIN)
+				continue;
+			return rc;
+		}
+		seal(feed);
+		if (feed->window.count > 0)
+			return 0;
 	}
-	rc = collect(feed);
-	if (rc == FEED_E_WAIT)
-		return rc;
-	if (rc) {
-		end_pass(feed);
-		feed_window_clear(&feed->window);
-		return rc;
-	}
-	seal(feed);
-	return feed->window.count > 0 ? 0 : caught_up(feed);
 }
 
 static int resolve(struct feed *feed, const struct entry *entry, struct entry_bytes *ret_value)
@@ -398,10 +577,13 @@ uint64_t feed_resolved(const struct feed *feed)
 	return feed_position(feed).seqno;
 }
 
-void feed_cost(const struct feed *feed, uint64_t *ret_blocks, uint64_t *ret_bytes)
+struct feed_cost feed_cost(const struct feed *feed)
 {
-	*ret_blocks = feed->blocks;
-	*ret_bytes = feed->bytes;
+	struct feed_cost cost = feed->cost;
+
+	if (feed->runs)
+		cost.scratch += feed_runs_bytes(feed->runs);
+	return cost;
 }
 
 const char *feed_error(const struct feed *feed)

@@ -44,6 +44,7 @@ void feed_window_clear(struct feed_window *window)
 	window->ascending = true;
 	window->heap = false;
 	window->has_blobs = false;
+	window->extended = false;
 	window->limit.set = false;
 	window->last.set = false;
 }
@@ -203,6 +204,14 @@ static bool make_room(struct feed_window *window, const struct entry *entry)
 	return true;
 }
 
+static void append(struct feed_window *window, const struct entry *entry)
+{
+	if (window->ascending && window->count > 0)
+		window->ascending =
+			feed_window_compare(&window->entries[window->count - 1], entry) < 0;
+	copy(window, entry);
+}
+
 void feed_window_add(struct feed_window *window, const struct entry *entry)
 {
 	CHECK(size_of(entry) <= window->size_max);
@@ -213,10 +222,7 @@ void feed_window_add(struct feed_window *window, const struct entry *entry)
 			return;
 	if (window->used + size_of(entry) > 2 * window->size_max)
 		pack(window);
-	if (window->ascending && window->count > 0)
-		window->ascending =
-			feed_window_compare(&window->entries[window->count - 1], entry) < 0;
-	copy(window, entry);
+	append(window, entry);
 	if (window->heap)
 		sift_up(window, window->count - 1);
 }
@@ -230,7 +236,7 @@ static void leave_pieces(struct feed_window *window)
 {
 	uint32_t count = window->count;
 
-	if (!window->limit.set || is_point(&window->limit.entry))
+	if (window->extended || !window->limit.set || is_point(&window->limit.entry))
 		return;
 	while (count > 0 && window->entries[count - 1].seqno == window->limit.entry.seqno)
 		count--;
@@ -260,12 +266,65 @@ static void join_pieces(struct feed_window *window)
 	window->count = count;
 }
 
-void feed_window_seal(struct feed_window *window)
+void feed_window_sort(struct feed_window *window)
 {
 	if (window->heap || !window->ascending)
 		qsort(window->entries, window->count, sizeof(window->entries[0]), by_order);
+}
+
+void feed_window_seal(struct feed_window *window)
+{
+	feed_window_sort(window);
 	leave_pieces(window);
-	if (window->count > 0)
+	if (window->count > 0 && !window->last.set)
 		feed_mark_set(&window->last, &window->entries[window->count - 1]);
-	join_pieces(window);
+	if (!window->extended)
+		join_pieces(window);
+}
+
+/* Without holes all of 'bytes' can be used, but for the end of a range tombstone that grows. */
+static bool fits(const struct feed_window *window, const struct entry *entry)
+{
+	uint64_t size = (uint64_t)window->used + size_of(entry) + ENTRY_KEY_MAX;
+
+	return window->count < window->count_max && size <= 2 * (uint64_t)window->size_max;
+}
+
+bool feed_window_append(struct feed_window *window, const struct entry *entry)
+{
+	if (window->count > 0 && !fits(window, entry))
+		return false;
+	CHECK(size_of(entry) <= window->size_max);
+	append(window, entry);
+	return true;
+}
+
+/* The last entry goes on up to where the piece ends. Its value is the last of 'bytes'. */
+static void lengthen(struct feed_window *window, const struct entry *piece)
+{
+	struct entry *last = &window->entries[window->count - 1];
+
+	feed_mark_set(&window->last, piece);
+	if (key_compare(last->value, piece->value) >= 0)
+		return;
+	window->used -= last->value.size;
+	CHECK(window->used + piece->value.size <= 2 * window->size_max);
+	memcpy(window->bytes + window->used, piece->value.bytes, piece->value.size);
+	last->value.size = piece->value.size;
+	window->used += piece->value.size;
+}
+
+bool feed_window_extend(struct feed_window *window, const struct entry *entry)
+{
+	window->extended = true;
+	if (window->count > 0 && touches(&window->entries[window->count - 1], entry)) {
+		lengthen(window, entry);
+		return true;
+	}
+	if (!feed_window_append(window, entry)) {
+		feed_mark_set(&window->limit, entry);
+		return false;
+	}
+	window->last.set = false;
+	return true;
 }

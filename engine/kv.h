@@ -107,8 +107,9 @@ int kv_open(struct io *io, struct ledger *ledger, const struct kv_options *optio
  * NULL is fine. */
 void kv_close(struct kv *kv);
 
-/* Removes tables and blob files that the ledger doesn't name: after recovery, which may have named
- * some (TableIngest). Returns 0 or a negative errno. */
+/* Removes tables and blob files that the ledger doesn't name, and what feeds left: after recovery,
+ * which may have named some (TableIngest), before there is a feed. Returns 0 or a negative errno.
+ */
 int kv_clean(struct kv *kv);
 
 /*
@@ -208,6 +209,8 @@ struct kv_source { /* one is NULL */
 };
 int kv_view_open(struct kv *kv, struct kv_view **ret_view);
 void kv_view_close(struct kv_view *view);
+/* Another view, of the same files without memtables: for kv_view_blob(). Returns 0 or -ENOMEM. */
+int kv_view_files(const struct kv_view *view, struct kv_view **ret_view);
 /* False: there are other memtables or tables by now. */
 bool kv_view_is_current(const struct kv_view *view);
 uint32_t kv_view_count(const struct kv_view *view);

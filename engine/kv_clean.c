@@ -3,6 +3,7 @@
 #include "engine/kv_internal.h"
 
 #include "base/check.h"
+#include "engine/feed_runs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,12 +26,15 @@ static bool is_table(const struct version *version, uint64_t number)
 	return false;
 }
 
-/* Files with numbers from this process are a job's, or already noted for removal. */
+/* No feed is open yet. Files with numbers from this process are a job's, or already noted for
+ * removal. */
 static bool is_leftover(const struct kv *kv, const char *name)
 {
 	uint64_t number;
 	bool blob;
 
+	if (feed_runs_is_name(name))
+		return true;
 	if (!version_number(name, &number, &blob) || number >= kv->first_file)
 		return false;
 	return blob ? !version_blob(kv->view->version, number)

@@ -87,6 +87,18 @@ void kv_view_close(struct kv_view *view)
 	free(view);
 }
 
+int kv_view_files(const struct kv_view *view, struct kv_view **ret_view)
+{
+	struct kv_view *files = calloc(1, sizeof(*files));
+
+	if (!files)
+		return -ENOMEM;
+	version_get(view->version);
+	*files = (struct kv_view){.kv = view->kv, .version = view->version, .refs = 1};
+	*ret_view = files;
+	return 0;
+}
+
 bool kv_view_is_current(const struct kv_view *view)
 {
 	return view->kv->view == view;

@@ -136,7 +136,7 @@ static struct cost read_since(struct bench *bench, uint64_t seqno, bool distrust
 	const struct feed_options options = {.since.seqno = seqno, .distrust_bounds = distrust};
 	struct feed_event event;
 	struct cost cost = {0};
-	uint64_t begun = clock_now_ns(), blocks;
+	uint64_t begun = clock_now_ns();
 	struct feed *feed;
 	int rc;
 
@@ -144,7 +144,7 @@ static struct cost read_since(struct bench *bench, uint64_t seqno, bool distrust
 	while (!(rc = feed_next(feed, &event)))
 		cost.events++;
 	check(bench, rc == FEED_E_END ? 0 : rc, feed_error(feed));
-	feed_cost(feed, &blocks, &cost.bytes);
+	cost.bytes = feed_cost(feed).bytes;
 	feed_close(feed);
 	cost.seconds = (double)(clock_now_ns() - begun) / 1e9;
 	return cost;

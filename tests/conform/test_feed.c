@@ -5,8 +5,11 @@
 #include "base/defs.h"
 #include "base/guard.h"
 #include "engine/feed.h"
+#include "engine/feed_runs.h"
 #include "tests/lib/fake_kv.h"
+#include "tests/lib/faulty.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,19 +29,26 @@ struct lines {
 };
 
 static struct kv *kv;
+static struct faulty *disk; /* for the feed's own files */
 static struct lines seen, others;
 
 static int set_up(void **state)
 {
 	(void)state;
 	kv = fake_kv_new();
+	disk = faulty_new(1);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
+	char(*names)[IO_NAME_MAX + 1];
+
 	fake_kv_free(kv);
+	assert_int_equal(faulty_files(disk, &names), 0);
+	free(names);
+	faulty_free(disk);
 	return 0;
 }
 
@@ -256,6 +266,11 @@ static void pieces_of_a_range_tombstone_are_put_together(void **state)
 	}
 	read_with(&(struct feed_options){.window = 1}, &seen);
 	ASSERT_LINES("3 range x y", "5 range a c", "5.1 range c f", "5.2 range f k", "6 range k l");
+	for (uint32_t window = 1; window < 6; window++) {
+		read_with(&(struct feed_options){.window = window, .scratch = faulty_io(disk)},
+			  &seen);
+		ASSERT_LINES("3 range x y", "5 range a k", "6 range k l");
+	}
 }
 
 static void tables_and_memtables_are_united(void **state)
@@ -293,7 +308,6 @@ static void add_table_of_many_blocks(bool with_bounds)
 
 static void blocks_without_anything_wanted_are_not_read(void **state)
 {
-	uint64_t blocks, bytes;
 	struct feed *feed;
 
 	(void)state;
@@ -303,9 +317,8 @@ static void blocks_without_anything_wanted_are_not_read(void **state)
 	assert_int_equal(seen.count, 20);
 	assert_string_equal(seen.lines[0], "301 put 00020 v");
 	assert_string_equal(seen.lines[19], "320 put 00007 v");
-	feed_cost(feed, &blocks, &bytes);
-	assert_int_equal(blocks, 3);
-	assert_int_equal(bytes, 3 * FAKE_KV_BLOCK);
+	assert_int_equal(feed_cost(feed).blocks, 3);
+	assert_int_equal(feed_cost(feed).bytes, 3 * FAKE_KV_BLOCK);
 	feed_close(feed);
 }
 
@@ -361,8 +374,11 @@ static void an_ingested_table_is_found_by_its_number(void **state)
 	put(4, "before", "");
 	put(6, "after", "");
 	fake_kv_table(kv, ingested, 4, false);
-	for (uint32_t window = 1; window < 8; window++) {
-		read_with(&(struct feed_options){.since.seqno = 5, .window = window}, &seen);
+	for (uint32_t window = 1; window < 16; window++) {
+		read_with(&(struct feed_options){.since.seqno = 5,
+						 .window = 1 + window / 2,
+						 .scratch = window % 2 ? faulty_io(disk) : NULL},
+			  &seen);
 		ASSERT_LINES("5 range x z", "5.1 put a 1", "5.2 put b 2", "5.3 put c 3",
 			     "6 put after ");
 	}
@@ -668,7 +684,8 @@ static void a_token_goes_on_with_exactly_the_rest(void **state)
 	assert_int_equal(feed_open(kv, &(struct feed_options){.window = 2}, &feed), 0);
 	for (unsigned given = 0; given <= 7; given++) {
 		uint8_t token[FEED_TOKEN_SIZE];
-		struct feed_options options = {.window = 1 + given % 3};
+		struct feed_options options = {.window = 1 + given % 3,
+					       .scratch = given % 2 ? faulty_io(disk) : NULL};
 
 		feed_token_encode(feed_position(feed), store, token);
 		assert_int_equal(feed_token_decode(token, store, &options.since), 0);
@@ -722,6 +739,219 @@ static void a_window_is_bounded_by_bytes_too(void **state)
 	free(value);
 }
 
+/* Eight hundred entries in the order of their keys, whose numbers are all over it. */
+static void add_mixed_table_of(const char *value)
+{
+	static struct entry entries[800];
+	static char keys[ARRAY_COUNT(entries)][8];
+
+	for (uint32_t i = 0; i < ARRAY_COUNT(entries); i++) {
+		snprintf(keys[i], sizeof(keys[i]), "%05u", i);
+		entries[i] = made(1 + i * 303 % ARRAY_COUNT(entries), ENTRY_VALUE, keys[i], value);
+	}
+	fake_kv_table(kv, entries, ARRAY_COUNT(entries), true);
+}
+
+static void add_mixed_table(void)
+{
+	add_mixed_table_of("v");
+}
+
+static struct feed *open_sorting(uint32_t window)
+{
+	struct feed *feed;
+
+	assert_int_equal(
+		feed_open(kv, &(struct feed_options){.window = window, .scratch = faulty_io(disk)},
+			  &feed),
+		0);
+	return feed;
+}
+
+/* All of them, in order. */
+static void assert_mixed(void)
+{
+	assert_int_equal(seen.rc, FEED_E_END);
+	assert_int_equal(seen.count, 800);
+	for (unsigned i = 0; i < seen.count; i++)
+		assert_int_equal(strtoull(seen.lines[i], NULL, 10), i + 1);
+}
+
+static void mixed_tables_are_read_once_however_small_the_window(void **state)
+{
+	(void)state;
+	add_mixed_table();
+	for (uint32_t window = 10; window < 1000; window *= 3) {
+		struct feed *feed = open_sorting(window);
+
+		drain(feed, UINT32_MAX, &seen);
+		assert_mixed();
+		assert_int_equal(feed_cost(feed).blocks, 800 / FAKE_KV_BLOCK);
+		assert_int_equal(feed_cost(feed).scratch > 0, window < 800);
+		feed_close(feed);
+	}
+}
+
+static void without_a_file_each_window_is_a_reading(void **state)
+{
+	struct feed *feed;
+
+	(void)state;
+	add_mixed_table();
+	assert_int_equal(feed_open(kv, &(struct feed_options){.window = 100}, &feed), 0);
+	drain(feed, UINT32_MAX, &seen);
+	assert_mixed();
+	assert_in_range(feed_cost(feed).blocks, 7 * 800 / FAKE_KV_BLOCK, 8 * 800 / FAKE_KV_BLOCK);
+	assert_int_equal(feed_cost(feed).scratch, 0);
+	feed_close(feed);
+}
+
+/* As memtables are flushed: each is a pass's, and has room. */
+static void tables_with_numbers_of_their_own_need_no_file(void **state)
+{
+	struct feed *feed = open_sorting(50);
+
+	(void)state;
+	feed_close(feed);
+	for (uint64_t seqno = 1; seqno <= 800; seqno++) {
+		put(seqno, seqno % 3 ? "a" : "b", "v");
+		if (seqno % 40 == 0)
+			fake_kv_flush(kv);
+	}
+	feed = open_sorting(50);
+	drain(feed, UINT32_MAX, &seen);
+	assert_mixed();
+	assert_int_equal(feed_cost(feed).blocks, 800 / FAKE_KV_BLOCK);
+	assert_int_equal(feed_cost(feed).scratch, 0);
+	feed_close(feed);
+}
+
+static void who_reads_runs_holds_nothing_but_files_of_values(void **state)
+{
+	uint8_t place[4];
+	struct entry blob = made(801, ENTRY_BLOB, "large", "");
+	struct feed *feed;
+
+	(void)state;
+	add_mixed_table();
+	feed = open_sorting(100);
+	drain(feed, 1, &seen);
+	assert_int_equal(fake_kv_views(kv), 0);
+	feed_close(feed);
+
+	store_le32(place, fake_kv_blob(kv, "a large value", 13));
+	blob.value = (struct entry_bytes){place, 4};
+	fake_kv_table(kv, &blob, 1, true);
+	fake_kv_compact(kv, 0);
+	feed = open_sorting(100);
+	drain(feed, 800, &seen);
+	assert_int_equal(fake_kv_views(kv), 1);
+	fake_kv_compact(kv, 0);
+	drain(feed, UINT32_MAX, &seen);
+	ASSERT_LINES("801 put large a large value");
+	assert_int_equal(fake_kv_views(kv), 0);
+	feed_close(feed);
+}
+
+/* What was sorted is given out, whatever compaction drops meanwhile; and what came is behind it. */
+static void what_was_sorted_comes_although_history_went_on(void **state)
+{
+	struct feed *feed;
+
+	(void)state;
+	add_mixed_table();
+	assert_int_equal(feed_open(kv,
+				   &(struct feed_options){.follow = true,
+							  .window = 100,
+							  .scratch = faulty_io(disk)},
+				   &feed),
+			 0);
+	drain(feed, 300, &seen);
+	put(801, "00001", "w");
+	fake_kv_flush(kv);
+	fake_kv_compact(kv, 802);
+	assert_true(kv_history(kv) > 300);
+	drain(feed, UINT32_MAX, &seen);
+	assert_int_equal(seen.rc, FEED_E_END);
+	assert_int_equal(seen.count, 501);
+	assert_string_equal(seen.lines[0] + 3, " put 00500 v");
+	assert_string_equal(seen.lines[500], "801 put 00001 w");
+	feed_close(feed);
+}
+
+/* Of files that feeds were kept from removing. */
+static void remove_names(void)
+{
+	char(*names)[IO_NAME_MAX + 1];
+	uint32_t count = faulty_files(disk, &names);
+
+	for (uint32_t i = 0; i < count; i++) {
+		assert_true(feed_runs_is_name(names[i]));
+		assert_int_equal(io_remove(faulty_io(disk), names[i]), 0);
+	}
+	free(names);
+}
+
+/* From no room at all to enough: the same events, after more readings. */
+static void with_less_room_it_sorts_less_at_once(void **state)
+{
+	(void)state;
+	add_mixed_table();
+	for (uint64_t pages = 1; pages <= 64; pages++) {
+		struct feed *feed = open_sorting(50);
+
+		faulty_set_capacity(disk, pages * 4096);
+		drain(feed, UINT32_MAX, &seen);
+		assert_mixed();
+		assert_true(pages < 64 || feed_cost(feed).scratch > 0);
+		feed_close(feed);
+	}
+}
+
+static void where_no_file_can_be_made_it_reads_again(void **state)
+{
+	static const int errors[] = {-EROFS, -EACCES, -EIO, -EDQUOT};
+
+	(void)state;
+	add_mixed_table();
+	for (unsigned i = 0; i < ARRAY_COUNT(errors); i++)
+		for (uint64_t call = 1; call < 6; call++) {
+			struct feed *feed = open_sorting(50);
+
+			/* The second call removes the name, which then stays. */
+			faulty_fail_at(disk, faulty_calls(disk) + call, errors[i],
+				       call == 2 ? 1 : 1000);
+			drain(feed, UINT32_MAX, &seen);
+			assert_mixed();
+			faulty_fail_at(disk, 0, 0, 0);
+			feed_close(feed);
+		}
+	remove_names();
+}
+
+/* After which it begins again where it stands. */
+static void a_file_that_cannot_be_read_is_an_error_once(void **state)
+{
+	static char value[1000];
+	struct feed *feed;
+
+	(void)state;
+	memset(value, 'v', sizeof(value) - 1);
+	add_mixed_table_of(value);
+	feed = open_sorting(50);
+	drain(feed, 120, &others);
+	faulty_fail_at(disk, faulty_calls(disk) + 1, -EIO, 1);
+	drain(feed, UINT32_MAX, &seen);
+	assert_int_equal(seen.rc, -EIO);
+	assert_int_equal(feed_position(feed).seqno, 121 + seen.count);
+	others.count += seen.count;
+	drain(feed, UINT32_MAX, &seen);
+	assert_int_equal(seen.rc, FEED_E_END);
+	assert_int_equal(others.count + seen.count, 800);
+	assert_int_equal(strtoull(seen.lines[0], NULL, 10), others.count + 1);
+	feed_close(feed);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -758,6 +988,14 @@ int main(void)
 		CASE(a_token_goes_on_with_exactly_the_rest),
 		CASE(a_position_behind_a_numbers_events_is_the_next_number),
 		CASE(a_window_is_bounded_by_bytes_too),
+		CASE(mixed_tables_are_read_once_however_small_the_window),
+		CASE(without_a_file_each_window_is_a_reading),
+		CASE(tables_with_numbers_of_their_own_need_no_file),
+		CASE(who_reads_runs_holds_nothing_but_files_of_values),
+		CASE(what_was_sorted_comes_although_history_went_on),
+		CASE(with_less_room_it_sorts_less_at_once),
+		CASE(where_no_file_can_be_made_it_reads_again),
+		CASE(a_file_that_cannot_be_read_is_an_error_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

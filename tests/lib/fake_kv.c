@@ -327,6 +327,16 @@ void kv_view_close(struct kv_view *view)
 	free(view);
 }
 
+int kv_view_files(const struct kv_view *view, struct kv_view **ret_view)
+{
+	struct kv_view *files = taken(1, sizeof(*files));
+
+	files->kv = view->kv;
+	files->kv->views++;
+	*ret_view = files;
+	return 0;
+}
+
 uint32_t kv_view_count(const struct kv_view *view)
 {
 	return view->count;

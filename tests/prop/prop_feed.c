@@ -155,13 +155,20 @@ static int next(struct world *world, struct feed *feed, struct feed_event *ret_e
 
 static struct feed_options random_options(struct world *world, struct feed_position since)
 {
-	return (struct feed_options){
+	struct feed_options options = {
 		.since = since,
 		.wait_never = rand_below(&world->rand, 2),
 		.distrust_bounds = rand_below(&world->rand, 4) == 0,
 		/* More than there are tables, that is pieces of a range tombstone. */
 		.window = 200 + (uint32_t)rand_below(&world->rand, 300),
 	};
+
+	if (rand_below(&world->rand, 2)) {
+		options.scratch = world->rig.io;
+		if (!options.wait_never)
+			options.window = 1 + (uint32_t)rand_below(&world->rand, 100);
+	}
+	return options;
 }
 
 /* From a number on to the end, in one go or in several with a token and a reopening between. */
