@@ -3,7 +3,7 @@
 /*
  * Bench_feed - what a reader of changes reads, and how fast they come
  *
- *      bench_feed [--json] [FOLDER]
+ *      bench_feed [--json] [--keys N] [FOLDER]
  *
  * 300,000 keys of 16 bytes with values of 200 are written and compacted into one run. Then 1% of
  * them change, and the feed is read from there:
@@ -12,19 +12,25 @@
  *      scattered   compacted into the run, all over it: nearly every block has one of them
  *      neighbours  compacted into the run, keys in a row
  *      memory      not flushed
- *      everything  all changes since the first, in passes
+ *      everything  all changes since the first
  *
- * The raw thing is the scan that doesn't skip: every block of every table.
+ * The raw thing is the scan that doesn't skip: every block of every table, once, in the order of
+ * keys. Then the same with N keys (800,000), which are more than twice the cache of blocks:
+ *
+ *      larger      all changes since the first, sorted through a file
+ *      windows     the same without a file, as a poll core reads them
  *
  * Then a store takes TAIL_COMMITS durable commits one after the other, with a reader at its live
- * end: the time from the call of store_commit() until the change is durable (raw), and until the
- * reader has it.
+ * end: the time from the call of store_commit() until the change is durable (raw), until the
+ * reader has it on the owner's loop, and until another thread has it, handed over by a ring, as
+ * the owner is the only one to read a feed.
  */
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/rand.h"
+#include "base/spsc.h"
 #include "engine/feed.h"
 #include "engine/io.h"
 #include "engine/ledger.h"
@@ -32,6 +38,7 @@
 #include "perf/lib/paired.h"
 #include "perf/store/place.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +48,7 @@
 #define KEY_SIZE     16
 #define VALUE_SIZE   200
 #define TAIL_COMMITS 2000
+#define LARGER_COUNT UINT64_C(800000)
 
 struct bench {
 	struct io *io;
@@ -97,6 +105,7 @@ static void settle(struct bench *bench)
 
 static void flush(struct bench *bench)
 {
+	settle(bench);
 	check(bench, kv_flush(bench->kv), "kv_flush");
 	settle(bench);
 }
@@ -127,13 +136,53 @@ static void put(struct bench *bench, uint64_t number)
 
 struct cost {
 	uint64_t events;
-	uint64_t bytes;
+	uint64_t bytes;   /* of tables */
+	uint64_t scratch; /* of the feed's own file */
 	double seconds;
 };
 
-static struct cost read_since(struct bench *bench, uint64_t seqno, bool distrust)
+static void scan_table(const struct bench *bench, struct table *table, uint64_t since,
+		       struct cost *cost)
 {
-	const struct feed_options options = {.since.seqno = seqno, .distrust_bounds = distrust};
+	const struct table_cursor_options options = {0};
+	struct table_cursor *cursor;
+	uint64_t blocks, bytes;
+	int rc;
+
+	check(bench, table_cursor_new(table, &options, &cursor), "table_cursor_new");
+	for (rc = table_cursor_first(cursor); !rc; rc = table_cursor_next(cursor))
+		cost->events += table_cursor_entry(cursor)->seqno >= since;
+	check(bench, rc == TABLE_E_END ? 0 : rc, table_error(table));
+	table_cursor_cost(cursor, &blocks, &bytes);
+	cost->bytes += bytes;
+	table_cursor_free(cursor);
+}
+
+/* Every block of every table, once. */
+static struct cost scan(const struct bench *bench, uint64_t since)
+{
+	uint64_t begun = clock_now_ns();
+	struct cost cost = {0};
+	struct kv_view *view;
+
+	check(bench, kv_view_open(bench->kv, &view), "kv_view_open");
+	for (uint32_t i = 0; i < kv_view_count(view); i++) {
+		struct table *table = kv_view_source(view, i).table;
+
+		if (table)
+			scan_table(bench, table, since, &cost);
+	}
+	kv_view_close(view);
+	cost.seconds = (double)(clock_now_ns() - begun) / 1e9;
+	return cost;
+}
+
+static struct cost read_since(struct bench *bench, uint64_t seqno, bool with_file)
+{
+	const struct feed_options options = {
+		.since.seqno = seqno,
+		.scratch = with_file ? bench->io : NULL,
+	};
 	struct feed_event event;
 	struct cost cost = {0};
 	uint64_t begun = clock_now_ns();
@@ -145,6 +194,7 @@ static struct cost read_since(struct bench *bench, uint64_t seqno, bool distrust
 		cost.events++;
 	check(bench, rc == FEED_E_END ? 0 : rc, feed_error(feed));
 	cost.bytes = feed_cost(feed).bytes;
+	cost.scratch = feed_cost(feed).scratch;
 	feed_close(feed);
 	cost.seconds = (double)(clock_now_ns() - begun) / 1e9;
 	return cost;
@@ -156,29 +206,36 @@ static void print(const struct bench *bench, const char *name, struct cost ours,
 	double rate = (double)ours.events / ours.seconds;
 
 	CHECK(ours.events == full.events);
-	if (bench->json)
-		printf("{\"event\":\"feed\",\"name\":\"%s\",\"events\":%llu,\"bytes\":%llu,"
-		       "\"full_bytes\":%llu,\"share\":%.4f,\"events_per_s\":%.0f}\n",
-		       name, (unsigned long long)ours.events, (unsigned long long)ours.bytes,
-		       (unsigned long long)full.bytes, share, rate);
-	else
-		printf("%-12s %8llu events  %10llu of %10llu bytes (%6.2f%%)  %9.0f events/s\n",
-		       name, (unsigned long long)ours.events, (unsigned long long)ours.bytes,
-		       (unsigned long long)full.bytes, 100 * share, rate);
+	printf(bench->json ? "{\"event\":\"feed\",\"name\":\"%s\",\"events\":%llu,\"bytes\":%llu,"
+			     "\"scan_bytes\":%llu,\"share\":%.4f,\"scratch_bytes\":%llu,"
+			     "\"events_per_s\":%.0f,\"scan_s\":%.3f}\n"
+			   : "%-12s %8llu events  %10llu bytes; a scan %10llu: %6.3f times; "
+			     "own file %10llu; %9.0f events/s; a scan %.3f s\n",
+	       name, (unsigned long long)ours.events, (unsigned long long)ours.bytes,
+	       (unsigned long long)full.bytes, share, (unsigned long long)ours.scratch, rate,
+	       full.seconds);
 }
 
 /* With an empty cache each, so that bytes are those of files. */
-static void measure(struct bench *bench, const char *name, uint64_t since)
+static void measure(struct bench *bench, const char *name, uint64_t since, bool with_file)
 {
 	struct cost full, ours;
 
 	close_kv(bench);
 	open_kv(bench);
-	full = read_since(bench, since, true);
+	full = scan(bench, since);
 	close_kv(bench);
 	open_kv(bench);
-	ours = read_since(bench, since, false);
+	ours = read_since(bench, since, with_file);
 	print(bench, name, ours, full);
+}
+
+static void put_all(struct bench *bench, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		put(bench, i * UINT64_C(7919) % count);
+	flush(bench);
+	compact(bench);
 }
 
 static uint64_t change_scattered(struct bench *bench)
@@ -204,22 +261,45 @@ static void run(struct bench *bench)
 	uint64_t since;
 	struct cost cost;
 
-	for (uint64_t i = 0; i < KEY_COUNT; i++)
-		put(bench, i * UINT64_C(7919) % KEY_COUNT);
-	flush(bench);
-	compact(bench);
+	put_all(bench, KEY_COUNT);
 	since = change_scattered(bench);
-	cost = read_since(bench, since, false);
+	cost = read_since(bench, since, true);
 	print(bench, "memory", cost, cost);
 	flush(bench);
-	measure(bench, "flushed", since);
+	measure(bench, "flushed", since, true);
 	compact(bench);
-	measure(bench, "scattered", since);
+	measure(bench, "scattered", since, true);
 	since = change_neighbours(bench);
 	flush(bench);
 	compact(bench);
-	measure(bench, "neighbours", since);
-	measure(bench, "everything", 1);
+	measure(bench, "neighbours", since, true);
+	measure(bench, "everything", 1, true);
+}
+
+static void run_larger(struct bench *bench, uint64_t count)
+{
+	put_all(bench, count);
+	measure(bench, "larger", 1, true);
+	measure(bench, "windows", 1, false);
+}
+
+/* One run in a folder of its own. */
+static void run_in(struct bench *bench, const struct place *place, uint64_t larger)
+{
+	char path[PATH_MAX];
+
+	place_of(place, larger ? "larger" : "kv", path);
+	rand_init(&bench->rand, 1);
+	bench->lsn = 0;
+	check(bench, io_plain_new(path, true, &bench->io), "io_plain_new");
+	open_kv(bench);
+	if (larger)
+		run_larger(bench, larger);
+	else
+		run(bench);
+	close_kv(bench);
+	io_free(bench->io);
+	bench->kv = NULL;
 }
 
 static double since_us(uint64_t begun)
@@ -227,25 +307,58 @@ static double since_us(uint64_t begun)
 	return (double)(clock_now_ns() - begun) / 1e3;
 }
 
-/* One commit, seen by the reader. */
-static void tail_one(const struct bench *bench, struct store *store, struct feed *feed,
-		     double *ret_durable, double *ret_seen)
+/* A thread that takes events from the owner: the ring has their numbers, and back go the times. */
+struct other {
+	pthread_t thread;
+	struct spsc events, times;
+	uint64_t event_slots[2], time_slots[2];
+};
+
+static void *take_events(void *argument)
+{
+	struct other *other = argument;
+	uint64_t seqno, now;
+
+	for (unsigned taken = 0; taken < TAIL_COMMITS; taken++) {
+		while (spsc_get(&other->events, &seqno, 1) == 0)
+			;
+		now = clock_now_ns();
+		CHECK(spsc_put(&other->times, &now, 1) == 1);
+	}
+	return NULL;
+}
+
+struct times {
+	double durable; /* from the commit's call, us */
+	double seen;
+	double other;
+};
+
+/* One commit, seen by the reader, and by the other thread. */
+static struct times tail_one(const struct bench *bench, struct store *store, struct feed *feed,
+			     struct other *other)
 {
 	static uint8_t value[VALUE_SIZE];
 	const struct store_put put = {.key = {(const uint8_t *)"a key of 16 byte", KEY_SIZE},
 				      .value = {value, VALUE_SIZE}};
 	struct feed_event event;
-	uint64_t lsn, begun;
+	struct times times;
+	uint64_t lsn, begun, then;
 
 	check(bench, store_put(store, &put), "store_put");
 	begun = clock_now_ns();
 	check(bench, store_commit(store, STORE_SYNC, &lsn), "store_commit");
 	while (!store_is_done(store, lsn))
 		check(bench, store_poll(store, clock_now_ns()), "store_poll");
-	*ret_durable = since_us(begun);
+	times.durable = since_us(begun);
 	check(bench, feed_next(feed, &event), "feed_next");
-	*ret_seen = since_us(begun);
+	times.seen = since_us(begun);
 	CHECK(event.seqno == lsn);
+	CHECK(spsc_put(&other->events, &event.seqno, 1) == 1);
+	while (spsc_get(&other->times, &then, 1) == 0)
+		;
+	times.other = (double)(then - begun) / 1e3;
+	return times;
 }
 
 static void print_times(const struct bench *bench, const char *name, double *times)
@@ -262,6 +375,8 @@ static void print_times(const struct bench *bench, const char *name, double *tim
 static void tail(const struct bench *bench, const char *path)
 {
 	static double durable[TAIL_COMMITS], seen[TAIL_COMMITS], after[TAIL_COMMITS];
+	static double others[TAIL_COMMITS];
+	static struct other other;
 	const struct store_options options = {.create = true};
 	char error[256] = "";
 	struct store *store;
@@ -273,13 +388,22 @@ static void tail(const struct bench *bench, const char *path)
 	check(bench, store_open(io, &options, &store, error, sizeof(error)), "store_open");
 	check(bench, feed_open(store_kv(store), &(struct feed_options){.follow = true}, &feed),
 	      "feed_open");
+	spsc_init(&other.events, other.event_slots, ARRAY_COUNT(other.event_slots));
+	spsc_init(&other.times, other.time_slots, ARRAY_COUNT(other.time_slots));
+	check(bench, -pthread_create(&other.thread, NULL, take_events, &other), "pthread_create");
 	for (unsigned i = 0; i < TAIL_COMMITS; i++) {
-		tail_one(bench, store, feed, &durable[i], &seen[i]);
-		after[i] = seen[i] - durable[i];
+		struct times times = tail_one(bench, store, feed, &other);
+
+		durable[i] = times.durable;
+		seen[i] = times.seen;
+		after[i] = times.seen - times.durable;
+		others[i] = times.other;
 	}
+	pthread_join(other.thread, NULL);
 	print_times(bench, "commit to durable", durable);
 	print_times(bench, "commit to reader", seen);
 	print_times(bench, "durable to reader", after);
+	print_times(bench, "commit to another core", others);
 	feed_close(feed);
 	check(bench, store_close(store), "store_close");
 	io_free(io);
@@ -288,6 +412,7 @@ static void tail(const struct bench *bench, const char *path)
 int main(int argc, char **argv)
 {
 	const char *folder = "/tmp";
+	uint64_t larger = LARGER_COUNT;
 	char tail_path[PATH_MAX];
 	struct bench bench = {0};
 	struct place place;
@@ -295,17 +420,14 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			bench.json = true;
+		else if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc)
+			larger = MAX(strtoull(argv[++i], NULL, 10), 1);
 		else
 			folder = argv[i];
 	}
 	place_make(folder, &place);
-	rand_init(&bench.rand, 1);
-	check(&bench, io_plain_new(place.path, true, &bench.io), "io_plain_new");
-	open_kv(&bench);
-	run(&bench);
-	close_kv(&bench);
-	io_free(bench.io);
-	bench.kv = NULL;
+	run_in(&bench, &place, 0);
+	run_in(&bench, &place, larger);
 	place_of(&place, "tail", tail_path);
 	tail(&bench, tail_path);
 	place_remove(&place);
