@@ -25,12 +25,12 @@ build: $(BUILD)/build.ninja
 # meson counts the skipped tests; why they were is said behind it. Without its packages the suite rxe is one of them.
 test: build
 	@scripts/setup rxe || true
-	meson test -C $(BUILD) --print-errorlogs --no-rebuild; status=$$?; \
+	meson test -C $(BUILD) --print-errorlogs --no-rebuild --timeout-multiplier 3; status=$$?; \
 	python3 scripts/test-summary $(BUILD)/meson-logs/testlog.json --skips; exit $$status
 
 test-rxe: build
 	@scripts/setup rxe
-	meson test -C $(BUILD) --suite rxe --verbose --no-rebuild
+	meson test -C $(BUILD) --suite rxe --verbose --no-rebuild --timeout-multiplier 3
 
 demo: build
 	@scripts/demo
