@@ -116,7 +116,8 @@ int io_ring_new(const char *path, bool create, struct io **ret_io);
 void io_free(struct io *io);
 
 /* Takes the folder for this io until io_free(), or the end of the process; or shares it with others
- * who share it. Return 0, IO_E_LOCKED or a negative errno. */
+ * who share it. Of a killed process the kernel may keep it until what its queues had under way ended.
+ * Return 0, IO_E_LOCKED or a negative errno. */
 int io_lock(struct io *io);
 int io_lock_shared(struct io *io);
 

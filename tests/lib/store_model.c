@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NONE UINT32_MAX
 
@@ -281,6 +282,16 @@ int store_model_work(struct store_model *model, struct store *store, char *error
 	return r == STORE_E_IDLE ? 0 : store_model_result(store, r, error, error_size);
 }
 
+/* A disk in memory gets on by being polled; a real one takes its time, and other threads the
+ * processor. */
+static void give_time(uint32_t tries)
+{
+	const struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
+
+	if (tries > MODEL_TRIES_MAX / 10)
+		nanosleep(&pause, NULL);
+}
+
 int store_model_wait(struct store_model *model, struct store *store, char *error, size_t error_size)
 {
 	for (uint32_t tries = 0; tries < MODEL_TRIES_MAX; tries++) {
@@ -288,6 +299,7 @@ int store_model_wait(struct store_model *model, struct store *store, char *error
 			store_model_acknowledge(model);
 			return 0;
 		}
+		give_time(tries);
 		int r = store_model_work(model, store, error, error_size);
 		if (r != 0)
 			return r;
@@ -314,6 +326,7 @@ static int commit(struct store_model *model, struct store *store, char *error, s
 		store_model_polls(model, false);
 		if (r != STORE_E_BUSY && r != STORE_E_WAIT)
 			return store_model_result(store, r, error, error_size);
+		give_time(tries);
 		r = store_model_work(model, store, error, error_size);
 		full |= r == -ENOSPC || wal_failed(store_wal(store)) == -ENOSPC;
 		if (r != 0 && r != -ENOSPC)
