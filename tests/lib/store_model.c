@@ -284,11 +284,11 @@ int store_model_work(struct store_model *model, struct store *store, char *error
 
 /* A disk in memory gets on by being polled; a real one takes its time, and other threads the
  * processor. */
-static void give_time(uint32_t tries)
+static void give_time(const struct store_model *model, uint32_t tries)
 {
 	const struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
 
-	if (tries > MODEL_TRIES_MAX / 10)
+	if (model->disk == NULL && tries > MODEL_TRIES_MAX / 10)
 		nanosleep(&pause, NULL);
 }
 
@@ -299,7 +299,7 @@ int store_model_wait(struct store_model *model, struct store *store, char *error
 			store_model_acknowledge(model);
 			return 0;
 		}
-		give_time(tries);
+		give_time(model, tries);
 		int r = store_model_work(model, store, error, error_size);
 		if (r != 0)
 			return r;
@@ -326,7 +326,7 @@ static int commit(struct store_model *model, struct store *store, char *error, s
 		store_model_polls(model, false);
 		if (r != STORE_E_BUSY && r != STORE_E_WAIT)
 			return store_model_result(store, r, error, error_size);
-		give_time(tries);
+		give_time(model, tries);
 		r = store_model_work(model, store, error, error_size);
 		full |= r == -ENOSPC || wal_failed(store_wal(store)) == -ENOSPC;
 		if (r != 0 && r != -ENOSPC)
